@@ -1,0 +1,135 @@
+//! The typed view of a descriptor, after defaults were filled in and references were checked.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Resources;
+
+/// A valid Hyper Distributed Application Graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Descriptor {
+    /// The value under `hdaGraph` as it was posted, unknown fields included.
+    pub document: Value,
+    /// `hdaGraph.id`: the graph's name.
+    pub id: String,
+    /// What the whole graph asks for.
+    pub intent: GraphIntent,
+    /// The services in the order of the descriptor; names are unique.
+    pub services: Vec<Service>,
+}
+
+impl Descriptor {
+    /// The service of that name.
+    #[must_use]
+    pub fn service(&self, id: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.id == id)
+    }
+}
+
+/// `hdaGraphIntent`: what the user asks of the graph as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphIntent {
+    /// Leave placement to the charts' own values.
+    pub use_static_placement: bool,
+    /// Only trusted clusters may be used.
+    pub security: bool,
+    /// The placement is final: no reconfiguration.
+    pub high_availability: bool,
+    /// Lower bound of the replicas over all services, when stated.
+    pub min_replicas_overall: Option<i64>,
+    /// Upper bound of the replicas over all services, when stated.
+    pub max_replicas_overall: Option<i64>,
+    /// Latency matters end to end.
+    pub high_performance: bool,
+    /// Prefer what consumes less energy.
+    pub energy_efficiency: bool,
+}
+
+/// One node of the graph; becomes one Helm release of the same name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// `services[].id`: a DNS-1123 label of at most 53 characters.
+    pub id: String,
+    /// When the service is deployed.
+    pub trigger: Trigger,
+    /// What one replica needs, translated from the intent's classes.
+    pub needs: Resources,
+    /// Services that must share this service's cluster.
+    pub co_location: Vec<String>,
+    /// Services that this one calls.
+    pub connection_points: Vec<String>,
+    /// Required latencies to other services.
+    pub latencies: Vec<Latency>,
+    /// Wants a cluster near the device.
+    pub device_proximity: bool,
+    /// `artifact.ociImage` as written, `oci://` included.
+    pub chart: String,
+    /// `artifact.ociConfig.type`, such as `App` or `VO`; any text.
+    pub artifact_type: String,
+    /// `artifact.ociConfig.implementer`, such as `HELM` or `WOT`; any text.
+    pub implementer: String,
+    /// `artifact.valuesOverwrite`.
+    pub values: Map<String, Value>,
+}
+
+/// What makes a service start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// With the graph, after the services it depends on.
+    Auto {
+        /// Services that are installed first.
+        dependencies: Vec<String>,
+    },
+    /// When a monitored condition holds.
+    Event {
+        /// How several events combine.
+        condition: EventCondition,
+        /// The events; at least one.
+        events: Vec<Event>,
+    },
+}
+
+/// How the events of a conditional service combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum EventCondition {
+    /// One event is enough.
+    Any,
+    /// All events must hold at the same time.
+    All,
+}
+
+/// A condition on measured data that triggers a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Becomes the alert's name.
+    pub id: String,
+    /// PromQL expression; the event holds while it returns samples.
+    pub prom_query: String,
+    /// Prometheus duration for which the expression must hold.
+    pub grace_period: String,
+    /// Human-readable meaning; becomes the alert's annotations.
+    pub description: String,
+}
+
+/// A latency that a service wants towards another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The other service; `None` means the user's device.
+    pub connection_point: Option<String>,
+    /// The class of latency.
+    pub qos: LatencyQos,
+}
+
+/// Latency classes of the information model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatencyQos {
+    /// Under 10 ms.
+    Ultralow,
+    /// One hop.
+    Low,
+    /// No requirement.
+    BestEffort,
+}

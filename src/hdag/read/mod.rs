@@ -1,0 +1,234 @@
+//! From a JSON value to a [`Descriptor`]: one walk that fills in defaults, checks everything, and collects all
+//! errors and warnings. YAML, JSON and stored documents take the same walk.
+
+mod artifact;
+mod reader;
+mod references;
+mod service;
+mod trigger;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use reader::{Node, Object, Report};
+use references::References;
+
+use super::rules::check_expression;
+use super::tree::{Spans, escape, legacy_boolean, quoted};
+use super::{Descriptor, Finding, GraphIntent, IntentMapping, Limits, Parsed};
+
+const MAX_GRAPH_ID: usize = 253;
+
+const GRAPH_FIELDS: [&str; 7] =
+    ["imVersion", "id", "version", "designer", "description", "hdaGraphIntent", "services"];
+const INTENT_FIELDS: [&str; 5] =
+    ["useStaticPlacement", "security", "highAvailability", "highPerformance", "energyEfficiency"];
+
+/// What the walk needs to know besides the document.
+struct Context<'a> {
+    mapping: &'a IntentMapping,
+    limits: &'a Limits,
+    spans: Option<&'a Spans>,
+    /// Verdicts on PromQL expressions, since aliases can repeat a costly one thousands of times.
+    expressions: RefCell<HashMap<String, Result<(), String>>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(mapping: &'a IntentMapping, limits: &'a Limits, spans: Option<&'a Spans>) -> Self {
+        Self { mapping, limits, spans, expressions: RefCell::default() }
+    }
+
+    fn check_expression(&self, expression: &str) -> Result<(), String> {
+        if let Some(verdict) = self.expressions.borrow().get(expression) {
+            return verdict.clone();
+        }
+        let verdict = check_expression(expression);
+        self.expressions.borrow_mut().insert(expression.to_owned(), verdict.clone());
+        verdict
+    }
+}
+
+/// Reads a whole text, whose single key is `hdaGraph`.
+pub(super) fn text(
+    mut value: Value,
+    spans: Option<&Spans>,
+    mapping: &IntentMapping,
+    limits: &Limits,
+) -> Result<Parsed, Vec<Finding>> {
+    let context = Context::new(mapping, limits, spans);
+    let mut report = Report::default();
+    if value.is_null() {
+        report.error("", "is empty: a descriptor is an object with the single key hdaGraph");
+        return finish(None, None, report, spans);
+    }
+    if let Some(spans) = spans {
+        read_values_as_yaml_1_1(&mut value, spans);
+    }
+    let root = Node { pointer: String::new(), value: &value }.object(&["hdaGraph"], &mut report);
+    if root.exists() && root.get("hdaGraph").is_none() {
+        report.error("/hdaGraph", "is required: a descriptor is an object with the single key hdaGraph");
+    }
+    let graph = root.get("hdaGraph").and_then(|node| read_graph(node, &context, &mut report));
+    let document = value.get_mut("hdaGraph").map(Value::take);
+    finish(graph, document, report, spans)
+}
+
+/// Makes booleans of the words that YAML 1.1 reads as such, below every `valuesOverwrite`. Charts of the original's
+/// users rely on it: `PyYAML` reads an unquoted `no` as false, and Helm takes the text "no" for true.
+fn read_values_as_yaml_1_1(value: &mut Value, spans: &Spans) {
+    let services = value.pointer("/hdaGraph/services").and_then(Value::as_array).map_or(0, Vec::len);
+    for index in 0..services {
+        let values = format!("/hdaGraph/services/{index}/artifact/valuesOverwrite");
+        for pointer in spans.legacy_booleans(&values) {
+            let Some(scalar) = value.pointer_mut(&pointer) else { continue };
+            if let Some(boolean) = scalar.as_str().and_then(legacy_boolean) {
+                *scalar = Value::Bool(boolean);
+            }
+        }
+    }
+}
+
+/// Reads the value under `hdaGraph`.
+pub(super) fn document(
+    document: Value,
+    mapping: &IntentMapping,
+    limits: &Limits,
+) -> Result<Parsed, Vec<Finding>> {
+    let context = Context::new(mapping, limits, None);
+    let mut report = Report::default();
+    let node = Node { pointer: "/hdaGraph".to_owned(), value: &document };
+    let graph = read_graph(node, &context, &mut report);
+    finish(graph, Some(document), report, None)
+}
+
+fn finish(
+    graph: Option<Descriptor>,
+    document: Option<Value>,
+    report: Report,
+    spans: Option<&Spans>,
+) -> Result<Parsed, Vec<Finding>> {
+    let (errors, warnings) = report.finish(spans);
+    match (graph, document) {
+        (Some(mut descriptor), Some(document)) if errors.is_empty() => {
+            descriptor.document = document;
+            Ok(Parsed { descriptor, warnings })
+        }
+        _ => Err(errors),
+    }
+}
+
+/// The graph with an empty `document`; `None` after an error that leaves nothing to build from.
+fn read_graph(node: Node<'_>, context: &Context<'_>, report: &mut Report) -> Option<Descriptor> {
+    refuse_nul(node.value, &mut vec![node.pointer.clone()], report);
+    let graph = node.object(&GRAPH_FIELDS, report);
+    if !graph.exists() {
+        return None;
+    }
+    for name in ["imVersion", "version", "designer", "description"] {
+        graph.check_scalar(name, report);
+    }
+    let id = read_id(&graph, report);
+    let intent = read_intent(&graph, report);
+    let services = graph.items("services", report);
+    if services.is_empty() && graph.get("services").is_none_or(|node| node.value.is_array()) {
+        report.error(graph.pointer_to("services"), "must have at least one service");
+    }
+    if services.len() > context.limits.max_services {
+        let message =
+            format!("has {} services; at most {} are allowed", services.len(), context.limits.max_services);
+        report.error(graph.pointer_to("services"), message);
+        return None;
+    }
+    let mut references = References::default();
+    let services: Vec<_> = services
+        .into_iter()
+        .enumerate()
+        .map(|(index, node)| service::read(index, node, context, &mut references, report))
+        .collect();
+    references.check(report);
+    Some(Descriptor {
+        document: Value::Null,
+        id: id?,
+        intent,
+        services: services.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn read_id(graph: &Object<'_>, report: &mut Report) -> Option<String> {
+    let pointer = graph.pointer_to("id");
+    let Some(node) = graph.get("id") else {
+        report.error(pointer, "is required: the name of the graph");
+        return None;
+    };
+    let id = node.text(report)?;
+    let length = id.chars().count();
+    let problem = if length == 0 {
+        "must not be empty".to_owned()
+    } else if length > MAX_GRAPH_ID {
+        format!("has {length} characters; at most {MAX_GRAPH_ID} are allowed")
+    } else if id.contains('/') {
+        format!("{} must not contain '/'", quoted(id))
+    } else if id.chars().any(char::is_control) {
+        format!("{} must not contain control characters", quoted(id))
+    } else if id.trim() != id {
+        format!("{} must not begin or end with a blank", quoted(id))
+    } else if matches!(id, "." | "..") {
+        format!("{id:?} cannot be a name, because paths of URLs lose it")
+    } else {
+        return Some(id.to_owned());
+    };
+    report.error(pointer, format!("graph id {problem}"));
+    None
+}
+
+fn read_intent(graph: &Object<'_>, report: &mut Report) -> GraphIntent {
+    let intent = graph.object("hdaGraphIntent", &INTENT_FIELDS, report);
+    let availability =
+        intent.object("highAvailability", &["enabled", "minReplicasOverall", "maxReplicasOverall"], report);
+    let min = availability.natural("minReplicasOverall", report);
+    let max = availability.natural("maxReplicasOverall", report);
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        let message = format!("is {min}, which is more than maxReplicasOverall, {max}");
+        report.error(availability.pointer_to("minReplicasOverall"), message);
+    }
+    GraphIntent {
+        use_static_placement: intent.flag("useStaticPlacement", report),
+        security: intent.enabled("security", report),
+        high_availability: availability.flag("enabled", report),
+        min_replicas_overall: min,
+        max_replicas_overall: max,
+        high_performance: intent.enabled("highPerformance", report),
+        energy_efficiency: intent.enabled("energyEfficiency", report),
+    }
+}
+
+/// No database text and no command line can hold a NUL character, so it is refused wherever it stands.
+fn refuse_nul(value: &Value, path: &mut Vec<String>, report: &mut Report) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            report.error(path.join("/"), "must not contain a NUL character");
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(index.to_string());
+                refuse_nul(item, path, report);
+                path.pop();
+            }
+        }
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                path.push(escape(name).into_owned());
+                if name.contains('\0') {
+                    report.error(path.join("/"), "field name must not contain a NUL character");
+                }
+                refuse_nul(item, path, report);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,274 @@
+//! A cursor over a JSON object that knows its pointer and collects findings instead of stopping.
+//!
+//! `null` counts as absent everywhere, as in descriptors with an empty key.
+
+use serde_json::{Map, Value};
+
+use crate::hdag::Finding;
+use crate::hdag::tree::{Spans, escape, legacy_boolean, quoted};
+
+/// So many errors are told one by one.
+const MAX_ERRORS: usize = 1000;
+/// So many warnings are told one by one; they travel in every answer.
+const MAX_WARNINGS: usize = 200;
+
+/// The findings of one walk.
+#[derive(Default)]
+pub(super) struct Report {
+    errors: Vec<Finding>,
+    /// With `true` when the place of the key is meant, not that of the value.
+    warnings: Vec<(Finding, bool)>,
+    more_errors: usize,
+    more_warnings: usize,
+}
+
+impl Report {
+    pub(super) fn error(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(Finding::new(pointer, message));
+        } else {
+            self.more_errors += 1;
+        }
+    }
+
+    pub(super) fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.add_warning(Finding::new(pointer, message), false);
+    }
+
+    fn add_warning(&mut self, finding: Finding, of_key: bool) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push((finding, of_key));
+        } else {
+            self.more_warnings += 1;
+        }
+    }
+
+    /// Errors and warnings with their places, in the order of the text; without `spans` in that of the walk.
+    pub(super) fn finish(self, spans: Option<&Spans>) -> (Vec<Finding>, Vec<Finding>) {
+        let errors = self.errors.into_iter().map(|finding| (finding, false)).collect();
+        (
+            placed(errors, spans, self.more_errors, "errors"),
+            placed(self.warnings, spans, self.more_warnings, "warnings"),
+        )
+    }
+}
+
+fn placed(findings: Vec<(Finding, bool)>, spans: Option<&Spans>, more: usize, what: &str) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = findings
+        .into_iter()
+        .map(|(mut finding, of_key)| {
+            finding.location = spans.map(|spans| match of_key {
+                true => spans.locate_key(&finding.pointer),
+                false => spans.locate(&finding.pointer),
+            });
+            finding
+        })
+        .collect();
+    findings.sort_by_key(|finding| finding.location.map(|at| (at.line, at.column)));
+    if more > 0 {
+        findings.push(Finding::new(String::new(), format!("{more} more {what} are not listed")));
+    }
+    findings
+}
+
+/// A value and its place.
+pub(super) struct Node<'a> {
+    pub(super) pointer: String,
+    pub(super) value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    /// The value as text.
+    pub(super) fn text(&self, report: &mut Report) -> Option<&'a str> {
+        if let Value::String(text) = self.value {
+            return Some(text);
+        }
+        let hint = if matches!(self.value, Value::Number(_) | Value::Bool(_)) { "; quote it" } else { "" };
+        self.wrong("text", hint, report);
+        None
+    }
+
+    /// The value as text; numbers and booleans count as their spelling.
+    fn scalar(&self, report: &mut Report) {
+        if matches!(self.value, Value::Array(_) | Value::Object(_)) {
+            self.wrong("text", "", report);
+        }
+    }
+
+    /// The value as a boolean, in the spellings of Python and YAML 1.1, quoted or not.
+    fn flag(&self, report: &mut Report) -> Option<bool> {
+        match self.value {
+            Value::Bool(value) => Some(*value),
+            Value::String(text) => match text.as_str() {
+                "true" | "True" | "TRUE" => Some(true),
+                "false" | "False" | "FALSE" => Some(false),
+                word => legacy_boolean(word).or_else(|| {
+                    report.error(&self.pointer, format!("must be true or false, not {}", quoted(word)));
+                    None
+                }),
+            },
+            _ => {
+                self.wrong("true or false", "", report);
+                None
+            }
+        }
+    }
+
+    /// The value as an integer of at least 0.
+    fn natural(&self, report: &mut Report) -> Option<i64> {
+        let value = self.value.as_i64().filter(|value| *value >= 0);
+        if value.is_none() {
+            let shown = match self.value {
+                Value::Number(number) => number.to_string(),
+                other => kind(other).to_owned(),
+            };
+            report.error(&self.pointer, format!("must be a whole number of at least 0, not {shown}"));
+        }
+        value
+    }
+
+    /// The entries of a list.
+    fn items(self, report: &mut Report) -> Vec<Node<'a>> {
+        let Value::Array(items) = self.value else {
+            self.wrong("a list", "", report);
+            return Vec::new();
+        };
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, value)| Node { pointer: format!("{}/{index}", self.pointer), value })
+            .collect()
+    }
+
+    /// The value as an object; fields that are not `known` are warned about. Empty when it is none.
+    pub(super) fn object(self, known: &[&str], report: &mut Report) -> Object<'a> {
+        match self.value {
+            Value::Object(fields) => {
+                let object = Object { pointer: self.pointer, fields: Some(fields) };
+                object.warn_unknown(known, report);
+                object
+            }
+            _ => {
+                self.wrong("an object", "", report);
+                Object { pointer: self.pointer, fields: None }
+            }
+        }
+    }
+
+    fn wrong(&self, wanted: &str, hint: &str, report: &mut Report) {
+        report.error(&self.pointer, format!("must be {wanted}, not {}{hint}", kind(self.value)));
+    }
+}
+
+/// An object and its place; `fields` is `None` when it is absent or of a wrong type, so that what is below
+/// takes its defaults.
+pub(super) struct Object<'a> {
+    pub(super) pointer: String,
+    fields: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> Object<'a> {
+    /// Whether the key is there, even with `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.is_some_and(|fields| fields.contains_key(name))
+    }
+
+    /// Whether the object itself is there.
+    pub(super) fn exists(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    pub(super) fn pointer_to(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, escape(name))
+    }
+
+    /// The field, unless it is absent or `null`.
+    pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
+        let value = self.fields?.get(name).filter(|value| !value.is_null())?;
+        Some(Node { pointer: self.pointer_to(name), value })
+    }
+
+    pub(super) fn object(&self, name: &str, known: &[&str], report: &mut Report) -> Object<'a> {
+        match self.get(name) {
+            Some(node) => node.object(known, report),
+            None => Object { pointer: self.pointer_to(name), fields: None },
+        }
+    }
+
+    /// An object whose fields are free.
+    pub(super) fn free_object(&self, name: &str, report: &mut Report) -> Option<&'a Map<String, Value>> {
+        let node = self.get(name)?;
+        if let Value::Object(fields) = node.value {
+            return Some(fields);
+        }
+        node.wrong("an object", "", report);
+        None
+    }
+
+    pub(super) fn text(&self, name: &str, report: &mut Report) -> Option<&'a str> {
+        self.get(name)?.text(report)
+    }
+
+    /// Checks that the field, if there, is text or another scalar.
+    pub(super) fn check_scalar(&self, name: &str, report: &mut Report) {
+        if let Some(node) = self.get(name) {
+            node.scalar(report);
+        }
+    }
+
+    /// The field `enabled` of the object `name`; false when absent.
+    pub(super) fn enabled(&self, name: &str, report: &mut Report) -> bool {
+        self.object(name, &["enabled"], report).flag("enabled", report)
+    }
+
+    /// False when absent.
+    pub(super) fn flag(&self, name: &str, report: &mut Report) -> bool {
+        self.get(name).and_then(|node| node.flag(report)).unwrap_or(false)
+    }
+
+    pub(super) fn natural(&self, name: &str, report: &mut Report) -> Option<i64> {
+        self.get(name)?.natural(report)
+    }
+
+    /// The entries of a list; none when absent.
+    pub(super) fn items(&self, name: &str, report: &mut Report) -> Vec<Node<'a>> {
+        self.get(name).map(|node| node.items(report)).unwrap_or_default()
+    }
+
+    fn warn_unknown(&self, known: &[&str], report: &mut Report) {
+        for name in self.fields.into_iter().flat_map(Map::keys) {
+            if known.contains(&name.as_str()) {
+                continue;
+            }
+            let near =
+                nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+            let message = format!("unknown field {} has no effect{near}", quoted(name));
+            report.add_warning(Finding::new(self.pointer_to(name), message), true);
+        }
+    }
+}
+
+/// The known name that a misspelt one most likely means.
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    if name.len() > 64 {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), *candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,4 @@
+//! `smo`: meta-orchestrator for applications spread over many Kubernetes clusters.
+
+pub mod hdag;
+pub mod optimizer;
