@@ -1,4 +1,6 @@
 //! `smo`: meta-orchestrator for applications spread over many Kubernetes clusters.
 
+pub mod clients;
+pub mod config;
 pub mod hdag;
 pub mod optimizer;

@@ -1,0 +1,372 @@
+//! The one wrapper of outside calls: deadline, retry, breaker, metrics, span, and fault steps.
+//!
+//! No client has any of these of its own. Quick calls are retried with jitter as long as the failure is transient
+//! and the system does not ask for a longer pause than a caller would wait; Helm operations are not: the
+//! reconciler repeats them, with a longer breath and a record of why. What the calls see is also what `/readyz`
+//! says of a system, so that readiness needs no calls of its own.
+//!
+//! Breakers count what a system did, not what was asked of it: an answer such as "not found" is a success, and a
+//! registry that a chart reference names wrongly does not close Karmada for everybody else.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use chrono::Utc;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+
+use super::breaker::Breaker;
+use super::faults::{Faults, Phase};
+use super::{ClientError, ClientErrorKind, Probe, Result};
+use crate::config::CallSettings;
+
+/// Upper bounds of the duration buckets in seconds: quick calls take milliseconds, Helm up to minutes.
+const BUCKETS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+/// A Helm operation ends itself at its deadline with a telling error; the wrapper's own deadline comes after it.
+const HELM_GRACE: Duration = Duration::from_secs(10);
+
+/// How an operation is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Reads something within the quick deadline; retried.
+    Read,
+    /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
+    Write,
+    /// A Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
+    Release,
+}
+
+/// One operation of one system.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The system that is asked; label of metrics, and whose breaker is used.
+    pub system: &'static str,
+    /// What is asked; label of metrics.
+    pub name: &'static str,
+    /// How it is called.
+    pub policy: Policy,
+    /// Systems that have shown to be there when the call succeeds, besides `system`.
+    pub proves: &'static [&'static str],
+}
+
+/// Labels of a call's metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    system: &'static str,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+/// Labels of a call's duration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    system: &'static str,
+    operation: &'static str,
+}
+
+/// The wrapper and what it remembers. Clones share everything.
+#[derive(Clone)]
+pub struct Calls {
+    inner: Arc<Inner>,
+    release_slots: Arc<Semaphore>,
+}
+
+struct Inner {
+    settings: CallSettings,
+    faults: Faults,
+    systems: Mutex<BTreeMap<&'static str, SystemState>>,
+    calls: Family<CallLabels, Counter>,
+    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+}
+
+struct SystemState {
+    breaker: Breaker,
+    probe: Probe,
+}
+
+impl Calls {
+    /// A wrapper with these settings.
+    #[must_use]
+    pub fn new(settings: &CallSettings, faults: Faults) -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        Self {
+            inner: Arc::new(Inner {
+                settings: settings.clone(),
+                faults,
+                systems: Mutex::default(),
+                calls: Family::default(),
+                durations: Family::new_with_constructor(histogram),
+            }),
+            release_slots: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+        }
+    }
+
+    /// Lets at most `slots` Helm operations run at a time. Waiting for a slot is not part of the deadline.
+    #[must_use]
+    pub fn with_release_slots(mut self, slots: usize) -> Self {
+        self.release_slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
+        self
+    }
+
+    /// Adds `smo_outside_calls_total` and `smo_outside_call_duration_seconds` to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "smo_outside_calls",
+            "Calls of outside systems, each attempt counted",
+            self.inner.calls.clone(),
+        );
+        registry.register(
+            "smo_outside_call_duration_seconds",
+            "Duration of the calls of outside systems",
+            self.inner.durations.clone(),
+        );
+    }
+
+    /// What the calls so far say of each system, by name.
+    #[must_use]
+    pub fn probes(&self) -> Vec<Probe> {
+        self.systems().values().map(|system| system.probe.clone()).collect()
+    }
+
+    /// The fault steps that the calls go through.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// Makes one call, under the operation's policy.
+    ///
+    /// # Errors
+    /// The call's own error; `Timeout` at the deadline; `CircuitOpen` when the system is left alone.
+    pub async fn run<T, F, Fut>(&self, operation: Operation, call: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let span =
+            tracing::debug_span!("outside_call", system = operation.system, operation = operation.name);
+        async {
+            match operation.policy {
+                Policy::Read => self.quick(operation, call).await,
+                Policy::Write => {
+                    self.step(operation, Phase::Before).await?;
+                    let answer = self.quick(operation, call).await?;
+                    self.step(operation, Phase::After).await?;
+                    Ok(answer)
+                }
+                Policy::Release => self.release(operation, call).await,
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn quick<T, F, Fut>(&self, operation: Operation, mut call: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let settings = &self.inner.settings;
+        let longest_wait = settings.deadline;
+        (|| {
+            let future = call();
+            async move {
+                let guard = self.admit(operation)?;
+                let answer = self.timed(operation, settings.deadline, future).await;
+                guard.finish(&answer);
+                answer
+            }
+        })
+        .retry(backoff(settings))
+        .when(|error: &ClientError| error.kind.is_transient() && error.kind != ClientErrorKind::CircuitOpen)
+        // A system that asks for patience gets it; one that asks for more than a caller would wait is not
+        // asked again here: the error carries the time to whoever repeats the whole.
+        .adjust(|error, delay| match error.retry_after {
+            Some(asked) if asked > longest_wait => None,
+            Some(asked) => delay.map(|delay| delay.max(asked)),
+            None => delay,
+        })
+        .notify(|error, delay| {
+            tracing::debug!(%error, delay_ms = delay.as_millis(), "call failed, trying again");
+        })
+        .await
+    }
+
+    async fn release<T, F, Fut>(&self, operation: Operation, mut call: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        // The semaphore is never closed; should it be, the operation simply runs without a slot.
+        let _slot = self.release_slots.acquire().await.ok();
+        self.not_blocked(operation)?;
+        self.step(operation, Phase::Before).await?;
+        let deadline = self.inner.settings.helm_deadline + HELM_GRACE;
+        let answer = self.timed(operation, deadline, call()).await;
+        self.record(operation, &answer);
+        let answer = answer?;
+        self.step(operation, Phase::After).await?;
+        Ok(answer)
+    }
+
+    /// Runs one attempt under a deadline and counts it.
+    async fn timed<T>(
+        &self,
+        operation: Operation,
+        deadline: Duration,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        let answer = timeout(deadline, future).await.unwrap_or_else(|_| Err(no_answer(operation, deadline)));
+        let labels = DurationLabels { system: operation.system, operation: operation.name };
+        self.inner.durations.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        self.count(operation, answer.as_ref().map_or_else(|error| error.kind.label(), |_| "ok"));
+        answer
+    }
+
+    async fn step(&self, operation: Operation, phase: Phase) -> Result<()> {
+        let name = format!("{}.{}", operation.system, operation.name);
+        let deadline = self.inner.settings.deadline;
+        let step = timeout(deadline, self.inner.faults.step(&name, phase)).await;
+        let answer = step.unwrap_or_else(|_| Err(no_answer(operation, deadline)));
+        if let Err(error) = &answer {
+            self.count(operation, error.kind.label());
+        }
+        answer
+    }
+
+    /// Asks the breaker; what it lets through must be finished by the guard.
+    fn admit(&self, operation: Operation) -> Result<Admitted<'_>> {
+        let admitted = self.system(operation.system, |system| system.breaker.admit(Instant::now()));
+        admitted.map_err(|wait| self.circuit_open(operation, operation.system, wait))?;
+        Ok(Admitted { calls: self, operation, finished: false })
+    }
+
+    /// Helm works on Karmada: while Karmada is left alone, a Helm operation is not worth its process.
+    fn not_blocked(&self, operation: Operation) -> Result<()> {
+        for system in std::iter::once(operation.system).chain(operation.proves.iter().copied()) {
+            if let Some(wait) = self.system(system, |state| state.breaker.blocked(Instant::now())) {
+                return Err(self.circuit_open(operation, system, wait));
+            }
+        }
+        Ok(())
+    }
+
+    fn circuit_open(&self, operation: Operation, system: &'static str, wait: Duration) -> ClientError {
+        self.count(operation, ClientErrorKind::CircuitOpen.label());
+        let last = self.system(system, |state| state.probe.last_error.clone()).unwrap_or_default();
+        // Without the seconds, which `retry_after` has: a text that changes would be news every time.
+        let message = format!("{system} failed repeatedly and is left alone for a while; last error: {last}");
+        let mut error = ClientError::new(system, ClientErrorKind::CircuitOpen, message);
+        error.retry_after = Some(wait);
+        error
+    }
+
+    /// Books an outcome to the system it tells something about.
+    fn record<T>(&self, operation: Operation, answer: &Result<T>) {
+        match answer {
+            Ok(_) => {
+                self.reached(operation.system);
+                operation.proves.iter().for_each(|system| self.reached(system));
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn reached(&self, system: &'static str) {
+        self.system(system, |state| {
+            state.breaker.success();
+            state.probe.last_success = Some(Utc::now());
+            state.probe.last_error = None;
+        });
+    }
+
+    fn failed(&self, error: &ClientError) {
+        use ClientErrorKind as Kind;
+        match error.kind {
+            // It answered, and the answer is about what was asked.
+            Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
+            Kind::CircuitOpen => {}
+            Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {
+                // A Helm operation that took too long says nothing about Helm: it has no breaker to open.
+                if !matches!(error.system, "helm" | "registry") {
+                    state.breaker.failure(Instant::now());
+                }
+                state.probe.last_error = Some(error.message.clone());
+            }),
+            Kind::Unauthorised | Kind::Failed => self.system(error.system, |state| {
+                state.breaker.success();
+                state.probe.last_error = Some(error.message.clone());
+            }),
+        }
+    }
+
+    fn count(&self, operation: Operation, outcome: &'static str) {
+        let labels = CallLabels { system: operation.system, operation: operation.name, outcome };
+        self.inner.calls.get_or_create(&labels).inc();
+    }
+
+    fn system<R>(&self, name: &'static str, change: impl FnOnce(&mut SystemState) -> R) -> R {
+        let settings = &self.inner.settings;
+        let mut systems = self.systems();
+        change(systems.entry(name).or_insert_with(|| SystemState {
+            breaker: Breaker::new(settings.breaker_threshold, settings.breaker_open),
+            probe: Probe { system: name, last_success: None, last_error: None },
+        }))
+    }
+
+    /// The state is plain counters: after a panic elsewhere it is as good as before.
+    fn systems(&self) -> MutexGuard<'_, BTreeMap<&'static str, SystemState>> {
+        self.inner.systems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that the breaker let through. Dropped unfinished (its caller was cancelled), it frees the probe's place.
+struct Admitted<'a> {
+    calls: &'a Calls,
+    operation: Operation,
+    finished: bool,
+}
+
+impl Admitted<'_> {
+    fn finish<T>(mut self, answer: &Result<T>) {
+        self.finished = true;
+        self.calls.record(self.operation, answer);
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.calls.system(self.operation.system, |state| state.breaker.abandoned(Instant::now()));
+        }
+    }
+}
+
+fn backoff(settings: &CallSettings) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(settings.first_delay)
+        .with_factor(2.0)
+        .with_max_delay(settings.deadline)
+        .with_max_times(settings.attempts.saturating_sub(1))
+        .with_jitter()
+        .with_jitter_seed(rand::random())
+}
+
+fn no_answer(operation: Operation, deadline: Duration) -> ClientError {
+    let message = format!("{} got no answer within {} s", operation.name, deadline.as_secs_f64());
+    ClientError::new(operation.system, ClientErrorKind::Timeout, message)
+}
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+//! The only place that runs programs.
+//!
+//! A program gets an argument vector (never a shell line), a deadline and, if wanted, an open file as its standard
+//! input. It is killed when the deadline passes or the caller is cancelled. What it writes is kept up to a cap:
+//! the beginning of stdout (where results are) and the end of stderr (where the cause is). Arguments and
+//! environment are never logged, since they may hold secrets.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
+
+/// Bytes of standard output that are kept.
+const STDOUT_CAP: usize = 4 << 20;
+/// Bytes of standard error that are kept.
+const STDERR_CAP: usize = 64 << 10;
+
+/// A program about to be run.
+#[derive(Debug)]
+pub struct Program {
+    /// Name or path.
+    pub path: PathBuf,
+    /// Arguments, one by one.
+    pub args: Vec<OsString>,
+    /// Variables on top of the inherited environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Inherited variables that it must not see.
+    pub without_env: Vec<OsString>,
+    /// Folder in which it runs; `None` for ours.
+    pub folder: Option<PathBuf>,
+    /// What it gets as standard input; `None` for nothing.
+    pub stdin: Option<File>,
+    /// After which time it is killed.
+    pub deadline: Duration,
+}
+
+/// What a program that ended by itself left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Beginning of what it wrote to standard output.
+    pub stdout: String,
+    /// End of what it wrote to standard error.
+    pub stderr: String,
+}
+
+/// Why there is no result of a program.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// There is no such program.
+    #[error("program {0:?} not found")]
+    NoProgram(PathBuf),
+    /// It could not be started or read from.
+    #[error("program {0:?} cannot be run: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// It was killed at its deadline.
+    #[error("program {0:?} was killed after {1:?}")]
+    Timeout(PathBuf, Duration),
+}
+
+impl Program {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, or was killed at the deadline. An exit code other than zero is no error here.
+    #[expect(clippy::disallowed_methods, reason = "this is the module that runs programs")]
+    pub async fn run(self) -> Result<Finished, CommandError> {
+        let mut command = tokio::process::Command::new(&self.path);
+        command.args(&self.args).kill_on_drop(true);
+        command.stdin(self.stdin.map_or_else(Stdio::null, Stdio::from));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in &self.without_env {
+            command.env_remove(name);
+        }
+        command.envs(self.env);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        let failed = |error| CommandError::Io(self.path.clone(), error);
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => CommandError::NoProgram(self.path.clone()),
+            _ => failed(error),
+        })?;
+        // The builder holds its own copy of the standard input, which must not outlive the program.
+        drop(command);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            tokio::try_join!(
+                child.wait(),
+                read_capped(stdout, STDOUT_CAP, Keep::Beginning),
+                read_capped(stderr, STDERR_CAP, Keep::End)
+            )
+        };
+        match timeout(self.deadline, work).await {
+            Ok(Ok((status, stdout, stderr))) => Ok(Finished { code: status.code(), stdout, stderr }),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => {
+                // Killed and waited for here, so that whoever asks next finds it gone.
+                child.kill().await.map_err(failed)?;
+                Err(CommandError::Timeout(self.path, self.deadline))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Beginning,
+    End,
+}
+
+/// Reads to the end, so that the program never blocks on a full pipe, but keeps only `cap` bytes.
+async fn read_capped(
+    stream: Option<impl AsyncRead + Unpin>,
+    cap: usize,
+    keep: Keep,
+) -> std::io::Result<String> {
+    let Some(mut stream) = stream else { return Ok(String::new()) };
+    let mut kept = Vec::new();
+    let mut chunk = vec![0; 8 << 10];
+    loop {
+        let read = stream.read(&mut chunk).await?;
+        if read == 0 {
+            break;
+        }
+        kept.extend_from_slice(&chunk[..read]);
+        match keep {
+            Keep::Beginning => kept.truncate(cap),
+            Keep::End if kept.len() > 2 * cap => drop(kept.drain(..kept.len() - cap)),
+            Keep::End => {}
+        }
+    }
+    let start = if keep == Keep::End { kept.len().saturating_sub(cap) } else { 0 };
+    Ok(String::from_utf8_lossy(&kept[start..]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        Program {
+            path: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: Vec::new(),
+            without_env: Vec::new(),
+            folder: None,
+            stdin: None,
+            deadline: Duration::from_secs(30),
+        }
+    }
+
+    #[tokio::test]
+    async fn exit_code_and_both_outputs_are_kept() {
+        let finished = shell("echo out; echo err >&2; exit 3").run().await.unwrap();
+        let expected = Finished { code: Some(3), stdout: "out\n".into(), stderr: "err\n".into() };
+        assert_eq!(finished, expected);
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named() {
+        let mut program = shell("");
+        program.path = "/nonexistent/helm".into();
+        let error = program.run().await.unwrap_err();
+        assert_eq!(error.to_string(), r#"program "/nonexistent/helm" not found"#);
+    }
+
+    #[tokio::test]
+    async fn the_deadline_kills_it() {
+        let mut program = shell("exec sleep 600");
+        program.deadline = Duration::from_millis(50);
+        assert!(matches!(program.run().await, Err(CommandError::Timeout(..))));
+    }
+
+    #[tokio::test]
+    async fn stdin_env_and_folder_reach_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"from a file").unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = shell(r#"cat; printf ' %s %s' "$GIVEN" "${HOME-none}"; pwd -P >&2"#);
+        program.env = vec![("GIVEN".into(), "given".into())];
+        program.without_env = vec!["HOME".into()];
+        program.stdin = Some(file);
+        program.folder = Some(folder.path().to_owned());
+        let finished = program.run().await.unwrap();
+        assert_eq!(finished.stdout, "from a file given none");
+        assert_eq!(finished.stderr.trim_end(), folder.path().canonicalize().unwrap().to_str().unwrap());
+    }
+
+    #[tokio::test]
+    async fn much_output_neither_blocks_it_nor_fills_the_memory() {
+        let script = "head -c 6000000 /dev/zero; head -c 500000 /dev/zero >&2; echo the cause >&2";
+        let finished = shell(script).run().await.unwrap();
+        assert_eq!(finished.stdout.len(), STDOUT_CAP);
+        assert_eq!(finished.stderr.len(), STDERR_CAP);
+        assert!(finished.stderr.ends_with("the cause\n"));
+    }
+}

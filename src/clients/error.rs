@@ -1,0 +1,78 @@
+//! The one error of every outside call.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a call to an outside system failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{system}: {kind}: {message}")]
+pub struct ClientError {
+    /// Name of the system that failed: `karmada`, `helm`, `registry`, `prometheus`, `submariner`, `monitoring`.
+    pub system: &'static str,
+    /// What kind of failure it is; decides about retrying.
+    pub kind: ClientErrorKind,
+    /// What went wrong, for the operator. Holds no secret.
+    pub message: String,
+    /// When the system asked to be left alone for a while.
+    pub retry_after: Option<Duration>,
+}
+
+/// Kinds of failure that callers tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+pub enum ClientErrorKind {
+    /// The thing asked for (chart, object) does not exist.
+    #[error("not found")]
+    NotFound,
+    /// Credentials are missing or refused.
+    #[error("unauthorised")]
+    Unauthorised,
+    /// The system cannot be reached.
+    #[error("unreachable")]
+    Unreachable,
+    /// No answer within the deadline.
+    #[error("timed out")]
+    Timeout,
+    /// The chart, or what it renders to, is invalid.
+    #[error("invalid")]
+    Invalid,
+    /// Something that is not ours, or another writer, is in the way.
+    #[error("conflict")]
+    Conflict,
+    /// The breaker is open: the system failed repeatedly and is left alone for a while.
+    #[error("circuit open")]
+    CircuitOpen,
+    /// The system answered with an error of its own.
+    #[error("failed")]
+    Failed,
+}
+
+impl ClientErrorKind {
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::CircuitOpen | Self::Failed)
+    }
+
+    /// The name used as metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unauthorised => "unauthorised",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Invalid => "invalid",
+            Self::Conflict => "conflict",
+            Self::CircuitOpen => "circuit_open",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ClientError {
+    /// An error of `system`.
+    pub fn new(system: &'static str, kind: ClientErrorKind, message: impl Into<String>) -> Self {
+        Self { system, kind, message: message.into(), retry_after: None }
+    }
+}

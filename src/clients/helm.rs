@@ -1,0 +1,367 @@
+//! Helm releases in Karmada, through the `helm` program (generations 3 and 4).
+//!
+//! Everything that changes a release runs Helm with an argument vector, values in a JSON file that only we can
+//! read, and cache, configuration and data folders of its own: Helm 3 caches charts under name and version
+//! without the registry, so calls that share a cache could install each other's charts. What is only read comes
+//! from Helm's release Secrets (module `storage`), without a process.
+//!
+//! Invariants: a release without our owner label for this graph is never touched; one operation per release at a
+//! time, also across a crash (module `lock`); a release that an interrupted Helm left `pending-*` is recovered before
+//! anything else. Installing does not wait: Helm returns once Karmada has taken the objects, and whether they run is
+//! seen in the workloads. Uninstalling does wait until they are gone.
+//!
+//! Helm 4 is told not to apply on the server side: then both generations treat a chart alike (fields that others
+//! own, such as replicas set by scaling, are no conflict; repeated environment variables no error).
+
+mod failure;
+mod lock;
+mod storage;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kube::Client;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use self::lock::{LockError, ReleaseLock};
+use self::storage::{DIGEST_LABEL, OWNER_LABEL, Revision};
+use super::command::{Finished, Program};
+use super::{
+    ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Result,
+};
+use crate::config::HelmSettings;
+
+/// The values file in a call's folder. Relative, since Helm splits this argument at commas.
+const VALUES: &str = "values.json";
+/// Settings of ours that Helm has no business with.
+const SECRETS: [&str; 5] =
+    ["DATABASE_URL", "DB_PASSWORD", "FLASK_SQLALCHEMY_DATABASE_URI", "GRAFANA_PASSWORD", "KUBECONFIG"];
+
+/// Releases through the Helm program.
+pub struct HelmReleases {
+    program: PathBuf,
+    plain_http: bool,
+    kubeconfig: PathBuf,
+    home: PathBuf,
+    deadline: Duration,
+    client: Client,
+    version: OnceCell<String>,
+}
+
+impl HelmReleases {
+    /// Releases in the Karmada that `kubeconfig` and `client` lead to. Each operation ends after `deadline`;
+    /// locks and temporary files are kept in `data_dir`.
+    #[must_use]
+    pub fn new(
+        settings: &HelmSettings,
+        kubeconfig: &Path,
+        data_dir: &Path,
+        client: Client,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            program: program_path(&settings.bin),
+            plain_http: settings.plain_http,
+            kubeconfig: absolute(kubeconfig),
+            home: absolute(data_dir).join("helm"),
+            deadline,
+            client,
+            version: OnceCell::new(),
+        }
+    }
+
+    /// The version of the program, such as `v4.1.4`; asked once.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such program.
+    pub async fn version(&self) -> Result<&str> {
+        let ask = || async {
+            let args = ["version", "--template", "{{.Version}}"].map(OsString::from).to_vec();
+            let program = Program {
+                path: self.program.clone(),
+                args,
+                env: Vec::new(),
+                without_env: helm_variables(),
+                folder: None,
+                stdin: None,
+                deadline: self.deadline,
+            };
+            Ok(finish(program).await?.stdout.trim().to_owned())
+        };
+        self.version.get_or_try_init(ask).await.map(String::as_str)
+    }
+
+    async fn lock(&self, key: &ReleaseKey, deadline: Instant) -> Result<ReleaseLock> {
+        ReleaseLock::acquire(&self.home, key, deadline).await.map_err(|error| match error {
+            LockError::Busy => ClientError::new(
+                "helm",
+                Kind::Timeout,
+                format!("another helm still works on release {}", key.name),
+            ),
+            LockError::Io(path, error) => io_failure(&path, &error),
+        })
+    }
+
+    /// The release's revisions, newest first, if they are `owner`'s; empty when there is no such release.
+    async fn own_history(&self, key: &ReleaseKey, owner: &str) -> Result<Vec<Revision>> {
+        let history = storage::history(&self.client, &key.namespace, &key.name).await?;
+        let ReleaseKey { namespace, name } = key;
+        match history.first().map(|newest| newest.owner.as_deref()) {
+            Some(found) if found != Some(owner) => {
+                let whose = found.map_or_else(
+                    || "was not made by smo".to_owned(),
+                    |other| format!("belongs to another graph ({other})"),
+                );
+                let message = format!("release {name} in namespace {namespace} exists and {whose}");
+                Err(ClientError::new("helm", Kind::Conflict, message))
+            }
+            _ => Ok(history),
+        }
+    }
+
+    /// Brings a release that an interrupted Helm left behind into a state that can be upgraded.
+    async fn recover(&self, call: &Call<'_>, history: &[Revision]) -> Result<()> {
+        let Some(newest) = history.first() else { return Ok(()) };
+        let status = newest.status.as_str();
+        if !matches!(status, "pending-install" | "pending-upgrade" | "pending-rollback" | "uninstalling") {
+            return Ok(());
+        }
+        tracing::warn!(
+            release.name = newest.release,
+            status,
+            "recovering release {}, left {status} by an interrupted helm",
+            newest.release
+        );
+        // What runs now was installed by the last revision that came to its end.
+        let last_with = |status: &str| history.iter().find(|revision| revision.status == status);
+        match last_with("deployed").or_else(|| last_with("superseded")) {
+            Some(good) if status.starts_with("pending-") => {
+                let number = good.number.to_string();
+                call.run("rollback", &[], &[&newest.release, &number]).await.map(drop)
+            }
+            _ => call.uninstall().await,
+        }
+    }
+
+    fn call<'a>(&'a self, key: &'a ReleaseKey, lock: &'a ReleaseLock, deadline: Instant) -> Call<'a> {
+        Call { helm: self, key, lock, deadline }
+    }
+}
+
+#[async_trait]
+impl Releases for HelmReleases {
+    async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
+        let newest = storage::newest(&self.client, namespace).await?;
+        Ok(newest.into_iter().map(Revision::observation).collect())
+    }
+
+    async fn apply(&self, release: &ReleaseSpec) -> Result<()> {
+        check(release)?;
+        let deadline = Instant::now() + self.deadline;
+        let helm_4 = !self.version().await?.starts_with("v3.");
+        let lock = self.lock(&release.key, deadline).await?;
+        let history = self.own_history(&release.key, &release.owner).await?;
+        let call = self.call(&release.key, &lock, deadline);
+        self.recover(&call, &history).await?;
+
+        let values = serde_json::to_vec(&release.values)
+            .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
+        lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))?;
+        let labels = format!("{OWNER_LABEL}={},{DIGEST_LABEL}={}", release.owner, release.digest);
+        let mut flags =
+            vec!["--install", "--create-namespace", "--values", VALUES, "--labels", labels.as_str()];
+        let (chart, tag) = split_tag(&release.chart);
+        if let Some(tag) = tag {
+            flags.extend(["--version", tag]);
+        }
+        if self.plain_http {
+            flags.push("--plain-http");
+        }
+        if helm_4 {
+            flags.push("--server-side=false");
+        }
+        call.run("upgrade", &flags, &[&release.key.name, chart]).await.map(drop)
+    }
+
+    async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
+        check_key(key)?;
+        let deadline = Instant::now() + self.deadline;
+        let lock = self.lock(key, deadline).await?;
+        if self.own_history(key, owner).await?.is_empty() {
+            return Ok(());
+        }
+        self.call(key, &lock, deadline).uninstall().await
+    }
+}
+
+/// Helm at work on one locked release.
+struct Call<'a> {
+    helm: &'a HelmReleases,
+    key: &'a ReleaseKey,
+    lock: &'a ReleaseLock,
+    deadline: Instant,
+}
+
+impl Call<'_> {
+    /// Runs `helm VERB [flags] -- [operands]`.
+    async fn run(&self, verb: &str, flags: &[&str], operands: &[&str]) -> Result<Finished> {
+        let helm = self.helm;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = format!("{}s", left.as_secs().max(1));
+        let mut args: Vec<OsString> =
+            [verb, "--namespace", &self.key.namespace, "--timeout", &timeout, "--kubeconfig"]
+                .map(OsString::from)
+                .to_vec();
+        args.push(helm.kubeconfig.clone().into());
+        args.extend(flags.iter().chain(&["--"]).chain(operands).map(OsString::from));
+        let folder = self.lock.folder();
+        let stdin = self.lock.share().map_err(|error| io_failure(folder, &error))?;
+        finish(Program {
+            path: helm.program.clone(),
+            args,
+            env: environment(folder),
+            without_env: helm_variables(),
+            folder: Some(folder.to_owned()),
+            stdin: Some(stdin),
+            deadline: left,
+        })
+        .await
+    }
+
+    /// Uninstalls and waits until the objects are really gone. Karmada's policies have finalizers and outlive
+    /// their deletion by a second or more; an install in that time would take them for its own, see them vanish
+    /// afterwards, and leave a Deployment that is never propagated. Cut off while waiting, the release is still
+    /// `uninstalling` and is uninstalled again.
+    async fn uninstall(&self) -> Result<()> {
+        match self.run("uninstall", &["--ignore-not-found", "--wait"], &[&self.key.name]).await {
+            // Helm 3 says so when the last record vanished between its two looks.
+            Err(error) if error.message.contains("release: not found") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+async fn finish(program: Program) -> Result<Finished> {
+    let finished = program.run().await.map_err(|error| failure::of_command(&error))?;
+    match finished.code {
+        Some(0) => Ok(finished),
+        _ => Err(failure::of_exit(&finished)),
+    }
+}
+
+/// Variables of one call: records in Secrets, where [`storage`] reads them, and folders of its own.
+fn environment(folder: &Path) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = vec![("HELM_DRIVER".into(), "secret".into())];
+    for (name, part) in
+        [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+    {
+        env.push((name.into(), folder.join(part).into()));
+    }
+    if let Some(credentials) = registry_credentials() {
+        env.push(("HELM_REGISTRY_CONFIG".into(), credentials.into()));
+    }
+    env
+}
+
+/// Where `helm registry login` has put credentials: Helm's own rule, applied before its folders are changed.
+fn registry_credentials() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(file) = folder("HELM_REGISTRY_CONFIG") {
+        return Some(absolute(&file));
+    }
+    let config = folder("HELM_CONFIG_HOME")
+        .or_else(|| folder("XDG_CONFIG_HOME").map(|home| home.join("helm")))
+        .or_else(|| folder("HOME").map(|home| home.join(".config/helm")))?;
+    Some(absolute(&config.join("registry/config.json"))).filter(|file| file.exists())
+}
+
+/// Inherited variables that would change what Helm does, and secrets of ours.
+fn helm_variables() -> Vec<OsString> {
+    let is_ours = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with("SMO_") || SECRETS.contains(&name.as_ref())
+    };
+    let set_by_us = |name: &OsStr| {
+        let names =
+            ["HELM_DRIVER", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HELM_REGISTRY_CONFIG"];
+        names.iter().any(|ours| name == *ours)
+    };
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| is_ours(name) || (name.to_string_lossy().starts_with("HELM_") && !set_by_us(name)))
+        .collect()
+}
+
+/// Helm takes a tag of an OCI reference only as `--version`. The last colon belongs to a port when a slash
+/// follows it.
+fn split_tag(reference: &str) -> (&str, Option<&str>) {
+    if reference.contains('@') {
+        // A digest says more than a version, and Helm takes it as part of the reference.
+        return (reference, None);
+    }
+    match reference.rsplit_once(':') {
+        Some((chart, tag)) if !tag.contains('/') => (chart, Some(tag)),
+        _ => (reference, None),
+    }
+}
+
+fn check(release: &ReleaseSpec) -> Result<()> {
+    let invalid = |message: String| Err(ClientError::new("helm", Kind::Invalid, message));
+    check_key(&release.key)?;
+    let chart = &release.chart;
+    if !chart.starts_with("oci://") || chart.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return invalid(format!("chart reference {chart:?} is not of the form oci://host/path"));
+    }
+    for (label, value) in [(OWNER_LABEL, &release.owner), (DIGEST_LABEL, &release.digest)] {
+        if !is_label_value(value) {
+            return invalid(format!("{value:?} cannot be the value of label {label}"));
+        }
+    }
+    Ok(())
+}
+
+/// Both names become part of command lines and file names.
+fn check_key(key: &ReleaseKey) -> Result<()> {
+    match [&key.namespace, &key.name].into_iter().find(|name| !is_dns_label(name)) {
+        Some(name) => {
+            let message = format!("{name:?} cannot be the name of a release or namespace");
+            Err(ClientError::new("helm", Kind::Invalid, message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len())
+        && text.chars().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_label_value(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// Helm runs in a folder of its own, so relative paths are resolved here. A bare name is looked up in `PATH`.
+fn program_path(path: &Path) -> PathBuf {
+    if path.components().count() > 1 { absolute(path) } else { path.to_owned() }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn io_failure(path: &Path, error: &std::io::Error) -> ClientError {
+    ClientError::new("helm", Kind::Failed, format!("cannot use {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! The Helm client against a stand-in program and release Secrets served by a router.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::clients::ReleaseStatus;
+use crate::clients::testing::fake_server;
+
+const NAMESPACE: &str = "demo";
+
+/// Revisions as label sets; what the fake API server answers.
+type Secrets = Arc<Mutex<Vec<Value>>>;
+
+struct Bed {
+    folder: tempfile::TempDir,
+    secrets: Secrets,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/helm/fake-helm.sh");
+        symlink(script, folder.path().join("helm")).unwrap();
+        Self { folder, secrets: Secrets::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn behaviour(&self, script: &str) {
+        fs::write(self.path("behaviour"), script).unwrap();
+    }
+
+    fn helm(&self, deadline: Duration) -> HelmReleases {
+        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, parallel: 4 };
+        let secrets = Arc::clone(&self.secrets);
+        let router =
+            Router::new().route("/api/v1/namespaces/{namespace}/secrets", get(list)).with_state(secrets);
+        HelmReleases::new(&settings, &self.path("config"), &self.path("data"), fake_server(router), deadline)
+    }
+
+    fn quick(&self) -> HelmReleases {
+        self.helm(Duration::from_secs(60))
+    }
+
+    fn revision(&self, name: &str, version: i64, status: &str, owner: Option<&str>) {
+        let mut labels = json!({
+            "owner": "helm", "name": name, "version": version.to_string(), "status": status,
+        });
+        if let Some(owner) = owner {
+            labels[OWNER_LABEL] = owner.into();
+            labels[DIGEST_LABEL] = format!("digest-{version}").into();
+        }
+        self.secrets.lock().unwrap().push(labels);
+    }
+
+    /// The recorded command lines.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        calls.lines().map(without_timeout).collect()
+    }
+}
+
+/// Drops the value of `--timeout`, which depends on the clock.
+fn without_timeout(line: &str) -> String {
+    let mut words = line.split(' ').peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        kept.push(word);
+        if word == "--timeout" {
+            words.next();
+        }
+    }
+    kept.join(" ")
+}
+
+async fn list(State(secrets): State<Secrets>, Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
+    let selector = query.into_iter().find(|(name, _)| name == "labelSelector").unwrap().1;
+    let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|part| part.split_once('=')).collect();
+    let matches = |labels: &&Value| wanted.iter().all(|(name, value)| labels[*name] == *value);
+    let items: Vec<Value> = secrets
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(matches)
+        .map(|labels| {
+            json!({
+                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": {"name": format!("sh.helm.release.v1.{}", labels["version"]), "labels": labels},
+            })
+        })
+        .collect();
+    Json(json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": items,
+    }))
+}
+
+fn key(name: &str) -> ReleaseKey {
+    ReleaseKey { namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+}
+
+fn spec(name: &str) -> ReleaseSpec {
+    ReleaseSpec {
+        key: key(name),
+        chart: "oci://127.0.0.1:5000/project/demo:1.2.0".to_owned(),
+        values: json!({"clustersAffinity": ["edge-1"], "n": 1}),
+        owner: "brussels-1a2b".to_owned(),
+        digest: "0123abcd".to_owned(),
+    }
+}
+
+const UPGRADE: &str = "upgrade --namespace demo --timeout --kubeconfig HERE/config --install --create-namespace \
+                       --values values.json --labels smo-graph=brussels-1a2b,smo-digest=0123abcd \
+                       --version 1.2.0 --plain-http --server-side=false -- a oci://127.0.0.1:5000/project/demo";
+const UNINSTALL: &str =
+    "uninstall --namespace demo --timeout --kubeconfig HERE/config --ignore-not-found --wait -- a";
+
+#[tokio::test]
+async fn apply_passes_everything_to_helm_and_values_in_a_private_file() {
+    let bed = Bed::new();
+    bed.quick().apply(&spec("a")).await.unwrap();
+    assert_eq!(bed.calls(), [UPGRADE]);
+    let values: Value = serde_json::from_slice(&fs::read(bed.path("values")).unwrap()).unwrap();
+    assert_eq!(values, spec("a").values);
+    assert_eq!(fs::read_to_string(bed.path("values.mode")).unwrap(), "600\n");
+    let env = fs::read_to_string(bed.path("env")).unwrap();
+    assert!(env.lines().any(|line| line == "HELM_DRIVER=secret"), "{env}");
+    let cache = format!("HELM_CACHE_HOME={}", bed.path("data/helm/run/demo_a/cache").display());
+    assert!(env.lines().any(|line| line == cache), "{env}");
+    assert!(!bed.path("data/helm/run/demo_a").exists(), "the values stay behind");
+}
+
+#[tokio::test]
+async fn helm_3_is_not_given_flags_of_helm_4() {
+    let bed = Bed::new();
+    fs::write(bed.path("version"), "v3.20.2\n").unwrap();
+    let helm = bed.quick();
+    assert_eq!(helm.version().await.unwrap(), "v3.20.2");
+    helm.apply(&spec("a")).await.unwrap();
+    assert_eq!(bed.calls(), [UPGRADE.replace(" --server-side=false", "")]);
+}
+
+#[tokio::test]
+async fn a_foreign_release_is_neither_upgraded_nor_removed() {
+    for owner in [None, Some("other-graph")] {
+        let bed = Bed::new();
+        bed.revision("a", 1, "deployed", owner);
+        let helm = bed.quick();
+        let refused = helm.apply(&spec("a")).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Conflict);
+        assert!(refused.message.starts_with("release a in namespace demo exists and"), "{}", refused.message);
+        assert_eq!(helm.uninstall(&key("a"), "brussels-1a2b").await.unwrap_err().kind, Kind::Conflict);
+        assert_eq!(bed.calls(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_install_is_removed_before_installing_again() {
+    for status in ["pending-install", "uninstalling"] {
+        let bed = Bed::new();
+        bed.revision("a", 1, status, Some("brussels-1a2b"));
+        bed.quick().apply(&spec("a")).await.unwrap();
+        assert_eq!(bed.calls(), [UNINSTALL, UPGRADE], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_upgrade_is_rolled_back_to_the_deployed_revision_before_upgrading() {
+    for status in ["pending-upgrade", "pending-rollback"] {
+        let bed = Bed::new();
+        for (version, status) in [(1, "superseded"), (2, "deployed"), (3, "failed"), (4, status)] {
+            bed.revision("a", version, status, Some("brussels-1a2b"));
+        }
+        bed.quick().apply(&spec("a")).await.unwrap();
+        let rollback = "rollback --namespace demo --timeout --kubeconfig HERE/config -- a 2";
+        assert_eq!(bed.calls(), [rollback, UPGRADE], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_upgrade_that_nothing_can_be_rolled_back_to_is_removed() {
+    let bed = Bed::new();
+    bed.revision("a", 1, "failed", Some("brussels-1a2b"));
+    bed.revision("a", 2, "pending-upgrade", Some("brussels-1a2b"));
+    bed.quick().apply(&spec("a")).await.unwrap();
+    assert_eq!(bed.calls(), [UNINSTALL, UPGRADE]);
+}
+
+#[tokio::test]
+async fn uninstall_of_what_is_not_there_starts_no_helm() {
+    let bed = Bed::new();
+    bed.revision("another", 1, "deployed", None);
+    bed.quick().uninstall(&key("a"), "brussels-1a2b").await.unwrap();
+    assert_eq!(bed.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn uninstall_removes_a_release_that_is_ours_and_takes_its_vanishing_for_done() {
+    let bed = Bed::new();
+    bed.revision("a", 1, "deployed", Some("brussels-1a2b"));
+    bed.behaviour("echo 'Error: uninstall: Release not loaded: a: release: not found' >&2; exit 1");
+    bed.quick().uninstall(&key("a"), "brussels-1a2b").await.unwrap();
+    assert_eq!(bed.calls(), [UNINSTALL]);
+}
+
+#[tokio::test]
+async fn list_tells_the_newest_revision_of_each_release() {
+    let bed = Bed::new();
+    bed.revision("a", 9, "superseded", Some("g"));
+    bed.revision("a", 10, "deployed", Some("g"));
+    bed.revision("b", 1, "pending-install", None);
+    let listed = bed.quick().list(NAMESPACE).await.unwrap();
+    let release =
+        |name: &str, revision, status, owner: Option<&str>, digest: Option<&str>| ReleaseObservation {
+            name: name.to_owned(),
+            revision,
+            status,
+            owner: owner.map(str::to_owned),
+            digest: digest.map(str::to_owned),
+        };
+    assert_eq!(
+        listed,
+        [
+            release("a", 10, ReleaseStatus::Deployed, Some("g"), Some("digest-10")),
+            release("b", 1, ReleaseStatus::Pending, None, None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_failed_helm_becomes_a_typed_error() {
+    let bed = Bed::new();
+    bed.behaviour("echo 'Error: 127.0.0.1:5000/project/demo:1.2.0: not found' >&2; exit 1");
+    let error = bed.quick().apply(&spec("a")).await.unwrap_err();
+    assert_eq!((error.system, error.kind), ("registry", Kind::NotFound));
+}
+
+#[tokio::test]
+async fn at_the_deadline_helm_is_killed_and_the_release_free_again() {
+    let bed = Bed::new();
+    bed.behaviour("exec sleep 600");
+    let error = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Timeout);
+    bed.behaviour("exit 0");
+    bed.quick().apply(&spec("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_operation_kills_its_helm_and_the_next_one_waits_for_its_end() {
+    let bed = Bed::new();
+    bed.behaviour(r#"echo $$ >"$here/pid"; exec sleep 600"#);
+    let helm = Arc::new(bed.quick());
+    let first = Arc::clone(&helm);
+    let task = tokio::spawn(async move { first.apply(&spec("a")).await });
+    wait_until(|| fs::read_to_string(bed.path("pid")).is_ok_and(|pid| pid.ends_with('\n'))).await;
+    bed.behaviour("exit 0");
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    helm.apply(&spec("a")).await.unwrap();
+    assert_eq!(bed.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_surviving_helm_keeps_the_release_locked_after_its_server_is_gone() {
+    let bed = Bed::new();
+    let home = bed.path("data/helm");
+    let lock = ReleaseLock::acquire(&home, &key("a"), Instant::now() + Duration::from_secs(5)).await.unwrap();
+    // What is left of a killed server: a process with the locked file as its standard input, and nobody else.
+    let mut orphan = orphan(&lock);
+    drop(lock);
+    let busy = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
+    assert_eq!(busy.kind, Kind::Timeout);
+    assert_eq!(busy.message, "another helm still works on release a");
+    bed.helm(Duration::from_secs(5)).apply(&spec("b")).await.unwrap();
+
+    orphan.kill().unwrap();
+    orphan.wait().unwrap();
+    bed.quick().apply(&spec("a")).await.unwrap();
+}
+
+#[expect(clippy::disallowed_methods, reason = "stands for a process of another server")]
+fn orphan(lock: &ReleaseLock) -> std::process::Child {
+    std::process::Command::new("sleep").arg("600").stdin(lock.share().unwrap()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn names_that_could_be_options_paths_or_lists_are_refused() {
+    let bed = Bed::new();
+    let helm = bed.quick();
+    let mut bad = vec![spec("-rf"), spec("a_b"), spec("../a"), spec("")];
+    bad.push(ReleaseSpec { chart: "--post-renderer=x".into(), ..spec("a") });
+    bad.push(ReleaseSpec { chart: "oci://host/a b".into(), ..spec("a") });
+    bad.push(ReleaseSpec { owner: "a,b=c".into(), ..spec("a") });
+    bad.push(ReleaseSpec { digest: "x".repeat(64), ..spec("a") });
+    for spec in bad {
+        assert_eq!(helm.apply(&spec).await.unwrap_err().kind, Kind::Invalid, "{spec:?}");
+    }
+    assert_eq!(bed.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_tag_is_told_from_a_port() {
+    assert_eq!(split_tag("oci://h:5000/p/c:1.0"), ("oci://h:5000/p/c", Some("1.0")));
+    assert_eq!(split_tag("oci://h:5000/p/c"), ("oci://h:5000/p/c", None));
+    assert_eq!(split_tag("oci://h/p/c"), ("oci://h/p/c", None));
+}
+
+async fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "condition not met in time");
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

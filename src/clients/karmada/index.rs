@@ -1,0 +1,336 @@
+//! What is known of Deployments and their bindings, found by release.
+//!
+//! Plain data and no client: watch events go in, and the releases that they touch come out. So it is tested by
+//! feeding it objects. Of each object only the few fields that matter are kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Container;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use kube::runtime::watcher::Event;
+use serde::Deserialize;
+
+use super::Condition;
+use super::inventory::resources;
+use crate::clients::{BindingObservation, MemberStatus, ReleaseKey, WorkloadObservation};
+use crate::hdag::Resources;
+
+/// Namespace and name of a Deployment.
+pub(super) type ObjectKey = (String, String);
+
+/// Both watches together.
+#[derive(Default)]
+pub(super) struct Index {
+    deployments: Mirror<DeploymentState>,
+    bindings: Mirror<BindingState>,
+    by_release: HashMap<ReleaseKey, BTreeSet<String>>,
+}
+
+impl Index {
+    /// Whether both watches have delivered their first complete state.
+    pub(super) fn is_complete(&self) -> bool {
+        self.deployments.complete && self.bindings.complete
+    }
+
+    /// Takes an event of the Deployments' watch and tells which releases it touches.
+    pub(super) fn apply_deployment(&mut self, event: Event<Deployment>) -> BTreeSet<ReleaseKey> {
+        let mut touched = BTreeSet::new();
+        for (key, before, after) in self.deployments.apply(event, DeploymentState::of) {
+            let (namespace, name) = key;
+            if let Some(release) = before.map(|state| state.release) {
+                if let Some(names) = self.by_release.get_mut(&release) {
+                    names.remove(&name);
+                    if names.is_empty() {
+                        self.by_release.remove(&release);
+                    }
+                }
+                touched.insert(release);
+            }
+            if after && let Some(state) = self.deployments.current.get(&(namespace, name.clone())) {
+                self.by_release.entry(state.release.clone()).or_default().insert(name);
+                touched.insert(state.release.clone());
+            }
+        }
+        touched
+    }
+
+    /// Takes an event of the bindings' watch and tells which releases it touches.
+    pub(super) fn apply_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
+        let changed = self.bindings.apply(event, BindingState::of);
+        let release =
+            |(key, ..): (ObjectKey, _, _)| Some(self.deployments.current.get(&key)?.release.clone());
+        changed.into_iter().filter_map(release).collect()
+    }
+
+    /// What is known of a release's Deployments, by name.
+    pub(super) fn of_release(&self, release: &ReleaseKey) -> Vec<WorkloadObservation> {
+        let names = self.by_release.get(release).into_iter().flatten();
+        names.filter_map(|name| self.workload((release.namespace.clone(), name.clone()))).collect()
+    }
+
+    fn workload(&self, key: ObjectKey) -> Option<WorkloadObservation> {
+        let deployment = self.deployments.current.get(&key)?;
+        let binding = self.bindings.current.get(&key);
+        Some(WorkloadObservation {
+            deployment: key.1,
+            replicas: deployment.replicas,
+            requests: deployment.requests,
+            binding: binding.map(|binding| binding.observation(deployment.generation)),
+        })
+    }
+}
+
+/// A local copy of what a watch shows, reduced to `T`.
+struct Mirror<T> {
+    current: HashMap<ObjectKey, T>,
+    /// Collects a list that is being replayed; replaces `current` when it is complete.
+    incoming: HashMap<ObjectKey, T>,
+    complete: bool,
+}
+
+impl<T> Default for Mirror<T> {
+    fn default() -> Self {
+        Self { current: HashMap::new(), incoming: HashMap::new(), complete: false }
+    }
+}
+
+impl<T: PartialEq> Mirror<T> {
+    /// Applies an event; returns the keys that changed, with the state before and whether there is one after.
+    fn apply<K>(
+        &mut self,
+        event: Event<K>,
+        reduce: impl Fn(&K) -> Option<(ObjectKey, T)>,
+    ) -> Vec<(ObjectKey, Option<T>, bool)> {
+        match event {
+            Event::Init => {
+                self.incoming.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.incoming.extend(reduce(&object));
+                Vec::new()
+            }
+            Event::InitDone => self.replace(),
+            Event::Apply(object) => {
+                let Some((key, state)) = reduce(&object) else { return Vec::new() };
+                if self.current.get(&key) == Some(&state) {
+                    return Vec::new();
+                }
+                let before = self.current.insert(key.clone(), state);
+                vec![(key, before, true)]
+            }
+            Event::Delete(object) => {
+                let Some((key, _)) = reduce(&object) else { return Vec::new() };
+                let before = self.current.remove(&key);
+                vec![(key, before, false)]
+            }
+        }
+    }
+
+    fn replace(&mut self) -> Vec<(ObjectKey, Option<T>, bool)> {
+        self.complete = true;
+        let mut old = std::mem::replace(&mut self.current, std::mem::take(&mut self.incoming));
+        let mut changed = Vec::new();
+        for (key, state) in &self.current {
+            let before = old.remove(key);
+            if before.as_ref() != Some(state) {
+                changed.push((key.clone(), before, true));
+            }
+        }
+        changed.extend(old.into_iter().map(|(key, before)| (key, Some(before), false)));
+        changed
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct DeploymentState {
+    release: ReleaseKey,
+    generation: i64,
+    replicas: i64,
+    requests: Resources,
+}
+
+impl DeploymentState {
+    /// `None` for a Deployment that no Helm release owns.
+    fn of(object: &Deployment) -> Option<(ObjectKey, Self)> {
+        let key = (object.namespace()?, object.name_any());
+        let annotation = |name: &str| object.annotations().get(name).cloned();
+        if annotation("helm.sh/resource-policy").as_deref() == Some("keep") {
+            // Helm leaves it behind on purpose: it must not hold up the end of its graph.
+            return None;
+        }
+        let release = ReleaseKey {
+            namespace: annotation("meta.helm.sh/release-namespace")?,
+            name: annotation("meta.helm.sh/release-name")?,
+        };
+        let spec = object.spec.as_ref();
+        let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+        let state = Self {
+            release,
+            generation: object.metadata.generation.unwrap_or_default(),
+            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1).into(),
+            requests: pod.map(|pod| requests(&pod.containers, &key)).unwrap_or_default(),
+        };
+        Some((key, state))
+    }
+}
+
+/// What one replica requests. A limit without a request is a request; init containers end before the others run.
+fn requests(containers: &[Container], key: &ObjectKey) -> Resources {
+    let mut sum = Resources::default();
+    for container in containers {
+        let Some(given) = &container.resources else { continue };
+        let mut needed = Resources::default();
+        for list in [&given.requests, &given.limits].into_iter().flatten() {
+            let list = list.iter().map(|(name, quantity)| (name.clone(), quantity.0.clone())).collect();
+            match resources(&list) {
+                Ok(amount) => needed = needed.max(amount),
+                Err(error) => tracing::warn!(
+                    deployment = key.1, namespace = key.0, container = container.name, %error,
+                    "resources of deployment {} cannot be read", key.1
+                ),
+            }
+        }
+        sum += needed;
+    }
+    sum
+}
+
+#[derive(Deserialize)]
+struct BindingObject {
+    spec: BindingSpec,
+    #[serde(default)]
+    status: BindingStatus,
+}
+
+#[derive(Deserialize)]
+struct BindingSpec {
+    resource: ObjectReference,
+    #[serde(default)]
+    replicas: i64,
+    #[serde(default)]
+    clusters: Vec<TargetCluster>,
+}
+
+#[derive(Deserialize)]
+struct ObjectReference {
+    kind: String,
+    #[serde(default)]
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct TargetCluster {
+    name: String,
+    replicas: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BindingStatus {
+    scheduler_observed_generation: i64,
+    conditions: Vec<Condition>,
+    aggregated_status: Vec<MemberItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberItem {
+    cluster_name: String,
+    #[serde(default)]
+    applied: bool,
+    #[serde(default)]
+    applied_message: String,
+    #[serde(default)]
+    health: String,
+    #[serde(default)]
+    status: Option<MemberDeployment>,
+}
+
+/// What Karmada collects of a Deployment in a member.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberDeployment {
+    #[serde(default)]
+    ready_replicas: i64,
+    /// Generation of Karmada's Deployment that the member's was made from; absent before Karmada 1.11.
+    resource_template_generation: Option<i64>,
+}
+
+#[derive(Debug, PartialEq)]
+struct BindingState {
+    /// Everything but `up_to_date`, which also depends on the Deployment.
+    observed: BindingObservation,
+    /// Whether the scheduler has confirmed the newest binding.
+    confirmed: bool,
+    /// Whether every scheduled cluster is part of the status: just after a move it still tells of the old ones.
+    reported: bool,
+    /// Oldest generation of the Deployment that a scheduled cluster reports about.
+    template_generation: Option<i64>,
+}
+
+impl BindingState {
+    /// `None` for a binding of something else than a Deployment, or one that cannot be read (with a warning).
+    fn of(object: &DynamicObject) -> Option<(ObjectKey, Self)> {
+        let name = object.name_any();
+        let binding = BindingObject::deserialize(&object.data)
+            .inspect_err(|error| tracing::warn!(%error, binding = name, "binding {name} cannot be read"))
+            .ok()?;
+        let BindingObject { spec, status } = binding;
+        if spec.resource.kind != "Deployment" {
+            return None;
+        }
+        let scheduled: BTreeMap<String, i64> = spec
+            .clusters
+            .into_iter()
+            .map(|target| (target.name, target.replicas.unwrap_or(spec.replicas)))
+            .collect();
+        let template_generation = status
+            .aggregated_status
+            .iter()
+            .filter(|item| scheduled.contains_key(&item.cluster_name))
+            .filter_map(|item| item.status.as_ref()?.resource_template_generation)
+            .min();
+        let is_reported =
+            |cluster: &String| status.aggregated_status.iter().any(|item| item.cluster_name == *cluster);
+        let condition = |kind: &str| Condition::find(&status.conditions, kind);
+        let state = Self {
+            confirmed: status.scheduler_observed_generation >= object.metadata.generation.unwrap_or_default(),
+            reported: scheduled.keys().all(is_reported),
+            template_generation,
+            observed: BindingObservation {
+                unscheduled_reason: condition("Scheduled").filter(|c| !c.is_true()).map(Condition::why),
+                fully_applied: condition("FullyApplied").is_some_and(Condition::is_true),
+                clusters: status.aggregated_status.into_iter().map(member).collect(),
+                scheduled,
+                up_to_date: false,
+            },
+        };
+        Some(((spec.resource.namespace, spec.resource.name), state))
+    }
+
+    /// The status is up to date when the scheduler has seen the newest binding and every member that it chose
+    /// reports about the newest Deployment. (The binding's `resource.resourceVersion` says nothing: every status update of the
+    /// Deployment outdates it.)
+    fn observation(&self, generation: i64) -> BindingObservation {
+        let newest = self.template_generation.is_none_or(|reported| reported >= generation);
+        BindingObservation { up_to_date: self.confirmed && self.reported && newest, ..self.observed.clone() }
+    }
+}
+
+fn member(item: MemberItem) -> (String, MemberStatus) {
+    let status = MemberStatus {
+        applied: item.applied,
+        healthy: item.health == "Healthy",
+        ready_replicas: item.status.map_or(0, |status| status.ready_replicas),
+        message: Some(item.applied_message).filter(|message| !message.is_empty()),
+    };
+    (item.cluster_name, status)
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

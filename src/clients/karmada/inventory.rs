@@ -1,0 +1,294 @@
+//! Member clusters: read live, and watched only to know when to read again.
+//!
+//! Karmada serves Cluster objects through its aggregated API server, which may be down while everything else
+//! works. A cluster is available when it is Ready *and* no taint forbids scheduling to it.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Condition, watch_backoff};
+use crate::clients::kubernetes::failure;
+use crate::clients::{ClusterObservation, Inventory, Result};
+use crate::hdag::Resources;
+use crate::hdag::{QuantityError, bytes, count, millicores};
+
+/// Clusters of a Karmada.
+pub struct KarmadaInventory {
+    clusters: Api<DynamicObject>,
+    gpu_label: String,
+    changes: watch::Receiver<u64>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl KarmadaInventory {
+    /// Starts watching. `gpu_label` is the label that says that a cluster has GPUs.
+    ///
+    /// Must be called within a tokio runtime; the watch ends when this is dropped.
+    #[must_use]
+    pub fn start(client: Client, gpu_label: &str) -> Self {
+        let kind = GroupVersionKind::gvk("cluster.karmada.io", "v1alpha1", "Cluster");
+        let clusters = Api::all_with(client, &ApiResource::from_gvk(&kind));
+        let (ticks, changes) = watch::channel(0);
+        let task = tokio::spawn(tick(clusters.clone(), ticks));
+        Self { clusters, gpu_label: gpu_label.to_owned(), changes, _watch: AbortOnDropHandle::new(task) }
+    }
+}
+
+#[async_trait]
+impl Inventory for KarmadaInventory {
+    async fn clusters(&self) -> Result<Vec<ClusterObservation>> {
+        let listed = self.clusters.list(&ListParams::default()).await;
+        let listed = listed.map_err(|error| failure("karmada", "cannot list the clusters", error))?;
+        Ok(listed.items.into_iter().filter_map(|object| observe(object, &self.gpu_label)).collect())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+/// Ticks at every event. While a list is replayed only its end counts, or each reconnect would tick per cluster.
+async fn tick(clusters: Api<DynamicObject>, ticks: watch::Sender<u64>) {
+    let mut events = pin!(watcher(clusters, watcher::Config::default()).backoff(watch_backoff()));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
+                ticks.send_modify(|tick| *tick += 1);
+            }
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            Err(error) => tracing::debug!(%error, "the watch of karmada's clusters was interrupted"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ClusterObject {
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    region: String,
+    zone: String,
+    zones: Vec<String>,
+    taints: Vec<Taint>,
+}
+
+#[derive(Deserialize)]
+struct Taint {
+    key: String,
+    effect: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    conditions: Vec<Condition>,
+    resource_summary: Summary,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Summary {
+    allocatable: Quantities,
+    allocated: Quantities,
+}
+
+type Quantities = BTreeMap<String, String>;
+
+/// What a Cluster object says; `None`, with a warning, when it cannot be read.
+fn observe(object: DynamicObject, gpu_label: &str) -> Option<ClusterObservation> {
+    let name = object.name_any();
+    let labelled = object.labels().get(gpu_label).is_some_and(|value| value != "false");
+    let leaving = object.metadata.deletion_timestamp.is_some();
+    let unreadable = |error: &dyn std::error::Error| {
+        tracing::warn!(cluster.name = name, %error, "cluster {name} is skipped: its object cannot be read");
+    };
+    let cluster: ClusterObject =
+        serde_json::from_value(object.data).inspect_err(|error| unreadable(error)).ok()?;
+    let summary = &cluster.status.resource_summary;
+    let amounts = resources(&summary.allocatable).and_then(|all| Ok((all, resources(&summary.allocated)?)));
+    let (allocatable, allocated) = amounts.inspect_err(|error| unreadable(error)).ok()?;
+    let reason = if leaving { Some("the cluster is being removed".to_owned()) } else { obstacle(&cluster) };
+    Some(ClusterObservation {
+        available: reason.is_none(),
+        reason,
+        allocatable,
+        allocated,
+        storage_reported: summary.allocatable.contains_key("ephemeral-storage"),
+        acceleration: allocatable.gpus > 0 || labelled,
+        location: location(&cluster.spec),
+        name,
+    })
+}
+
+/// Why nothing should be placed on the cluster, if so.
+fn obstacle(cluster: &ClusterObject) -> Option<String> {
+    match Condition::find(&cluster.status.conditions, "Ready") {
+        None => return Some("karmada has not reported its state yet".to_owned()),
+        Some(ready) if !ready.is_true() => return Some(ready.why()),
+        Some(_) => {}
+    }
+    let forbids = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
+    let taint = cluster.spec.taints.iter().find(forbids)?;
+    Some(format!("taint {}:{}", taint.key, taint.effect))
+}
+
+fn location(spec: &Spec) -> Option<String> {
+    let zones = if spec.zones.is_empty() { spec.zone.clone() } else { spec.zones.join(",") };
+    match (spec.region.as_str(), zones.as_str()) {
+        ("", "") => None,
+        ("", place) | (place, "") => Some(place.to_owned()),
+        (region, zone) => Some(format!("{region}/{zone}")),
+    }
+}
+
+/// The amounts that placement counts, out of a Kubernetes resource list.
+pub(super) fn resources(quantities: &Quantities) -> Result<Resources, QuantityError> {
+    let mut sum = Resources::default();
+    for (name, quantity) in quantities {
+        match name.as_str() {
+            "cpu" => sum.cpu_millicores = millicores(quantity)?,
+            "memory" => sum.ram_bytes = bytes(quantity)?,
+            "ephemeral-storage" => sum.storage_bytes = bytes(quantity)?,
+            gpu if gpu.ends_with(".com/gpu") => sum.gpus = sum.gpus.saturating_add(count(quantity)?),
+            _ => {}
+        }
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clients::ClientErrorKind;
+    use crate::clients::testing::{fake_server, status};
+
+    const GIB: i64 = 1 << 30;
+
+    fn cluster(name: &str) -> Value {
+        json!({
+            "apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster",
+            "metadata": {"name": name, "labels": {}},
+            "spec": {"syncMode": "Push", "taints": []},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True", "reason": "ClusterReady", "message": "ok"}],
+                "resourceSummary": {
+                    "allocatable": {"cpu": "8", "memory": "16Gi", "pods": "110"},
+                    "allocated": {"cpu": "1500m", "memory": "1Gi"},
+                },
+            },
+        })
+    }
+
+    fn seen(object: Value) -> ClusterObservation {
+        observe(serde_json::from_value(object).unwrap(), "gpu").unwrap()
+    }
+
+    #[test]
+    fn a_ready_cluster_is_available_with_exact_amounts() {
+        let observed = seen(cluster("edge-1"));
+        assert!(observed.available);
+        assert_eq!(observed.reason, None);
+        assert_eq!(observed.allocatable.cpu_millicores, 8000);
+        assert_eq!(observed.allocatable.ram_bytes, 16 * GIB);
+        assert_eq!(observed.allocated.cpu_millicores, 1500);
+        assert!(!observed.storage_reported && !observed.acceleration);
+        assert_eq!(observed.location, None);
+    }
+
+    #[test]
+    fn gpus_of_every_maker_count_and_storage_is_seen_when_reported() {
+        let mut object = cluster("cloud");
+        object["status"]["resourceSummary"]["allocatable"] =
+            json!({"nvidia.com/gpu": "2", "amd.com/gpu": "1", "ephemeral-storage": "100Gi"});
+        let observed = seen(object);
+        assert_eq!(observed.allocatable.gpus, 3);
+        assert!(observed.acceleration && observed.storage_reported);
+        assert_eq!(observed.allocatable.storage_bytes, 100 * GIB);
+    }
+
+    #[test]
+    fn the_configured_label_means_acceleration_unless_it_says_false() {
+        for (value, acceleration) in [("true", true), ("", true), ("a100", true), ("false", false)] {
+            let mut object = cluster("cloud");
+            object["metadata"]["labels"] = json!({"gpu": value});
+            assert_eq!(seen(object).acceleration, acceleration, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_ready_says_why() {
+        let mut object = cluster("edge-1");
+        object["status"]["conditions"][0] = json!({
+            "type": "Ready", "status": "False", "reason": "ClusterNotReachable", "message": "no answer",
+        });
+        let observed = seen(object);
+        assert!(!observed.available);
+        assert_eq!(observed.reason.as_deref(), Some("ClusterNotReachable: no answer"));
+    }
+
+    #[test]
+    fn taints_that_forbid_scheduling_make_a_cluster_unavailable_and_others_do_not() {
+        for (effect, available) in [("NoSchedule", false), ("NoExecute", false), ("PreferNoSchedule", true)] {
+            let mut object = cluster("edge-1");
+            object["spec"]["taints"] = json!([{"key": "maintenance", "effect": effect}]);
+            assert_eq!(seen(object).available, available, "{effect}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_just_joined_is_not_available_yet() {
+        let mut object = cluster("edge-1");
+        object.as_object_mut().unwrap().remove("status");
+        assert!(!seen(object).available);
+    }
+
+    #[test]
+    fn region_and_zones_are_the_location() {
+        let mut object = cluster("edge-1");
+        object["spec"]["region"] = "be".into();
+        object["spec"]["zones"] = json!(["b1", "b2"]);
+        assert_eq!(seen(object).location.as_deref(), Some("be/b1,b2"));
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_cluster_is_skipped_and_the_others_are_listed() {
+        let mut broken = cluster("broken");
+        broken["status"]["resourceSummary"]["allocatable"]["cpu"] = "many".into();
+        let list = json!({
+            "apiVersion": "cluster.karmada.io/v1alpha1", "kind": "ClusterList", "metadata": {"resourceVersion": "1"},
+            "items": [broken, cluster("edge-1")],
+        });
+        let path = "/apis/cluster.karmada.io/v1alpha1/clusters";
+        let router = Router::new().route(path, get(move || async move { Json(list) }));
+        let inventory = KarmadaInventory::start(fake_server(router), "gpu");
+        let names: Vec<String> = inventory.clusters().await.unwrap().into_iter().map(|c| c.name).collect();
+        assert_eq!(names, ["edge-1"]);
+        inventory.changes().wait_for(|ticks| *ticks > 0).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_aggregated_server_that_is_down_is_unreachable() {
+        let router = Router::new().fallback(|| async { status(503, "no endpoints available") });
+        let inventory = KarmadaInventory::start(fake_server(router), "gpu");
+        assert_eq!(inventory.clusters().await.unwrap_err().kind, ClientErrorKind::Unreachable);
+    }
+}

@@ -1,0 +1,78 @@
+//! Karmada through its API server: member clusters, Deployments and where they run.
+//!
+//! Objects of Karmada are read as the few fields that matter here, so that neither a newer Karmada nor an unusual
+//! object stops anything: what cannot be read is skipped with a warning. State is watched, not polled, and only
+//! small extracts of the objects are kept.
+
+mod index;
+mod inventory;
+mod workloads;
+
+pub use inventory::KarmadaInventory;
+pub use workloads::KarmadaWorkloads;
+
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use kube::Client;
+use kube::runtime::watcher::ExponentialBackoff;
+use serde::Deserialize;
+
+use super::{ClientError, ClientErrorKind, Result, kubernetes};
+use crate::config::KarmadaSettings;
+
+/// A client for Karmada. Does not speak to it, so that it may be down.
+///
+/// # Errors
+/// `Invalid` when no kubeconfig is set, or it is missing or unusable.
+pub async fn connect(settings: &KarmadaSettings) -> Result<Client> {
+    let kubeconfig = settings.kubeconfig.as_ref().ok_or_else(|| {
+        ClientError::new("karmada", ClientErrorKind::Invalid, "no kubeconfig is set; set KARMADA_KUBECONFIG")
+    })?;
+    kubernetes::connect("karmada", kubeconfig).await
+}
+
+/// Pauses between attempts to watch: short enough to notice soon that Karmada is back.
+fn watch_backoff() -> ExponentialBackoff {
+    ExponentialBackoff::from(
+        ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(10))
+            .with_factor(2.0)
+            .without_max_times()
+            .with_jitter()
+            .with_jitter_seed(rand::random()),
+    )
+}
+
+/// The part of a Kubernetes condition that is read.
+#[derive(Debug, Clone, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Condition {
+    fn find<'a>(conditions: &'a [Self], kind: &str) -> Option<&'a Self> {
+        conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    fn is_true(&self) -> bool {
+        self.status == "True"
+    }
+
+    /// Reason and message on one line.
+    fn why(&self) -> String {
+        match (self.reason.as_str(), self.message.as_str()) {
+            ("", "") => format!("{} is {}", self.kind, self.status),
+            (reason, "") => reason.to_owned(),
+            ("", message) => message.to_owned(),
+            (reason, message) => format!("{reason}: {message}"),
+        }
+    }
+}

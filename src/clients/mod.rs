@@ -1,0 +1,90 @@
+//! The outside world: ports, their real implementations, and the one wrapper around every call.
+//!
+//! [`ports`](self) declares what `smo` needs of other systems as traits. One file or folder per real system
+//! implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and [`prometheus`]
+//! (alerting), [`submariner`] (networks). The layers above hold an [`Outside`] and nothing else: each of its
+//! methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and [`faults`].
+//!
+//! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out. They
+//! decide nothing, know nothing of graphs, and keep no state but what they watch. No client is made by speaking
+//! to its system, so that a server starts while the world is down; a setting that cannot work is refused at once.
+
+mod breaker;
+mod call;
+mod command;
+mod error;
+pub mod faults;
+pub mod helm;
+pub mod karmada;
+mod kubernetes;
+mod outside;
+mod ports;
+pub mod prometheus;
+pub mod rules;
+pub mod submariner;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+pub use call::{Calls, Operation, Policy};
+pub use error::{ClientError, ClientErrorKind};
+pub use outside::Outside;
+pub use ports::*;
+
+use crate::config::Settings;
+
+/// All ports on the real systems of these settings; what is optional and not configured is `None`. Starts the
+/// watches, so it must be called within a tokio runtime; they end with the ports.
+///
+/// # Errors
+/// When a setting cannot work: no kubeconfig for Karmada, an unusable file or URL, no Helm program. Systems that
+/// are down are no error.
+pub async fn real_ports(settings: &Settings) -> Result<Ports> {
+    let client = karmada::connect(&settings.karmada).await?;
+    let kubeconfig = settings.karmada.kubeconfig.as_ref().map(|file| file.path.clone()).unwrap_or_default();
+    let deadline = settings.calls.helm_deadline;
+    let helm =
+        helm::HelmReleases::new(&settings.helm, &kubeconfig, &settings.data_dir, client.clone(), deadline);
+    tracing::info!(version = helm.version().await?, "found helm");
+
+    let OptionalPorts { rules, metrics, networks } = optional_ports(settings).await?;
+    Ok(Ports {
+        inventory: Arc::new(karmada::KarmadaInventory::start(client.clone(), &settings.karmada.gpu_label)),
+        workloads: Arc::new(karmada::KarmadaWorkloads::start(client)),
+        releases: Arc::new(helm),
+        rules,
+        metrics,
+        networks,
+    })
+}
+
+/// The ports that a server can do without.
+pub struct OptionalPorts {
+    /// Alert rules.
+    pub rules: Option<Arc<dyn AlertRules>>,
+    /// Prometheus queries.
+    pub metrics: Option<Arc<dyn Metrics>>,
+    /// Networks of the clusters.
+    pub networks: Option<Arc<dyn Networks>>,
+}
+
+/// The optional ports that have a setting, on their real systems.
+///
+/// # Errors
+/// When a setting cannot work.
+pub async fn optional_ports(settings: &Settings) -> Result<OptionalPorts> {
+    let rules: Option<Arc<dyn AlertRules>> = match settings.monitoring.kubeconfig {
+        Some(_) => Some(Arc::new(rules::PrometheusRules::connect(&settings.monitoring).await?)),
+        None => None,
+    };
+    let metrics: Option<Arc<dyn Metrics>> = match &settings.monitoring.prometheus_url {
+        Some(url) => Some(Arc::new(prometheus::Prometheus::connect(url)?)),
+        None => None,
+    };
+    let networks: Option<Arc<dyn Networks>> = match &settings.submariner {
+        Some(kubeconfig) => Some(Arc::new(submariner::SubmarinerNetworks::connect(kubeconfig).await?)),
+        None => None,
+    };
+    Ok(OptionalPorts { rules, metrics, networks })
+}

@@ -1,0 +1,270 @@
+//! The ports: what `smo` needs of the outside world, and the data that crosses the border.
+//!
+//! Each trait has two implementations: the real system in this folder and the embedded continuum in
+//! [`crate::simulation`]. One contract suite runs on both. Nothing but [`super::Outside`] calls a port.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{broadcast, watch};
+
+use super::ClientError;
+use crate::hdag::Resources;
+
+/// Result of a port's call.
+pub type Result<T, E = ClientError> = std::result::Result<T, E>;
+
+/// The set of ports that a server works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// Which clusters exist and what they have.
+    pub inventory: Arc<dyn Inventory>,
+    /// What runs, and where.
+    pub workloads: Arc<dyn Workloads>,
+    /// Helm releases.
+    pub releases: Arc<dyn Releases>,
+    /// Prometheus alert rules; `None` when no monitoring cluster is configured.
+    pub rules: Option<Arc<dyn AlertRules>>,
+    /// Prometheus queries; `None` when no Prometheus is configured.
+    pub metrics: Option<Arc<dyn Metrics>>,
+    /// Pod and service networks of the clusters; `None` when Submariner is not configured.
+    pub networks: Option<Arc<dyn Networks>>,
+}
+
+/// Clusters as Karmada knows them.
+#[async_trait]
+pub trait Inventory: Send + Sync {
+    /// Reads all clusters now.
+    async fn clusters(&self) -> Result<Vec<ClusterObservation>>;
+
+    /// Ticks whenever a cluster may have changed.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// One member cluster at the moment of observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterObservation {
+    /// Name in Karmada.
+    pub name: String,
+    /// Whether its Ready condition is true and nothing forbids scheduling to it.
+    pub available: bool,
+    /// Reason and message of a Ready condition that is not true, or the taint that forbids scheduling.
+    pub reason: Option<String>,
+    /// What its nodes offer in total. GPUs count every `*.com/gpu` resource.
+    pub allocatable: Resources,
+    /// What scheduled pods have requested of it.
+    pub allocated: Resources,
+    /// Whether ephemeral storage is part of the report.
+    pub storage_reported: bool,
+    /// Whether the cluster has GPUs, by its resources or by the configured label.
+    pub acceleration: bool,
+    /// Where it is, from `spec.region`/`spec.zone`, when stated.
+    pub location: Option<String>,
+}
+
+/// Deployments and how Karmada spread them.
+#[async_trait]
+pub trait Workloads: Send + Sync {
+    /// What runs of one release, from the watched state. `Ok` with an empty list when it has no Deployment (yet).
+    async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>>;
+
+    /// Sets the replicas of a Deployment through Karmada.
+    async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()>;
+
+    /// Names a release whenever something of it may have changed. A receiver that lags looks at everything.
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
+}
+
+/// Namespace and name of a Helm release.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReleaseKey {
+    /// Namespace in Karmada and in the members.
+    pub namespace: String,
+    /// Name of the release.
+    pub name: String,
+}
+
+/// One Deployment of a release as Karmada reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadObservation {
+    /// Name of the Deployment.
+    pub deployment: String,
+    /// `spec.replicas`.
+    pub replicas: i64,
+    /// What one replica requests: the larger of request and limit of each container, summed.
+    pub requests: Resources,
+    /// What the ResourceBinding says; `None` while Karmada has not made one.
+    pub binding: Option<BindingObservation>,
+}
+
+/// A ResourceBinding: where Karmada schedules a workload, and what it hears from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingObservation {
+    /// Clusters it is scheduled to, with the replicas wanted there.
+    pub scheduled: BTreeMap<String, i64>,
+    /// Why it is not scheduled, when the Scheduled condition is false.
+    pub unscheduled_reason: Option<String>,
+    /// Whether every scheduled cluster has taken the object (condition FullyApplied).
+    pub fully_applied: bool,
+    /// What each cluster reports.
+    pub clusters: BTreeMap<String, MemberStatus>,
+    /// Whether this status belongs to the newest generation of the object.
+    pub up_to_date: bool,
+}
+
+/// What one member reports of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Whether the object exists there.
+    pub applied: bool,
+    /// Karmada's health interpretation is `Healthy`.
+    pub healthy: bool,
+    /// Ready replicas there.
+    pub ready_replicas: i64,
+    /// Why it could not be applied, if so.
+    pub message: Option<String>,
+}
+
+/// Helm releases in Karmada's control plane.
+#[async_trait]
+pub trait Releases: Send + Sync {
+    /// All releases of a namespace, whoever made them, each in its newest revision.
+    async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>>;
+
+    /// Installs or upgrades. A release that an interrupted call left pending is recovered first.
+    async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
+
+    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one that
+    /// belongs to somebody else is a conflict and stays.
+    async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
+}
+
+/// A release as Helm's storage shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseObservation {
+    /// Name of the release.
+    pub name: String,
+    /// Revision number.
+    pub revision: i64,
+    /// Helm's status of the newest revision.
+    pub status: ReleaseStatus,
+    /// The graph that owns it ([`ReleaseSpec::owner`]); `None` when it is not one of ours.
+    pub owner: Option<String>,
+    /// [`ReleaseSpec::digest`] of what was applied.
+    pub digest: Option<String>,
+}
+
+/// Helm's release states, as far as they matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseStatus {
+    /// Installed.
+    Deployed,
+    /// The newest revision failed.
+    Failed,
+    /// An operation is under way or was cut off (`pending-*`, `uninstalling`).
+    Pending,
+    /// Anything else (`superseded`, `uninstalled`, `unknown`).
+    Other,
+}
+
+/// What a release shall be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseSpec {
+    /// Namespace and name.
+    pub key: ReleaseKey,
+    /// Chart as an OCI reference, `oci://` included; may carry a tag.
+    pub chart: String,
+    /// All values.
+    pub values: Value,
+    /// Label value that marks the release as belonging to a graph of ours.
+    pub owner: String,
+    /// Label value: digest of chart and values, to see later whether this is what was applied.
+    pub digest: String,
+}
+
+/// Alert rules of the graphs.
+#[async_trait]
+pub trait AlertRules: Send + Sync {
+    /// Makes the rules of a graph be exactly these.
+    async fn apply(&self, rules: &GraphRules) -> Result<()>;
+
+    /// Removes the rules object; one that is not there is fine.
+    async fn delete(&self, object_name: &str) -> Result<()>;
+
+    /// Names of the rule objects that are ours.
+    async fn list(&self) -> Result<Vec<String>>;
+}
+
+/// All alert rules of one graph: one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphRules {
+    /// Name of the PrometheusRule object.
+    pub object_name: String,
+    /// The rules.
+    pub rules: Vec<AlertRule>,
+}
+
+/// One Prometheus alerting rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRule {
+    /// Alert name.
+    pub alert: String,
+    /// PromQL expression.
+    pub expr: String,
+    /// How long it must hold (Prometheus duration).
+    #[serde(rename = "for")]
+    pub for_duration: String,
+    /// Labels: `severity`, `service`, `graph`, `project`.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations: `description`, `summary`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Questions to Prometheus.
+#[async_trait]
+pub trait Metrics: Send + Sync {
+    /// All alerts of our rules that fire now, with one query for all graphs.
+    async fn firing_alerts(&self) -> Result<Vec<FiringAlert>>;
+}
+
+/// An alert of one of our rules that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiringAlert {
+    /// Label `alertname`.
+    pub alert: String,
+    /// Label `graph`.
+    pub graph: String,
+    /// Label `service`.
+    pub service: String,
+}
+
+/// Networks of the clusters, from Submariner's broker.
+#[async_trait]
+pub trait Networks: Send + Sync {
+    /// Cluster name to networks. Empty, with a warning logged once, when the CRD does not exist.
+    async fn networks(&self) -> Result<BTreeMap<String, ClusterNetworks>>;
+}
+
+/// CIDRs of one cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterNetworks {
+    /// First pod CIDR.
+    pub pod_cidr: Option<String>,
+    /// First service CIDR.
+    pub service_cidr: Option<String>,
+}
+
+/// A probe of an outside system for `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Name of the system, such as `karmada`.
+    pub system: &'static str,
+    /// When it was last reached.
+    pub last_success: Option<DateTime<Utc>>,
+    /// What went wrong last, when the last call failed.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,195 @@
+//! Prometheus over HTTP: which of our alerts fire, and the request to read its rules again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::kubernetes::chain;
+use super::{ClientError, ClientErrorKind as Kind, FiringAlert, Metrics, Result};
+
+/// All alerts of all graphs; other rules carry no such labels.
+const FIRING: &str = r#"ALERTS{alertstate="firing",graph!="",service!=""}"#;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A Prometheus server.
+#[derive(Debug, Clone)]
+pub struct Prometheus {
+    http: Client,
+    base: Url,
+}
+
+impl Prometheus {
+    /// The Prometheus at `base_url`. Does not speak to it.
+    ///
+    /// # Errors
+    /// `Invalid` when this is no URL.
+    pub fn connect(base_url: &str) -> Result<Self> {
+        let invalid = |cause: String| {
+            ClientError::new(
+                "prometheus",
+                Kind::Invalid,
+                format!("the URL of Prometheus cannot be used: {cause}"),
+            )
+        };
+        let mut base = Url::parse(base_url).map_err(|error| invalid(error.to_string()))?;
+        if base.cannot_be_a_base() {
+            return Err(invalid("is no URL of a server".to_owned()));
+        }
+        // Relative paths are joined to the last slash.
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        Ok(Self { http: http.map_err(|error| invalid(chain(&error)))?, base })
+    }
+
+    /// Asks the server to read its configuration and rules again.
+    ///
+    /// # Errors
+    /// When it does not answer, or has this switched off (`--web.enable-lifecycle`).
+    pub async fn reload(&self) -> Result<()> {
+        let sent = self.http.post(self.url("-/reload")?).send().await.map_err(|error| unreachable(&error))?;
+        answered(sent).await.map(drop)
+    }
+
+    fn url(&self, path: &str) -> Result<Url> {
+        self.base
+            .join(path)
+            .map_err(|error| ClientError::new("prometheus", Kind::Invalid, format!("{path}: {error}")))
+    }
+}
+
+#[derive(Deserialize)]
+struct QueryAnswer {
+    data: QueryData,
+}
+
+#[derive(Deserialize)]
+struct QueryData {
+    result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: AlertLabels,
+}
+
+#[derive(Deserialize)]
+struct AlertLabels {
+    alertname: String,
+    graph: String,
+    service: String,
+}
+
+#[async_trait]
+impl Metrics for Prometheus {
+    async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
+        let request = self.http.get(self.url("api/v1/query")?).query(&[("query", FIRING)]);
+        let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
+        let answer: QueryAnswer = response.json().await.map_err(|error| {
+            if error.is_decode() {
+                let message = format!("prometheus answered something else than alerts: {}", chain(&error));
+                ClientError::new("prometheus", Kind::Failed, message)
+            } else {
+                unreachable(&error)
+            }
+        })?;
+        let alert = |Series { metric: AlertLabels { alertname, graph, service } }| FiringAlert {
+            alert: alertname,
+            graph,
+            service,
+        };
+        Ok(answer.data.result.into_iter().map(alert).collect())
+    }
+}
+
+fn unreachable(error: &reqwest::Error) -> ClientError {
+    let kind = if error.is_builder() { Kind::Invalid } else { Kind::Unreachable };
+    ClientError::new("prometheus", kind, format!("prometheus does not answer: {}", chain(error)))
+}
+
+/// Turns an answer that is an error into one.
+async fn answered(response: Response) -> Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Unauthorised,
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Kind::Invalid,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Kind::Unreachable,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Kind::Timeout,
+        _ => Kind::Failed,
+    };
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = response.text().await.unwrap_or_default();
+    let text: String = body.trim().chars().take(300).collect();
+    let mut error = ClientError::new("prometheus", kind, format!("prometheus answered {status}: {text}"));
+    error.retry_after = seconds.map(Duration::from_secs);
+    Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use axum::extract::Query;
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::json;
+
+    use super::*;
+    use crate::clients::testing::serve;
+
+    #[tokio::test]
+    async fn firing_alerts_are_asked_with_one_query() {
+        let answer = |Query(query): Query<HashMap<String, String>>| async move {
+            assert_eq!(query["query"], FIRING);
+            let labels = json!({
+                "__name__": "ALERTS", "alertname": "high-load", "alertstate": "firing", "graph": "brussels",
+                "service": "image-compression-vo", "severity": "critical",
+            });
+            let series = json!({"metric": labels, "value": [1_700_000_000, "1"]});
+            Json(json!({"status": "success", "data": {"resultType": "vector", "result": [series]}}))
+        };
+        // Behind a proxy the server has a path of its own.
+        let url = serve(Router::new().route("/prometheus/api/v1/query", get(answer))).await;
+        let prometheus = Prometheus::connect(&format!("{url}/prometheus")).unwrap();
+        let expected = FiringAlert {
+            alert: "high-load".to_owned(),
+            graph: "brussels".to_owned(),
+            service: "image-compression-vo".to_owned(),
+        };
+        assert_eq!(prometheus.firing_alerts().await, Ok(vec![expected]));
+    }
+
+    #[tokio::test]
+    async fn failures_become_kinds() {
+        let busy = || async { (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "3")], "starting") };
+        let odd = || async { "<html>" };
+        let url =
+            serve(Router::new().route("/busy/api/v1/query", get(busy)).route("/odd/api/v1/query", get(odd)))
+                .await;
+        let ask = |path: &'static str| {
+            let prometheus = Prometheus::connect(&format!("{url}{path}")).unwrap();
+            async move { prometheus.firing_alerts().await.unwrap_err() }
+        };
+        let busy = ask("/busy").await;
+        assert_eq!((busy.kind, busy.retry_after), (Kind::Unreachable, Some(Duration::from_secs(3))));
+        assert_eq!(ask("/odd").await.kind, Kind::Failed);
+        assert_eq!(ask("/absent").await.kind, Kind::NotFound);
+        let nobody = Prometheus::connect("http://127.0.0.1:1").unwrap();
+        assert_eq!(nobody.firing_alerts().await.unwrap_err().kind, Kind::Unreachable);
+        assert_eq!(Prometheus::connect("prometheus:9090 ").unwrap_err().kind, Kind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn reload_posts_to_the_lifecycle_endpoint() {
+        let url = serve(Router::new().route("/-/reload", post(|| async {}))).await;
+        assert_eq!(Prometheus::connect(&url).unwrap().reload().await, Ok(()));
+    }
+}
