@@ -4,3 +4,4 @@ pub mod clients;
 pub mod config;
 pub mod hdag;
 pub mod optimizer;
+pub mod store;

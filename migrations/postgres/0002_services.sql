@@ -1,0 +1,45 @@
+-- One row per service of a graph: its release as it should be, and what was last seen of it.
+CREATE TABLE services (
+    graph            TEXT COLLATE "C" NOT NULL REFERENCES graphs (name) ON DELETE CASCADE,
+    -- services[].id; also the name of its Helm release.
+    name             TEXT COLLATE "C" NOT NULL,
+    -- Position in the descriptor, from 0.
+    position         BIGINT NOT NULL,
+    -- Namespace of its release, repeated from the graph for the unique constraint below.
+    namespace        TEXT COLLATE "C" NOT NULL,
+    -- What one replica needs by the intent: {cpu_millicores, ram_bytes, storage_bytes, gpus}.
+    needs            JSON NOT NULL,
+    -- What starts it: {auto: {dependencies}} or {event: {condition, events}}.
+    trigger_spec     JSON NOT NULL,
+    -- Whether an event starts it; repeated from trigger_spec so that alerts find it by an index.
+    conditional      BOOLEAN NOT NULL,
+    -- A conditional service whose event has happened.
+    triggered        BOOLEAN NOT NULL,
+    -- Name of the cluster it is placed on; null when static.
+    cluster          TEXT COLLATE "C",
+    -- Chart as written in the descriptor.
+    chart            TEXT NOT NULL,
+    -- ociConfig.type and ociConfig.implementer, any text.
+    artifact_type    TEXT NOT NULL,
+    implementer      TEXT NOT NULL,
+    -- All values of the release, the placement's included.
+    release_values   JSON NOT NULL,
+    -- Observed: where it is on its way.
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'deploying', 'deployed', 'failed', 'not_deployed')),
+    -- Observed: it runs where it was placed, and since when.
+    ready            BOOLEAN NOT NULL,
+    ready_since      TIMESTAMPTZ,
+    -- Observed: spec.replicas, and how many are ready; null while nothing is known.
+    replicas_wanted  BIGINT,
+    replicas_ready   BIGINT,
+    -- Observed: what one replica really requests, in the form of needs.
+    observed_needs   JSON,
+    -- Conditions of the service: list of {type, status, reason, message, since}.
+    conditions       JSON NOT NULL,
+    PRIMARY KEY (graph, name),
+    -- A release belongs to one graph.
+    CONSTRAINT services_release UNIQUE (namespace, name)
+);
+
+-- Alerts name a service, not always its graph.
+CREATE INDEX services_by_name ON services (name) WHERE conditional;

@@ -1,0 +1,31 @@
+-- Why things are where they are. Both tables only grow, and outlive the graphs they tell of: no foreign keys.
+CREATE TABLE decisions (
+    -- UUID version 7: sorts by time.
+    id         BLOB PRIMARY KEY,
+    -- The graph decided about.
+    graph      TEXT NOT NULL,
+    -- What was decided: 'placement'.
+    kind       TEXT NOT NULL,
+    -- Everything the decision looked at, so that it can be replayed.
+    problem    TEXT NOT NULL CHECK (json_valid(problem)),
+    -- The answer with its explanation.
+    plan       TEXT NOT NULL CHECK (json_valid(plan)),
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX decisions_by_graph ON decisions (graph, id);
+
+-- Every accepted descriptor, with the decision that came with it.
+CREATE TABLE graph_revisions (
+    graph       TEXT NOT NULL,
+    -- 1, 2, 3 ... within the name; goes on when a name is used again after a delete.
+    revision    INTEGER NOT NULL,
+    -- The project it was posted to.
+    project     TEXT NOT NULL,
+    -- The descriptor under hdaGraph, as posted.
+    document    TEXT NOT NULL CHECK (json_valid(document)),
+    -- In decisions; null when static.
+    decision_id BLOB,
+    created_at  TEXT NOT NULL,
+    PRIMARY KEY (graph, revision)
+) STRICT;

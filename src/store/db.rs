@@ -1,0 +1,163 @@
+//! One SQL text for two engines: pools, connections and transactions of PostgreSQL and SQLite behind one face.
+//!
+//! What the engines do differently about locking is here and in [`super::instance`], nowhere else. Everything
+//! else of the store is written against [`Conn`] and runs the same text on both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{Result, StoreError};
+use crate::clients::faults::{Faults, Phase};
+
+/// Rows or parameters per statement: SQLite takes 32766 parameters, the widest row has 21.
+pub(super) const CHUNK: usize = 1000;
+
+/// How long a caller waits for a connection, or for its turn to write, before it is told that there is none.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pool of either engine.
+#[derive(Debug, Clone)]
+pub(super) enum Db {
+    Pg(PgPool),
+    /// SQLite lets one write at a time. Who waits does so in turn at the mutex, not by polling the file while holding
+    /// a connection that a reader could use.
+    Lite(SqlitePool, Arc<Mutex<()>>),
+}
+
+impl Db {
+    /// A connection outside a transaction.
+    pub(super) async fn acquire(&self) -> Result<Held> {
+        Ok(match self {
+            Self::Pg(pool) => Held::Pg(pool.acquire().await?),
+            Self::Lite(pool, _) => Held::Lite(pool.acquire().await?),
+        })
+    }
+
+    /// A transaction. SQLite's takes the write lock at once: a transaction that reads first and asks for the lock
+    /// later is refused whenever another one wrote in between.
+    pub(super) async fn begin(&self, faults: &Faults) -> Result<Tx> {
+        Ok(Tx {
+            faults: faults.clone(),
+            inner: match self {
+                Self::Pg(pool) => TxInner::Pg(pool.begin().await?),
+                Self::Lite(pool, writer) => {
+                    let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).lock_owned());
+                    let turn = turn.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?;
+                    TxInner::Lite(pool.begin_with("BEGIN IMMEDIATE").await?, turn)
+                }
+            },
+        })
+    }
+}
+
+/// A connection taken from the pool.
+pub(super) enum Held {
+    Pg(PoolConnection<Postgres>),
+    Lite(PoolConnection<Sqlite>),
+}
+
+impl Held {
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Pg(connection) => Conn::Pg(&mut *connection),
+            Self::Lite(connection) => Conn::Lite(&mut *connection),
+        }
+    }
+}
+
+/// What queries run on: a connection, in or out of a transaction.
+pub(super) enum Conn<'c> {
+    Pg(&'c mut PgConnection),
+    Lite(&'c mut SqliteConnection),
+}
+
+/// Runs the same expression on either engine.
+macro_rules! on {
+    ($conn:expr, $connection:ident => $run:expr) => {
+        match $conn {
+            $crate::store::db::Conn::Pg($connection) => $run,
+            $crate::store::db::Conn::Lite($connection) => $run,
+        }
+    };
+}
+pub(super) use on;
+
+/// A transaction. Dropping it rolls back.
+pub struct Tx {
+    faults: Faults,
+    inner: TxInner,
+}
+
+enum TxInner {
+    Pg(Transaction<'static, Postgres>),
+    Lite(Transaction<'static, Sqlite>, OwnedMutexGuard<()>),
+}
+
+impl Tx {
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        match &mut self.inner {
+            TxInner::Pg(transaction) => Conn::Pg(&mut *transaction),
+            TxInner::Lite(transaction, _) => Conn::Lite(&mut *transaction),
+        }
+    }
+
+    /// Makes everything that was written in this transaction durable and visible. `label` names the change: the
+    /// moments before and after it are numbered steps at which a test may fail or kill the server.
+    ///
+    /// # Errors
+    /// The database failed; then nothing of it happened, or, if the connection broke at that very moment, it
+    /// cannot be told: read again.
+    pub async fn commit(self, label: &str) -> Result<()> {
+        let (faults, step) = (self.faults.clone(), format!("store.commit {label}"));
+        faults.step(&step, Phase::Before).await.map_err(StoreError::Injected)?;
+        self.commit_unnumbered().await?;
+        faults.step(&step, Phase::After).await.map_err(StoreError::Injected)
+    }
+
+    /// As [`Tx::commit`], for what is merely seen and seen again soon: no numbered step.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn commit_unnumbered(self) -> Result<()> {
+        match self.inner {
+            TxInner::Pg(transaction) => transaction.commit().await?,
+            TxInner::Lite(transaction, _turn) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// The text that also locks the rows it reads until the end of this transaction. SQLite has no such clause and
+    /// needs none: its transactions hold the write lock from the start.
+    pub(super) fn locking(&self, postgres: &'static str, sqlite: &'static str) -> &'static str {
+        match self.inner {
+            TxInner::Pg(_) => postgres,
+            TxInner::Lite(..) => sqlite,
+        }
+    }
+
+    /// Lets no other transaction write a table until this one ends; readers go on.
+    pub(super) async fn lock_table(&mut self, postgres: &'static str) -> Result<()> {
+        if let TxInner::Pg(transaction) = &mut self.inner {
+            sqlx::query(postgres).execute(&mut **transaction).await?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
+
+/// The time as PostgreSQL keeps it, so that a record reads back the same from either engine.
+pub(super) fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(6)
+}

@@ -1,0 +1,188 @@
+//! Graphs: what the user wants, and how far it has been carried out.
+//!
+//! A graph's row is written under its version: whoever decides on a row that has changed since must read again.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::db::{Conn, Tx, micros, on};
+use super::json::JsonText;
+use super::{Condition, Desired, GraphRecord, Result, Store, StoreError};
+
+const INSERT: &str =
+    "INSERT INTO graphs (name, project, namespace, document, document_digest, desired, generation,
+        observed_generation, version, static_placement, decision_id, conditions, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    ON CONFLICT (name) DO NOTHING";
+const UPDATE: &str =
+    "UPDATE graphs SET desired = $3, generation = $4, observed_generation = $5, conditions = $6,
+        decision_id = $7, updated_at = $8, version = version + 1
+    WHERE name = $1 AND version = $2";
+const DELETE: &str = "DELETE FROM graphs WHERE name = $1";
+const GET: &str = "SELECT * FROM graphs WHERE name = $1";
+const GET_FOR_UPDATE: &str = "SELECT * FROM graphs WHERE name = $1 FOR UPDATE";
+const LIST: &str = "SELECT * FROM graphs
+    WHERE ($1 IS NULL OR project = $1) AND ($2 IS NULL OR desired = $2) AND ($3 IS NULL OR name > $3)
+    ORDER BY name LIMIT $4";
+const NAMES: &str = "SELECT name FROM graphs ORDER BY name";
+
+/// Which graphs to list.
+#[derive(Debug, Clone, Default)]
+pub struct GraphFilter {
+    /// Only of this project.
+    pub project: Option<String>,
+    /// Only with this desired state.
+    pub desired: Option<Desired>,
+    /// Only names after this one (the last of the page before).
+    pub after: Option<String>,
+    /// At most so many; `None` = all.
+    pub limit: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct GraphRow {
+    name: String,
+    project: String,
+    namespace: String,
+    document: JsonText<Value>,
+    document_digest: String,
+    desired: Desired,
+    generation: i64,
+    observed_generation: i64,
+    version: i64,
+    static_placement: bool,
+    decision_id: Option<Uuid>,
+    conditions: JsonText<Vec<Condition>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<GraphRow> for GraphRecord {
+    fn from(row: GraphRow) -> Self {
+        Self {
+            name: row.name,
+            project: row.project,
+            namespace: row.namespace,
+            document: row.document.0,
+            document_digest: row.document_digest,
+            desired: row.desired,
+            generation: row.generation,
+            observed_generation: row.observed_generation,
+            version: row.version,
+            static_placement: row.static_placement,
+            decision_id: row.decision_id,
+            conditions: row.conditions.0,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl Store {
+    /// The graph of that name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn graph(&self, name: &str) -> Result<Option<GraphRecord>> {
+        get(self.db.acquire().await?.conn(), GET, name).await
+    }
+
+    /// The graphs that match, sorted by name byte by byte.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn graphs(&self, filter: &GraphFilter) -> Result<Vec<GraphRecord>> {
+        let mut connection = self.db.acquire().await?;
+        let rows: Vec<GraphRow> = on!(connection.conn(), c => sqlx::query_as(LIST)
+            .bind(filter.project.as_deref())
+            .bind(filter.desired)
+            .bind(filter.after.as_deref())
+            .bind(filter.limit.unwrap_or(i64::MAX))
+            .fetch_all(c).await)?;
+        Ok(rows.into_iter().map(GraphRecord::from).collect())
+    }
+
+    /// Names of all graphs, sorted.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn graph_names(&self) -> Result<Vec<String>> {
+        let mut connection = self.db.acquire().await?;
+        Ok(on!(connection.conn(), c => sqlx::query_scalar(NAMES).fetch_all(c).await)?)
+    }
+}
+
+impl Tx {
+    /// The graph of that name, locked until the end of the transaction.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn graph(&mut self, name: &str) -> Result<Option<GraphRecord>> {
+        let text = self.locking(GET_FOR_UPDATE, GET);
+        get(self.conn(), text, name).await
+    }
+
+    /// Adds a graph.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name is taken; the database failed.
+    pub async fn insert_graph(&mut self, graph: &GraphRecord) -> Result<()> {
+        let inserted = on!(self.conn(), c => sqlx::query(INSERT)
+            .bind(&graph.name)
+            .bind(&graph.project)
+            .bind(&graph.namespace)
+            .bind(JsonText(&graph.document))
+            .bind(&graph.document_digest)
+            .bind(graph.desired)
+            .bind(graph.generation)
+            .bind(graph.observed_generation)
+            .bind(graph.version)
+            .bind(graph.static_placement)
+            .bind(graph.decision_id)
+            .bind(JsonText(&graph.conditions))
+            .bind(micros(graph.created_at))
+            .bind(micros(graph.updated_at))
+            .execute(c).await?.rows_affected());
+        if inserted == 0 {
+            return Err(StoreError::Conflict { message: format!("graph {:?} exists already", graph.name) });
+        }
+        Ok(())
+    }
+
+    /// Writes what changes in a graph's life (desired state, generations, conditions, decision, time of writing)
+    /// if its version is still the one given, and returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] when it has moved on or the graph is gone; the database failed.
+    pub async fn update_graph(&mut self, graph: &GraphRecord) -> Result<i64> {
+        let updated = on!(self.conn(), c => sqlx::query(UPDATE)
+            .bind(&graph.name)
+            .bind(graph.version)
+            .bind(graph.desired)
+            .bind(graph.generation)
+            .bind(graph.observed_generation)
+            .bind(JsonText(&graph.conditions))
+            .bind(graph.decision_id)
+            .bind(micros(graph.updated_at))
+            .execute(c).await?.rows_affected());
+        if updated == 0 {
+            return Err(StoreError::Version { graph: graph.name.clone() });
+        }
+        Ok(graph.version + 1)
+    }
+
+    /// Removes a graph with its services; one that is not there is fine. Decisions, revisions and events stay.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete_graph(&mut self, name: &str) -> Result<()> {
+        on!(self.conn(), c => sqlx::query(DELETE).bind(name).execute(c).await.map(drop))?;
+        Ok(())
+    }
+}
+
+async fn get(conn: Conn<'_>, text: &'static str, name: &str) -> Result<Option<GraphRecord>> {
+    let row: Option<GraphRow> = on!(conn, c => sqlx::query_as(text).bind(name).fetch_optional(c).await)?;
+    Ok(row.map(GraphRecord::from))
+}

@@ -1,0 +1,119 @@
+//! The only place with SQL: what `smo` remembers, on PostgreSQL or SQLite.
+//!
+//! One file per aggregate, one SQL text for both engines (`db.rs`); migrations of the same names lie in
+//! `migrations/postgres` and `migrations/sqlite`. Methods of [`Store`] read; methods of [`Tx`] write, and a use
+//! case composes several of them in one transaction. Nothing outside the database is called between
+//! [`Store::begin`] and [`Tx::commit`], and nothing is solved there.
+//!
+//! The store knows nothing of HTTP, Kubernetes or what the records mean. Invariants it keeps: a graph's row is
+//! written only by who has read its newest version; a release belongs to one graph; decisions, revisions and
+//! events are never changed and outlive their graph; times are cut to microseconds, so a record reads back the
+//! same from either engine.
+
+mod clusters;
+mod connect;
+mod db;
+mod decisions;
+mod error;
+mod events;
+mod graphs;
+mod instance;
+mod json;
+mod records;
+mod revisions;
+mod services;
+
+pub use db::Tx;
+pub use error::{Result, StoreError};
+pub use graphs::GraphFilter;
+pub use instance::InstanceLock;
+pub use records::*;
+pub use services::PlacedService;
+
+use sqlx::migrate::Migrator;
+
+use crate::clients::faults::Faults;
+use db::{Db, on};
+
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// The database. Clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+    faults: Faults,
+}
+
+impl Store {
+    /// Connects to the database of a URL: `postgres://user:password@host:port/name` (also `postgresql` and the
+    /// driver spellings of `SQLAlchemy`; `?host=/folder` for a Unix socket), `sqlite://path` (created if it does not
+    /// exist, with its folder), or `sqlite::memory:`. The last has one connection: reading from the store while a
+    /// transaction is open waits in vain there.
+    ///
+    /// # Errors
+    /// The URL is not valid, or the database cannot be reached; the message names host and database.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Ok(Self { db: connect::open(url).await?, faults: Faults::none() })
+    }
+
+    /// Lets a test fail or kill the server at the commits of this store.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// Brings the schema up to date. Doing it twice, or from two processes at once, is fine.
+    ///
+    /// # Errors
+    /// A migration failed, or the database was written by a newer version.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.db {
+            Db::Pg(pool) => POSTGRES.run(pool).await?,
+            Db::Lite(pool, _) => {
+                // On PostgreSQL the migrator takes a lock; here the write lock of one transaction around all of it
+                // keeps a second process from applying the same migration.
+                let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+                // `run` on a borrowed connection gives a future that cannot be sent between threads.
+                SQLITE.run_direct(None, &mut *transaction, false).await?;
+                transaction.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The database failed, or all connections are in use for too long.
+    pub async fn begin(&self) -> Result<Tx> {
+        self.db.begin(&self.faults).await
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// It gives none.
+    pub async fn ping(&self) -> Result<()> {
+        let mut connection = self.db.acquire().await?;
+        on!(connection.conn(), c => sqlx::query("SELECT 1").execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Name of the engine: `postgres` or `sqlite`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match self.db {
+            Db::Pg(_) => "postgres",
+            Db::Lite(..) => "sqlite",
+        }
+    }
+
+    /// Closes all connections after their current work; later calls fail.
+    pub async fn close(&self) {
+        match &self.db {
+            Db::Pg(pool) => pool.close().await,
+            Db::Lite(pool, _) => pool.close().await,
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Services: the release of each as it should be, and what was last seen of it.
+//!
+//! Intent and observation are written by different methods, so that neither overwrites the other. A release,
+//! namespace and name, belongs to one graph; whoever comes second is told which.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use sqlx::QueryBuilder;
+
+use super::db::{CHUNK, Conn, Tx, micros, on};
+use super::json::JsonText;
+use super::{Condition, Result, ServiceRecord, ServiceState, Store, StoreError};
+use crate::hdag::{Resources, Trigger};
+
+const INSERT: &str =
+    "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
+    triggered, cluster, chart, artifact_type, implementer, release_values, state, ready, ready_since,
+    replicas_wanted, replicas_ready, observed_needs, conditions) ";
+const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
+const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5
+    WHERE graph = $1 AND name = $2";
+const UPDATE_OBSERVATION: &str =
+    "UPDATE services SET state = $3, ready = $4, ready_since = $5, replicas_wanted = $6,
+        replicas_ready = $7, observed_needs = $8, conditions = $9
+    WHERE graph = $1 AND name = $2";
+const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
+const PLACED: &str =
+    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_wanted, s.ready,
+        s.ready_since, s.state
+    FROM services s JOIN graphs g ON g.name = s.graph
+    WHERE g.desired = 'running' AND s.cluster IS NOT NULL
+    ORDER BY s.graph, s.position";
+const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
+    WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
+
+/// A service that holds room on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedService {
+    /// The graph it belongs to.
+    pub graph: String,
+    /// Its name.
+    pub service: String,
+    /// Where it is placed.
+    pub cluster: String,
+    /// What decisions count for one replica: the larger of intent and observation.
+    pub needs: Resources,
+    /// Observed: replicas wanted, when known.
+    pub replicas_wanted: Option<i64>,
+    /// Whether it runs there.
+    pub ready: bool,
+    /// Since when it does.
+    pub ready_since: Option<DateTime<Utc>>,
+    /// Where it is on its way.
+    pub state: ServiceState,
+}
+
+#[derive(sqlx::FromRow)]
+struct ServiceRow {
+    graph: String,
+    name: String,
+    position: i64,
+    namespace: String,
+    needs: JsonText<Resources>,
+    trigger_spec: JsonText<Trigger>,
+    triggered: bool,
+    cluster: Option<String>,
+    chart: String,
+    artifact_type: String,
+    implementer: String,
+    release_values: JsonText<Map<String, Value>>,
+    state: ServiceState,
+    ready: bool,
+    ready_since: Option<DateTime<Utc>>,
+    replicas_wanted: Option<i64>,
+    replicas_ready: Option<i64>,
+    observed_needs: Option<JsonText<Resources>>,
+    conditions: JsonText<Vec<Condition>>,
+}
+
+impl From<ServiceRow> for ServiceRecord {
+    fn from(row: ServiceRow) -> Self {
+        Self {
+            graph: row.graph,
+            name: row.name,
+            position: row.position,
+            namespace: row.namespace,
+            needs: row.needs.0,
+            trigger: row.trigger_spec.0,
+            triggered: row.triggered,
+            cluster: row.cluster,
+            chart: row.chart,
+            artifact_type: row.artifact_type,
+            implementer: row.implementer,
+            values: row.release_values.0,
+            state: row.state,
+            ready: row.ready,
+            ready_since: row.ready_since,
+            replicas_wanted: row.replicas_wanted,
+            replicas_ready: row.replicas_ready,
+            observed_needs: row.observed_needs.map(|needs| needs.0),
+            conditions: row.conditions.0,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct PlacedRow {
+    graph: String,
+    name: String,
+    cluster: String,
+    needs: JsonText<Resources>,
+    observed_needs: Option<JsonText<Resources>>,
+    replicas_wanted: Option<i64>,
+    ready: bool,
+    ready_since: Option<DateTime<Utc>>,
+    state: ServiceState,
+}
+
+impl From<PlacedRow> for PlacedService {
+    fn from(row: PlacedRow) -> Self {
+        let intended = row.needs.0;
+        Self {
+            graph: row.graph,
+            service: row.name,
+            cluster: row.cluster,
+            needs: row.observed_needs.map_or(intended, |observed| observed.0.max(intended)),
+            replicas_wanted: row.replicas_wanted,
+            ready: row.ready,
+            ready_since: row.ready_since,
+            state: row.state,
+        }
+    }
+}
+
+impl Store {
+    /// The services of a graph in the order of its descriptor.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn services(&self, graph: &str) -> Result<Vec<ServiceRecord>> {
+        of_graph(self.db.acquire().await?.conn(), graph).await
+    }
+
+    /// The services of several graphs, by graph and then in the order of its descriptor.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn services_of(&self, graphs: &[String]) -> Result<Vec<ServiceRecord>> {
+        let mut connection = self.db.acquire().await?;
+        let mut services = Vec::new();
+        for chunk in graphs.chunks(CHUNK) {
+            let rows: Vec<ServiceRow> = on!(connection.conn(), c => {
+                let mut query = QueryBuilder::new("SELECT * FROM services WHERE graph IN (");
+                let mut list = query.separated(", ");
+                for graph in chunk {
+                    list.push_bind(graph);
+                }
+                query.push(")").build_query_as().persistent(false).fetch_all(c).await
+            })?;
+            services.extend(rows.into_iter().map(ServiceRecord::from));
+        }
+        services.sort_by(|a, b| (&a.graph, a.position, &a.name).cmp(&(&b.graph, b.position, &b.name)));
+        Ok(services)
+    }
+
+    /// The graph that owns a release.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn graph_of_release(&self, namespace: &str, name: &str) -> Result<Option<String>> {
+        let mut connection = self.db.acquire().await?;
+        Ok(on!(connection.conn(), c => sqlx::query_scalar(GRAPH_OF_RELEASE)
+            .bind(namespace)
+            .bind(name)
+            .fetch_optional(c).await)?)
+    }
+
+    /// Those of the named releases that some graph owns: release and graph, sorted by release.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn release_owners(&self, namespace: &str, names: &[String]) -> Result<Vec<(String, String)>> {
+        let mut connection = self.db.acquire().await?;
+        let mut owners = Vec::new();
+        for chunk in names.chunks(CHUNK) {
+            owners.extend(owners_in(connection.conn(), namespace, chunk.iter().map(String::as_str)).await?);
+        }
+        owners.sort();
+        owners.dedup();
+        Ok(owners)
+    }
+
+    /// Every service with a cluster, of every graph that is to run: what takes room now or will.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn placed_services(&self) -> Result<Vec<PlacedService>> {
+        let mut connection = self.db.acquire().await?;
+        let rows: Vec<PlacedRow> = on!(connection.conn(), c => sqlx::query_as(PLACED).fetch_all(c).await)?;
+        Ok(rows.into_iter().map(PlacedService::from).collect())
+    }
+
+    /// The graphs that have a conditional service of that name, whatever is wanted of them: graph and project,
+    /// sorted by graph.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn conditional_services(&self, service: &str) -> Result<Vec<(String, String)>> {
+        let mut connection = self.db.acquire().await?;
+        Ok(on!(connection.conn(), c =>
+            sqlx::query_as(CONDITIONAL).bind(service).fetch_all(c).await)?)
+    }
+}
+
+impl Tx {
+    /// The services of a graph in the order of its descriptor.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn services(&mut self, graph: &str) -> Result<Vec<ServiceRecord>> {
+        of_graph(self.conn(), graph).await
+    }
+
+    /// Adds the services of a graph, which must be there already.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another graph owns one of the releases: roll back. The database failed.
+    pub async fn insert_services(&mut self, services: &[ServiceRecord]) -> Result<()> {
+        for chunk in services.chunks(CHUNK) {
+            let inserted = insert(self.conn(), chunk).await?;
+            if inserted != chunk.len() as u64 {
+                return Err(self.release_conflict(chunk).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes where a service goes and what its release shall be: cluster, values, whether its event has happened.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] when the service is gone; the database failed.
+    pub async fn update_service_intent(&mut self, service: &ServiceRecord) -> Result<()> {
+        let updated = on!(self.conn(), c => sqlx::query(UPDATE_INTENT)
+            .bind(&service.graph)
+            .bind(&service.name)
+            .bind(service.cluster.as_deref())
+            .bind(JsonText(&service.values))
+            .bind(service.triggered)
+            .execute(c).await?.rows_affected());
+        written(updated, service)
+    }
+
+    /// Writes what was seen of a service: state, readiness, replicas, real needs, conditions.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] when the service is gone; the database failed.
+    pub async fn update_service_observation(&mut self, service: &ServiceRecord) -> Result<()> {
+        let updated = on!(self.conn(), c => sqlx::query(UPDATE_OBSERVATION)
+            .bind(&service.graph)
+            .bind(&service.name)
+            .bind(service.state)
+            .bind(service.ready)
+            .bind(service.ready_since.map(micros))
+            .bind(service.replicas_wanted)
+            .bind(service.replicas_ready)
+            .bind(service.observed_needs.map(JsonText))
+            .bind(JsonText(&service.conditions))
+            .execute(c).await?.rows_affected());
+        written(updated, service)
+    }
+
+    /// Says which release is taken, and by whom.
+    async fn release_conflict(&mut self, services: &[ServiceRecord]) -> Result<StoreError> {
+        for service in services {
+            let owner = owners_in(self.conn(), &service.namespace, [service.name.as_str()]).await?;
+            if let Some((release, graph)) = owner.into_iter().find(|(_, graph)| *graph != service.graph) {
+                let namespace = &service.namespace;
+                return Ok(StoreError::Conflict {
+                    message: format!("release {release} in namespace {namespace} belongs to graph {graph}"),
+                });
+            }
+        }
+        let graph = services.first().map_or("", |service| service.graph.as_str());
+        Ok(StoreError::Conflict { message: format!("graph {graph:?} has two services of one name") })
+    }
+}
+
+async fn of_graph(conn: Conn<'_>, graph: &str) -> Result<Vec<ServiceRecord>> {
+    let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_GRAPH).bind(graph).fetch_all(c).await)?;
+    Ok(rows.into_iter().map(ServiceRecord::from).collect())
+}
+
+/// Inserts all rows in one statement and returns how many it took: one that is in the way is left out, since an
+/// error would end the transaction on PostgreSQL before it can be asked whose row that is.
+async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
+    Ok(on!(conn, c => {
+        let mut query = QueryBuilder::new(INSERT);
+        query.push_values(services, |mut row, service| {
+            row.push_bind(&service.graph)
+                .push_bind(&service.name)
+                .push_bind(service.position)
+                .push_bind(&service.namespace)
+                .push_bind(JsonText(service.needs))
+                .push_bind(JsonText(&service.trigger))
+                .push_bind(service.is_conditional())
+                .push_bind(service.triggered)
+                .push_bind(service.cluster.as_deref())
+                .push_bind(&service.chart)
+                .push_bind(&service.artifact_type)
+                .push_bind(&service.implementer)
+                .push_bind(JsonText(&service.values))
+                .push_bind(service.state)
+                .push_bind(service.ready)
+                .push_bind(service.ready_since.map(micros))
+                .push_bind(service.replicas_wanted)
+                .push_bind(service.replicas_ready)
+                .push_bind(service.observed_needs.map(JsonText))
+                .push_bind(JsonText(&service.conditions));
+        });
+        query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()
+    }))
+}
+
+/// Release and graph of those of the names that are taken in the namespace.
+async fn owners_in<'n>(
+    conn: Conn<'_>,
+    namespace: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<Vec<(String, String)>> {
+    Ok(on!(conn, c => {
+        let mut query = QueryBuilder::new("SELECT name, graph FROM services WHERE namespace = ");
+        query.push_bind(namespace).push(" AND name IN (");
+        let mut list = query.separated(", ");
+        for name in names {
+            list.push_bind(name);
+        }
+        query.push(")").build_query_as().persistent(false).fetch_all(c).await
+    })?)
+}
+
+fn written(rows: u64, service: &ServiceRecord) -> Result<()> {
+    if rows == 0 {
+        return Err(StoreError::Version { graph: service.graph.clone() });
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! What integration tests stand on.
+
+pub mod database;
+mod postgres;
+mod scratch;
