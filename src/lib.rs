@@ -4,4 +4,5 @@ pub mod clients;
 pub mod config;
 pub mod hdag;
 pub mod optimizer;
+pub mod simulation;
 pub mod store;

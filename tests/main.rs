@@ -5,5 +5,6 @@
     reason = "a panic is how a test fails; clippy exempts only the test functions themselves"
 )]
 
+mod contract;
 mod store;
 mod support;

@@ -1,0 +1,210 @@
+//! The state of a simulated world and how it moves: scheduling, readiness, room. Knows no locks and no ports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::continuum::{ClusterSpec, Continuum};
+use crate::clients::{
+    BindingObservation, ClusterObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec,
+    WorkloadObservation,
+};
+use crate::hdag::{self, Resources};
+
+/// Everything there is.
+pub(super) struct State {
+    pub(super) clusters: BTreeMap<String, Cluster>,
+    pub(super) releases: BTreeMap<ReleaseKey, Release>,
+    pub(super) rules: BTreeMap<String, GraphRules>,
+    /// Graph and service of the alerts that fire.
+    pub(super) firing: Vec<(String, String)>,
+    ready_delay: Duration,
+    default_requests: Resources,
+    chance: StdRng,
+}
+
+pub(super) struct Cluster {
+    pub(super) spec: ClusterSpec,
+    pub(super) available: bool,
+}
+
+pub(super) struct Release {
+    pub(super) revision: i64,
+    /// `None` for a release that somebody else made.
+    pub(super) mark: Option<Mark>,
+    pub(super) workload: Option<Workload>,
+}
+
+pub(super) struct Mark {
+    pub(super) owner: String,
+    pub(super) digest: String,
+}
+
+/// A Deployment and the clusters it is scheduled to, with the time from which its pods are ready there.
+pub(super) struct Workload {
+    pub(super) replicas: i64,
+    pub(super) requests: Resources,
+    pub(super) places: BTreeMap<String, Instant>,
+}
+
+impl State {
+    pub(super) fn new(continuum: Continuum, seed: u64) -> Self {
+        let cluster = |spec: ClusterSpec| (spec.name.clone(), Cluster { spec, available: true });
+        Self {
+            clusters: continuum.clusters.into_iter().map(cluster).collect(),
+            releases: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            firing: Vec::new(),
+            ready_delay: continuum.ready_delay,
+            default_requests: continuum.default_requests,
+            chance: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Installs or upgrades; gives the time at which the last of its pods will be ready.
+    pub(super) fn apply(&mut self, spec: &ReleaseSpec) -> Instant {
+        let wanted = self.wanted_clusters(&spec.values);
+        let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
+        let requests = requests(&spec.values).unwrap_or(self.default_requests);
+        let replicas = spec.values.get("replicas").and_then(Value::as_i64).unwrap_or(1);
+        let old = self.releases.remove(&spec.key);
+        let kept = old.as_ref().and_then(|old| old.workload.as_ref()).map(|workload| workload.places.clone());
+        let ready_at = Instant::now() + delay;
+        let place = |cluster: String| {
+            let since = kept.as_ref().and_then(|places| places.get(&cluster)).copied().unwrap_or(ready_at);
+            (cluster, since)
+        };
+        let release = Release {
+            revision: old.map_or(1, |old| old.revision + 1),
+            mark: Some(Mark { owner: spec.owner.clone(), digest: spec.digest.clone() }),
+            workload: Some(Workload { replicas, requests, places: wanted.into_iter().map(place).collect() }),
+        };
+        self.releases.insert(spec.key.clone(), release);
+        ready_at
+    }
+
+    /// The clusters that the values name; without any, the chart decides: the first one that is available.
+    fn wanted_clusters(&self, values: &Value) -> Vec<String> {
+        let named =
+            values.get("clustersAffinity").or_else(|| values.pointer("/voChartOverwrite/clustersAffinity"));
+        let named = named
+            .and_then(Value::as_array)
+            .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
+        let first =
+            || self.clusters.iter().find(|(_, cluster)| cluster.available).map(|(name, _)| name.clone());
+        named.unwrap_or_else(|| first().into_iter().collect())
+    }
+
+    pub(super) fn observe_cluster(&self, cluster: &Cluster) -> ClusterObservation {
+        let spec = &cluster.spec;
+        ClusterObservation {
+            name: spec.name.clone(),
+            available: cluster.available,
+            reason: (!cluster.available).then(|| "ClusterNotReachable: taken down".to_owned()),
+            allocatable: spec.allocatable,
+            allocated: self.allocated(&spec.name),
+            storage_reported: true,
+            acceleration: spec.allocatable.gpus > 0,
+            location: spec.location.clone(),
+        }
+    }
+
+    pub(super) fn observe_workload(&self, key: &ReleaseKey) -> Vec<WorkloadObservation> {
+        let workload = self.releases.get(key).and_then(|release| release.workload.as_ref());
+        workload
+            .map(|workload| WorkloadObservation {
+                deployment: key.name.clone(),
+                replicas: workload.replicas,
+                requests: workload.requests,
+                binding: Some(self.binding(key, workload)),
+            })
+            .into_iter()
+            .collect()
+    }
+
+    fn binding(&self, key: &ReleaseKey, workload: &Workload) -> BindingObservation {
+        let known = |name: &&String| self.clusters.contains_key(*name);
+        let scheduled: BTreeMap<String, i64> =
+            workload.places.keys().filter(known).map(|name| (name.clone(), workload.replicas)).collect();
+        let status = |(name, ready_at): (&String, &Instant)| {
+            let running = self.running(key, workload, name, *ready_at);
+            let status = MemberStatus {
+                applied: true,
+                healthy: running == workload.replicas,
+                ready_replicas: running,
+                message: None,
+            };
+            (name.clone(), status)
+        };
+        BindingObservation {
+            unscheduled_reason: scheduled.is_empty().then(|| "no cluster fits the policy".to_owned()),
+            fully_applied: !scheduled.is_empty(),
+            clusters: workload.places.iter().filter(|(name, _)| known(name)).map(status).collect(),
+            scheduled,
+            up_to_date: true,
+        }
+    }
+
+    /// Replicas that run: none before their time, and no more than there is room for after the releases before.
+    fn running(&self, key: &ReleaseKey, workload: &Workload, cluster: &str, ready_at: Instant) -> i64 {
+        if Instant::now() < ready_at {
+            return 0;
+        }
+        let Some(spec) = self.clusters.get(cluster).map(|cluster| &cluster.spec) else { return 0 };
+        let mut free = spec.allocatable;
+        for (_, theirs) in self.workloads_on(cluster).take_while(|(other, _)| *other != key) {
+            let running = fitting(free, theirs);
+            free = free.minus_clamped(theirs.requests.times(running));
+        }
+        fitting(free, workload)
+    }
+
+    fn workloads_on<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = (&'a ReleaseKey, &'a Workload)> {
+        self.releases
+            .iter()
+            .filter_map(|(key, release)| release.workload.as_ref().map(|workload| (key, workload)))
+            .filter(move |(_, workload)| workload.places.contains_key(cluster))
+    }
+
+    fn allocated(&self, cluster: &str) -> Resources {
+        let Some(spec) = self.clusters.get(cluster).map(|cluster| &cluster.spec) else {
+            return Resources::default();
+        };
+        self.workloads_on(cluster).fold(Resources::default(), |used, (_, workload)| {
+            let scheduled = fitting(spec.allocatable.minus_clamped(used), workload);
+            used + workload.requests.times(scheduled)
+        })
+    }
+}
+
+/// How many of the replicas have room.
+fn fitting(free: Resources, workload: &Workload) -> i64 {
+    let fits = |free: i64, need: i64| if need == 0 { i64::MAX } else { free / need };
+    workload
+        .replicas
+        .min(fits(free.cpu_millicores, workload.requests.cpu_millicores))
+        .min(fits(free.ram_bytes, workload.requests.ram_bytes))
+        .min(fits(free.gpus, workload.requests.gpus))
+}
+
+/// What a replica requests by the values of its chart: the larger of requests and limits.
+fn requests(values: &Value) -> Option<Resources> {
+    let resources = values.get("resources")?;
+    let read = |section: &str| {
+        let text = |key: &str| {
+            let value = resources.get(section)?.get(key)?;
+            Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        Resources {
+            cpu_millicores: text("cpu").and_then(|text| hdag::millicores(&text).ok()).unwrap_or(0),
+            ram_bytes: text("memory").and_then(|text| hdag::bytes(&text).ok()).unwrap_or(0),
+            storage_bytes: 0,
+            gpus: text("nvidia.com/gpu").and_then(|text| hdag::count(&text).ok()).unwrap_or(0),
+        }
+    };
+    Some(read("requests").max(read("limits")))
+}

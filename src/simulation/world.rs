@@ -1,0 +1,235 @@
+//! The handle of a simulated world: what its ports and its tests share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use super::continuum::Continuum;
+use super::ports;
+use super::state::{Release, State};
+use crate::clients::{ClientError, Ports, ReleaseKey};
+
+/// Changes that a slow reader may lag behind before it has to look at everything.
+const CHANGES: usize = 1024;
+/// Readiness is looked at this long after the moment it is due, so that it is surely seen.
+const MARGIN: Duration = Duration::from_millis(1);
+
+/// A simulated world. Cheap to clone; all clones are the same world.
+#[derive(Clone)]
+pub struct World {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    faults: Mutex<BTreeMap<Operation, (ClientError, usize)>>,
+    calls: Mutex<BTreeMap<Operation, u64>>,
+    clusters_changed: watch::Sender<u64>,
+    workload_changed: broadcast::Sender<ReleaseKey>,
+}
+
+/// Operations of the ports, for faults and counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// `Inventory::clusters`.
+    ListClusters,
+    /// `Workloads::of_release`.
+    ReadWorkloads,
+    /// `Workloads::scale`.
+    Scale,
+    /// `Releases::list`.
+    ListReleases,
+    /// `Releases::apply`.
+    ApplyRelease,
+    /// `Releases::uninstall`.
+    UninstallRelease,
+    /// `AlertRules::apply`.
+    ApplyRules,
+    /// `AlertRules::delete`.
+    DeleteRules,
+    /// `AlertRules::list`.
+    ListRules,
+    /// `Metrics::firing_alerts`.
+    FiringAlerts,
+    /// `Networks::networks`.
+    Networks,
+}
+
+/// There is no cluster of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("cluster {0:?} is not part of the simulated continuum")]
+pub struct UnknownCluster(pub String);
+
+/// There is no rule for that service.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("graph {graph:?} has no alert rule for service {service:?}")]
+pub struct UnknownRule {
+    /// The graph.
+    pub graph: String,
+    /// The service.
+    pub service: String,
+}
+
+/// What exists in a world.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Releases as `namespace/name`.
+    pub releases: BTreeSet<String>,
+    /// Names of rule objects.
+    pub rules: BTreeSet<String>,
+    /// Deployments as `cluster/namespace/name`.
+    pub deployments: BTreeSet<String>,
+}
+
+impl World {
+    /// A world of these clusters; equal seeds give equal delays.
+    #[must_use]
+    pub fn new(continuum: Continuum, seed: u64) -> Self {
+        let inner = Inner {
+            state: Mutex::new(State::new(continuum, seed)),
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            clusters_changed: watch::Sender::default(),
+            workload_changed: broadcast::Sender::new(CHANGES),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The ports of this world.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        ports::of(self)
+    }
+
+    /// Takes a cluster down, or up again. What runs there keeps its last status, as in Karmada.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub fn set_cluster_available(&self, name: &str, available: bool) -> Result<(), UnknownCluster> {
+        let mut state = self.state();
+        let cluster = state.clusters.get_mut(name).ok_or_else(|| UnknownCluster(name.to_owned()))?;
+        cluster.available = available;
+        drop(state);
+        self.cluster_changed();
+        Ok(())
+    }
+
+    /// Takes a cluster out of the world, as if it had been unjoined.
+    pub fn remove_cluster(&self, name: &str) {
+        self.state().clusters.remove(name);
+        self.cluster_changed();
+    }
+
+    /// Makes the alerts of a service fire, or stop firing.
+    ///
+    /// # Errors
+    /// No rule has these labels.
+    pub fn set_alert_firing(&self, graph: &str, service: &str, firing: bool) -> Result<(), UnknownRule> {
+        let mut state = self.state();
+        let mut labels = state.rules.values().flat_map(|object| &object.rules).map(|rule| &rule.labels);
+        let has = |labels: &BTreeMap<String, String>, label: &str, value: &str| {
+            labels.get(label).is_some_and(|found| found == value)
+        };
+        if !labels.any(|labels| has(labels, "graph", graph) && has(labels, "service", service)) {
+            return Err(UnknownRule { graph: graph.to_owned(), service: service.to_owned() });
+        }
+        let target = (graph.to_owned(), service.to_owned());
+        state.firing.retain(|alert| *alert != target);
+        if firing {
+            state.firing.push(target);
+        }
+        Ok(())
+    }
+
+    /// Lets an operation fail the next `times` times.
+    pub fn fail_next(&self, operation: Operation, error: ClientError, times: usize) {
+        lock(&self.inner.faults).insert(operation, (error, times));
+    }
+
+    /// Puts a release there that `smo` did not make.
+    pub fn foreign_release(&self, namespace: &str, name: &str) {
+        let key = ReleaseKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.state().releases.insert(key, Release { revision: 1, mark: None, workload: None });
+    }
+
+    /// What exists now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state();
+        let name = |key: &ReleaseKey| format!("{}/{}", key.namespace, key.name);
+        let places = state.releases.iter().flat_map(|(key, release)| {
+            let places = release.workload.iter().flat_map(|workload| workload.places.keys());
+            places.map(move |cluster| format!("{cluster}/{}", name(key)))
+        });
+        Snapshot {
+            releases: state.releases.keys().map(name).collect(),
+            rules: state.rules.keys().cloned().collect(),
+            deployments: places.collect(),
+        }
+    }
+
+    /// Revision of a release; `None` when it does not exist.
+    #[must_use]
+    pub fn revision(&self, namespace: &str, name: &str) -> Option<i64> {
+        let key = ReleaseKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.state().releases.get(&key).map(|release| release.revision)
+    }
+
+    /// How often an operation was called.
+    #[must_use]
+    pub fn calls(&self, operation: Operation) -> u64 {
+        lock(&self.inner.calls).get(&operation).copied().unwrap_or(0)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.inner.state)
+    }
+
+    /// Counts a call and fails it when a test wants that.
+    pub(super) fn call(&self, operation: Operation) -> Result<(), ClientError> {
+        *lock(&self.inner.calls).entry(operation).or_default() += 1;
+        let mut faults = lock(&self.inner.faults);
+        match faults.get_mut(&operation) {
+            Some((error, times)) if *times > 0 => {
+                *times -= 1;
+                Err(error.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn cluster_changes(&self) -> watch::Receiver<u64> {
+        self.inner.clusters_changed.subscribe()
+    }
+
+    pub(super) fn workload_changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.inner.workload_changed.subscribe()
+    }
+
+    pub(super) fn cluster_changed(&self) {
+        self.inner.clusters_changed.send_modify(|ticks| *ticks += 1);
+    }
+
+    /// Tells that a release changed, now and again when its pods become ready.
+    pub(super) fn release_changed(&self, key: &ReleaseKey, ready_at: Option<Instant>) {
+        drop(self.inner.workload_changed.send(key.clone()));
+        self.cluster_changed();
+        if let Some(ready_at) = ready_at {
+            let (inner, key) = (Arc::downgrade(&self.inner), key.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep_until(ready_at + MARGIN).await;
+                if let Some(inner) = inner.upgrade() {
+                    drop(inner.workload_changed.send(key));
+                }
+            });
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

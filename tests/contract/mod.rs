@@ -1,0 +1,41 @@
+//! The contract of the ports on the simulated continuum.
+
+mod suite;
+
+use smo::simulation::{Continuum, World};
+
+use suite::Fixture;
+
+fn world() -> (World, Fixture) {
+    let fixture = Fixture {
+        namespace: "contract".to_owned(),
+        chart: "oci://registry.example/hello-world/hello-world".to_owned(),
+        clusters: ["edge-1".to_owned(), "edge-2".to_owned()],
+    };
+    (World::new(Continuum::built_in().unwrap(), 3), fixture)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inventory() {
+    let (world, fixture) = world();
+    suite::inventory(&world.ports(), &fixture).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn life_of_a_release() {
+    let (world, fixture) = world();
+    suite::life_of_a_release(&world.ports(), &fixture).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_release_is_left_alone() {
+    let (world, fixture) = world();
+    suite::a_foreign_release_is_left_alone(&world.ports(), &fixture).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn alert_rules_and_what_fires() {
+    let (world, _) = world();
+    suite::life_of_alert_rules(&world.ports()).await;
+    suite::firing_alerts(&world.ports()).await;
+}

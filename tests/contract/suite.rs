@@ -1,0 +1,156 @@
+//! What every implementation of the ports must do. Runs on the simulated continuum in `cargo test`, and on the real
+//! systems of the test bed in the end-to-end tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use smo::clients::{
+    AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
+    ReleaseStatus, WorkloadObservation,
+};
+use tokio::time::{Instant, sleep};
+
+/// What differs between the worlds.
+pub struct Fixture {
+    /// A namespace that is free to use.
+    pub namespace: String,
+    /// A chart with one Deployment, placed by `clustersAffinity`; its Deployment and release are called `hello-world`.
+    pub chart: String,
+    /// Two clusters with room.
+    pub clusters: [String; 2],
+}
+
+const RELEASE: &str = "hello-world";
+const OWNER: &str = "contract-owner";
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Fixture {
+    fn key(&self) -> ReleaseKey {
+        ReleaseKey { namespace: self.namespace.clone(), name: RELEASE.to_owned() }
+    }
+
+    fn release(&self, cluster: &str, digest: &str) -> ReleaseSpec {
+        let values = json!({ "clustersAffinity": [cluster], "serviceImportClusters": [cluster] });
+        let (key, chart) = (self.key(), self.chart.clone());
+        ReleaseSpec { key, chart, values, owner: OWNER.to_owned(), digest: digest.to_owned() }
+    }
+}
+
+/// Clusters are listed with what they have.
+pub async fn inventory(ports: &Ports, fixture: &Fixture) {
+    let clusters = ports.inventory.clusters().await.unwrap();
+    for name in &fixture.clusters {
+        let cluster = clusters.iter().find(|cluster| cluster.name == *name).unwrap();
+        assert!(cluster.available, "{cluster:?}");
+        assert!(cluster.allocatable.cpu_millicores > 0 && cluster.allocatable.ram_bytes > 0, "{cluster:?}");
+    }
+}
+
+/// A release from its installation to its end: seen with owner and digest, runs where it was placed, moves, goes.
+pub async fn life_of_a_release(ports: &Ports, fixture: &Fixture) {
+    let [first, second] = &fixture.clusters;
+    assert_eq!(listed(ports, fixture).await, None);
+    ports.releases.apply(&fixture.release(first, "one")).await.unwrap();
+    let seen = listed(ports, fixture).await.unwrap();
+    assert_eq!((seen.revision, seen.status), (1, ReleaseStatus::Deployed));
+    assert_eq!((seen.owner.as_deref(), seen.digest.as_deref()), (Some(OWNER), Some("one")));
+    until_running(ports, fixture, first).await;
+
+    ports.workloads.scale(&fixture.namespace, RELEASE, 2).await.unwrap();
+    until(ports, fixture, "has two replicas", |found| found.iter().any(|w| w.replicas == 2)).await;
+
+    ports.releases.apply(&fixture.release(second, "two")).await.unwrap();
+    let moved = listed(ports, fixture).await.unwrap();
+    assert_eq!((moved.revision, moved.digest.as_deref()), (2, Some("two")));
+    until_running(ports, fixture, second).await;
+
+    ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
+    assert_eq!(listed(ports, fixture).await, None);
+    until(ports, fixture, "is gone", <[_]>::is_empty).await;
+    ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
+}
+
+/// A release of somebody else is told apart, and neither changed nor removed.
+pub async fn a_foreign_release_is_left_alone(ports: &Ports, fixture: &Fixture) {
+    let theirs =
+        ReleaseSpec { owner: "somebody-else".to_owned(), ..fixture.release(&fixture.clusters[0], "one") };
+    ports.releases.apply(&theirs).await.unwrap();
+    let refused = ports.releases.apply(&fixture.release(&fixture.clusters[0], "two")).await.unwrap_err();
+    assert_eq!(refused.kind, ClientErrorKind::Conflict, "{refused}");
+    let refused = ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap_err();
+    assert_eq!(refused.kind, ClientErrorKind::Conflict, "{refused}");
+    let seen = listed(ports, fixture).await.unwrap();
+    assert_eq!((seen.revision, seen.digest.as_deref()), (1, Some("one")));
+    ports.releases.uninstall(&fixture.key(), "somebody-else").await.unwrap();
+    until(ports, fixture, "is gone", <[_]>::is_empty).await;
+}
+
+/// Rules are written, replaced, listed and removed as a whole.
+pub async fn life_of_alert_rules(ports: &Ports) {
+    let rules = ports.rules.as_ref().unwrap();
+    let object = |expr: &str| GraphRules {
+        object_name: "smo-contract".to_owned(),
+        rules: vec![AlertRule {
+            alert: "never".to_owned(),
+            expr: expr.to_owned(),
+            for_duration: "5s".to_owned(),
+            labels: BTreeMap::from([
+                ("graph".to_owned(), "contract".to_owned()),
+                ("service".to_owned(), "s".to_owned()),
+            ]),
+            annotations: BTreeMap::new(),
+        }],
+    };
+    rules.apply(&object("vector(1) > 2")).await.unwrap();
+    rules.apply(&object("vector(1) > 3")).await.unwrap();
+    let names = rules.list().await.unwrap();
+    assert_eq!(names.iter().filter(|name| *name == "smo-contract").count(), 1, "{names:?}");
+    rules.delete("smo-contract").await.unwrap();
+    rules.delete("smo-contract").await.unwrap();
+    assert!(!rules.list().await.unwrap().contains(&"smo-contract".to_owned()));
+}
+
+/// What fires is told; a rule that never fires is not.
+pub async fn firing_alerts(ports: &Ports) {
+    let firing = ports.metrics.as_ref().unwrap().firing_alerts().await.unwrap();
+    assert!(!firing.iter().any(|alert| alert.graph == "contract"), "{firing:?}");
+}
+
+async fn listed(ports: &Ports, fixture: &Fixture) -> Option<ReleaseObservation> {
+    let releases = ports.releases.list(&fixture.namespace).await.unwrap();
+    releases.into_iter().find(|release| release.name == RELEASE)
+}
+
+async fn until_running(ports: &Ports, fixture: &Fixture, cluster: &str) {
+    let healthy = |status: &MemberStatus| status.applied && status.healthy && status.ready_replicas >= 1;
+    until(ports, fixture, &format!("runs on {cluster} and nowhere else"), |found| {
+        found.iter().any(|workload| {
+            workload.binding.as_ref().is_some_and(|binding| {
+                let places: Vec<&String> = binding.scheduled.keys().collect();
+                places == [cluster]
+                    && binding.up_to_date
+                    && binding.clusters.get(cluster).is_some_and(healthy)
+            })
+        })
+    })
+    .await;
+}
+
+async fn until(
+    ports: &Ports,
+    fixture: &Fixture,
+    what: &str,
+    wanted: impl Fn(&[WorkloadObservation]) -> bool,
+) {
+    let start = Instant::now();
+    loop {
+        // A watch that has not listed everything yet says so, and is asked again.
+        let found = ports.workloads.of_release(&fixture.key()).await;
+        if found.as_deref().is_ok_and(&wanted) {
+            return;
+        }
+        assert!(start.elapsed() < LIMIT, "{RELEASE} never {what}: {found:#?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
