@@ -1,0 +1,118 @@
+//! The one domain error. It knows nothing of HTTP: `api::problem` decides the status.
+//!
+//! Lower layers have errors of their own where callers branch on them; each converts here, at the border of
+//! its layer, by an explicit `From`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::clients::{ClientError, ClientErrorKind};
+use crate::hdag::Finding;
+use crate::optimizer::Infeasibility;
+use crate::store::StoreError;
+
+/// Result of a use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a use case was refused or failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The input is wrong; every finding is listed.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong as a whole.
+        detail: String,
+        /// Where and why.
+        findings: Vec<Finding>,
+    },
+    /// The input is larger than allowed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// There is no such thing.
+    #[error("{kind} {name:?} does not exist")]
+    NotFound {
+        /// Kind of thing, such as `graph`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The request contradicts the state of the graph (already running, already stopped).
+    #[error("{0}")]
+    State(String),
+    /// Something else has the name.
+    #[error("{0}")]
+    Conflict(String),
+    /// No placement satisfies the constraints.
+    #[error("{}", .0.summary)]
+    Infeasible(Box<Infeasibility>),
+    /// What is known of the clusters is too old to decide on.
+    #[error("the state of the clusters was last observed {} and is too old to decide on", observed(*.observed_at))]
+    Stale {
+        /// When Karmada last answered; `None` when it never did.
+        observed_at: Option<DateTime<Utc>>,
+        /// When asking again may help.
+        retry_after: Duration,
+    },
+    /// A feature needs a system that is not configured.
+    #[error("{system} is not configured; set {setting}")]
+    NotConfigured {
+        /// The system.
+        system: &'static str,
+        /// The setting that would configure it.
+        setting: &'static str,
+    },
+    /// An outside system failed.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// The database failed. The cause is logged, never shown.
+    #[error("the database failed")]
+    Store(#[source] StoreError),
+    /// A bug. The cause is logged, never shown.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A graph that does not exist.
+    pub fn no_graph(name: &str) -> Self {
+        Self::NotFound { kind: "graph", name: name.to_owned() }
+    }
+
+    /// Wrong input with one finding.
+    pub fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::Invalid { detail: message.clone(), findings: vec![Finding::new(pointer, message)] }
+    }
+
+    /// Whether the same request may succeed later without a change.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Client(error) => error.kind.is_transient(),
+            Self::Stale { .. } => true,
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether an outside call failed because something there belongs to somebody else.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Client(error) if error.kind == ClientErrorKind::Conflict)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { message } => Self::Conflict(message),
+            other => Self::Store(other),
+        }
+    }
+}
+
+fn observed(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| format!("at {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
+}

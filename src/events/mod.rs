@@ -1,0 +1,77 @@
+//! What is told of a graph's life: the types of events and how they are made.
+//!
+//! An event is a row of the append-only outbox, written in the transaction of the change that it tells.
+
+use serde_json::Value;
+
+use crate::store::NewEvent;
+
+/// A graph was posted and accepted.
+pub const GRAPH_CREATED: &str = "graph.created";
+/// A stopped graph shall run again.
+pub const GRAPH_STARTED: &str = "graph.started";
+/// A running graph shall stop.
+pub const GRAPH_STOPPED: &str = "graph.stopped";
+/// A graph shall be deleted.
+pub const GRAPH_DELETING: &str = "graph.deleting";
+/// Nothing of a graph is left, and its record is gone.
+pub const GRAPH_DELETED: &str = "graph.deleted";
+/// A conditional service's event has happened.
+pub const SERVICE_TRIGGERED: &str = "service.triggered";
+/// Helm has accepted the release of a service.
+pub const SERVICE_DEPLOYED: &str = "service.deployed";
+/// The release of a service could not be installed or removed.
+pub const SERVICE_FAILED: &str = "service.failed";
+/// The release of a service is gone.
+pub const SERVICE_REMOVED: &str = "service.removed";
+/// A service runs where it was placed.
+pub const SERVICE_READY: &str = "service.ready";
+/// A service that was ready no longer is.
+pub const SERVICE_NOT_READY: &str = "service.not_ready";
+/// A cluster appeared, came back or went away.
+pub const CLUSTER_CHANGED: &str = "cluster.changed";
+
+/// Who caused an event.
+#[derive(Debug, Clone, Default)]
+pub struct Cause {
+    /// `api`, `alertmanager`, `prometheus`, `reconciler`.
+    pub actor: String,
+    /// Id of the request, when a request caused it.
+    pub request_id: Option<String>,
+}
+
+impl Cause {
+    /// A cause inside the server.
+    pub fn internal(actor: &str) -> Self {
+        Self { actor: actor.to_owned(), request_id: None }
+    }
+
+    /// An event about a graph.
+    #[must_use]
+    pub fn graph_event(&self, kind: &str, graph: &str, data: Value) -> NewEvent {
+        self.event(kind, Some(graph), format!("graphs/{graph}"), data)
+    }
+
+    /// An event about a service of a graph.
+    #[must_use]
+    pub fn service_event(&self, kind: &str, graph: &str, service: &str, data: Value) -> NewEvent {
+        self.event(kind, Some(graph), format!("graphs/{graph}/services/{service}"), data)
+    }
+
+    /// An event about a cluster.
+    #[must_use]
+    pub fn cluster_event(&self, kind: &str, cluster: &str, data: Value) -> NewEvent {
+        self.event(kind, None, format!("clusters/{cluster}"), data)
+    }
+
+    fn event(&self, kind: &str, graph: Option<&str>, subject: String, data: Value) -> NewEvent {
+        NewEvent {
+            kind: kind.to_owned(),
+            graph: graph.map(str::to_owned),
+            subject,
+            actor: self.actor.clone(),
+            request_id: self.request_id.clone(),
+            data,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One reconcile of one graph: read desired and observed, compute the actions, do them, record what was seen.
+//!
+//! Its only input is the graph's name. It can be cut off at any step and started again: what is done already is
+//! seen in the world and not done twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio::time::Instant;
+
+use super::conditions::{Finding, RULES_PUBLISHED};
+use super::diff::{diff, key_of, owner_of, wants_release};
+use super::execute::{Executed, Installed};
+use super::readiness::{Verdict, judge};
+use super::rules::{object_name, rules_of};
+use super::supervisor::Progress;
+use crate::clients::{ClientError, GraphRules, Outside, ReleaseObservation};
+use crate::config::ReconcileSettings;
+use crate::error::Result;
+use crate::store::{Desired, GraphRecord, ServiceRecord, Store};
+
+/// The present as the store keeps it: PostgreSQL has no more than microseconds.
+#[must_use]
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+/// What became of a reconcile, and when to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The graph does not exist any more.
+    Gone,
+    /// All is as desired.
+    Settled,
+    /// The world has to move (pods start, an object disappears), or a user has to: news wake the graph.
+    Waiting,
+    /// Something failed that may pass.
+    Retry {
+        /// When the system that failed said so.
+        after: Option<Duration>,
+    },
+    /// The intent changed meanwhile: what was seen is of yesterday.
+    Superseded,
+}
+
+/// What the task of a graph remembers from one reconcile to the next, to spare calls that would change nothing.
+/// Losing it costs a call, nothing else.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What was published last, and when.
+    rules: Option<(Option<GraphRules>, Instant)>,
+    /// Releases whose last attempt failed, by service.
+    failures: BTreeMap<String, Failure>,
+}
+
+/// A failed attempt at a release. News about other services must not bring the next one forward.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    /// What was tried: something else is tried at once.
+    pub(super) attempt: String,
+    pub(super) error: ClientError,
+    /// Attempts that failed in a row.
+    pub(super) times: u32,
+    pub(super) not_before: Instant,
+}
+
+impl Memory {
+    /// A user asks: what failed is tried at once.
+    pub(super) fn try_again(&mut self) {
+        self.failures.clear();
+    }
+}
+
+/// The work of a graph's task.
+#[derive(Clone)]
+pub struct Reconciler {
+    pub(super) store: Store,
+    pub(super) outside: Outside,
+    severity: String,
+    pub(super) settings: ReconcileSettings,
+}
+
+/// What one reconcile saw and did.
+pub(super) struct Seen {
+    pub(super) executed: Executed,
+    pub(super) verdicts: BTreeMap<String, Verdict>,
+    /// The condition `RulesPublished`, and the error behind it.
+    pub(super) rules: (Option<Finding>, Option<ClientError>),
+    /// Objects of the graph that Karmada still has, though they should be gone.
+    pub(super) remaining: Option<String>,
+    /// What is running could not be read.
+    pub(super) unseen: Option<ClientError>,
+}
+
+impl Reconciler {
+    /// A reconciler; `severity` is that of the alert rules.
+    pub fn new(store: Store, outside: Outside, severity: String, settings: ReconcileSettings) -> Self {
+        Self { store, outside, severity, settings }
+    }
+
+    /// Makes one graph be as desired.
+    ///
+    /// # Errors
+    /// The database failed. Failures outside are recorded as conditions and told by the outcome.
+    pub async fn reconcile(&self, name: &str, memory: &mut Memory) -> Result<(Outcome, Progress)> {
+        let Some(graph) = self.store.graph(name).await? else {
+            return Ok((Outcome::Gone, Progress::gone()));
+        };
+        let services = self.store.services(name).await?;
+        let releases = match self.outside.releases(&graph.namespace).await {
+            Ok(releases) => releases,
+            Err(error) => return self.record_blind(&graph, &error).await,
+        };
+        let actions = diff(&graph, &services, &releases);
+        let Memory { rules, failures } = memory;
+        let (executed, rules) = tokio::join!(
+            self.execute(&graph, &services, actions, failures),
+            self.publish_rules(&graph, &services, rules)
+        );
+        let seen = self.look(&graph, &services, &releases, executed?, rules).await?;
+        self.record(&graph, services, seen).await
+    }
+
+    /// Looks at what runs.
+    async fn look(
+        &self,
+        graph: &GraphRecord,
+        services: &[ServiceRecord],
+        releases: &[ReleaseObservation],
+        executed: Executed,
+        rules: (Option<Finding>, Option<ClientError>),
+    ) -> Result<Seen> {
+        let clusters = self.store.clusters().await?;
+        let available = clusters.into_iter().map(|cluster| (cluster.name, cluster.available)).collect();
+        let owner = owner_of(&graph.name);
+        let foreign = |name: &str| {
+            releases.iter().any(|release| release.name == name && release.owner.as_deref() != Some(&owner))
+        };
+        let (mut verdicts, mut remaining, mut unseen) = (BTreeMap::new(), None, None);
+        for service in services.iter().filter(|service| !foreign(&service.name)) {
+            let workloads = match self.outside.workloads_of(&key_of(service)).await {
+                Ok(workloads) => workloads,
+                Err(error) => {
+                    unseen = Some(error);
+                    break;
+                }
+            };
+            if !wants_release(graph, service) {
+                remaining =
+                    remaining.or_else(|| workloads.first().map(|workload| workload.deployment.clone()));
+            } else if executed.services.get(&service.name) == Some(&Installed::Yes) {
+                let verdict = judge(service.cluster.as_deref(), &workloads, &available);
+                verdicts.insert(service.name.clone(), verdict);
+            }
+        }
+        Ok(Seen { executed, verdicts, rules, remaining, unseen })
+    }
+
+    /// Makes the alert rules be those of the graph: none unless it shall run.
+    async fn publish_rules(
+        &self,
+        graph: &GraphRecord,
+        services: &[ServiceRecord],
+        published: &mut Option<(Option<GraphRules>, Instant)>,
+    ) -> (Option<Finding>, Option<ClientError>) {
+        let all = rules_of(graph, services, &self.severity);
+        let has_conditional = all.is_some();
+        let wanted = all.filter(|_| graph.desired == Desired::Running);
+        if !has_conditional {
+            return (None, None);
+        }
+        if !self.outside.has_rules() {
+            let message =
+                "no monitoring cluster is configured (MONITORING_KUBECONFIG): nothing can raise the alert";
+            return (Some(Finding::fails(RULES_PUBLISHED, "NotConfigured", message)), None);
+        }
+        // Written again after the resync time, in case somebody changed them.
+        let known = published
+            .as_ref()
+            .is_some_and(|(rules, at)| *rules == wanted && at.elapsed() < self.settings.resync);
+        if !known {
+            let done = match &wanted {
+                Some(rules) => self.outside.apply_rules(rules).await,
+                None => self.outside.delete_rules(&object_name(&graph.name)).await,
+            };
+            if let Err(error) = done {
+                *published = None;
+                let finding = Finding::fails(RULES_PUBLISHED, "Failed", error.to_string());
+                return (Some(finding), Some(error));
+            }
+            *published = Some((wanted.clone(), Instant::now()));
+        }
+        let finding = wanted.map(|rules| {
+            let message = format!("{} alert rules in {}", rules.rules.len(), rules.object_name);
+            Finding::holds(RULES_PUBLISHED, "Published", message)
+        });
+        (finding, None)
+    }
+}

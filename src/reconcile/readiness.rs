@@ -1,0 +1,214 @@
+//! Whether a service runs where it was placed. Pure.
+//!
+//! Right after a move Karmada still shows the old replicas, and a dead member keeps its last status. So ready
+//! means all of: the binding is scheduled to the wanted cluster and nowhere else, everything was applied there,
+//! the status is of the newest generation, the member reports the workload healthy, and the member itself is
+//! available.
+
+use std::collections::BTreeMap;
+
+use crate::clients::WorkloadObservation;
+use crate::hdag::{Resources, cores_text, ram_text};
+
+use super::conditions::{Finding, READY, RESOURCES_MATCH};
+
+/// What was seen of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The condition `Ready`.
+    pub ready: Finding,
+    /// Replicas wanted over all its Deployments; `None` when there is none.
+    pub replicas_wanted: Option<i64>,
+    /// Ready replicas in the clusters that count.
+    pub replicas_ready: Option<i64>,
+    /// What one replica requests; several Deployments add up.
+    pub observed_needs: Option<Resources>,
+}
+
+/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available` says of
+/// each cluster whether it is.
+#[must_use]
+pub fn judge(
+    cluster: Option<&str>,
+    workloads: &[WorkloadObservation],
+    available: &BTreeMap<String, bool>,
+) -> Verdict {
+    if workloads.is_empty() {
+        let ready = Finding::fails(READY, "NoWorkload", "Karmada has no Deployment of this release yet");
+        return Verdict { ready, replicas_wanted: None, replicas_ready: None, observed_needs: None };
+    }
+    let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
+    let ready = missing.unwrap_or_else(|| {
+        let place = cluster.map_or_else(|| places(workloads), str::to_owned);
+        Finding::holds(READY, "Running", format!("runs on {place}"))
+    });
+    Verdict {
+        ready,
+        replicas_wanted: Some(workloads.iter().map(|workload| workload.replicas).sum()),
+        replicas_ready: Some(workloads.iter().map(|workload| ready_replicas(cluster, workload)).sum()),
+        observed_needs: workloads.iter().map(|workload| workload.requests).reduce(|sum, next| sum + next),
+    }
+}
+
+/// Compares what a replica requests with what the intent said; `None` while nothing was observed.
+///
+/// Storage is left out: charts rarely state it, and what they state is a request of scratch space.
+#[must_use]
+pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<Finding> {
+    let observed = observed?;
+    let amounts = |r: Resources| {
+        format!("{} cores, {}, {} GPUs", cores_text(r.cpu_millicores), ram_text(r.ram_bytes), r.gpus)
+    };
+    let same = (needs.cpu_millicores, needs.ram_bytes, needs.gpus)
+        == (observed.cpu_millicores, observed.ram_bytes, observed.gpus);
+    Some(if same {
+        Finding::holds(RESOURCES_MATCH, "AsIntended", format!("a replica requests {}", amounts(needs)))
+    } else {
+        let message = format!(
+            "the intent says {}, the chart's Deployment requests {}; decisions count the larger of each",
+            amounts(needs),
+            amounts(observed)
+        );
+        Finding::fails(RESOURCES_MATCH, "ChartDiffers", message)
+    })
+}
+
+fn missing(
+    cluster: Option<&str>,
+    workload: &WorkloadObservation,
+    available: &BTreeMap<String, bool>,
+) -> Option<Finding> {
+    let name = &workload.deployment;
+    let fails = |reason, message: String| Some(Finding::fails(READY, reason, message));
+    let Some(binding) = &workload.binding else {
+        return fails("NotScheduled", format!("Karmada has not scheduled Deployment {name} yet"));
+    };
+    if let Some(reason) = &binding.unscheduled_reason {
+        return fails("NotScheduled", format!("Karmada cannot schedule Deployment {name}: {reason}"));
+    }
+    let scheduled: Vec<&str> = binding.scheduled.keys().map(String::as_str).collect();
+    if scheduled.is_empty() || cluster.is_some_and(|cluster| scheduled != [cluster]) {
+        let wanted = cluster.unwrap_or("any cluster");
+        let found = if scheduled.is_empty() { "nowhere".to_owned() } else { scheduled.join(", ") };
+        return fails(
+            "WrongCluster",
+            format!("Deployment {name} is scheduled to {found}, wanted on {wanted}"),
+        );
+    }
+    for member in scheduled {
+        if !available.get(member).copied().unwrap_or(false) {
+            return fails("ClusterUnavailable", format!("cluster {member} is not available"));
+        }
+        let status = binding.clusters.get(member);
+        if let Some(message) = status.and_then(|status| status.message.as_ref()) {
+            return fails(
+                "NotApplied",
+                format!("cluster {member} did not take Deployment {name}: {message}"),
+            );
+        }
+        if !binding.fully_applied || !status.is_some_and(|status| status.applied) {
+            return fails("NotApplied", format!("Deployment {name} has not reached cluster {member} yet"));
+        }
+        if !binding.up_to_date || !status.is_some_and(|status| status.healthy) {
+            let ready = status.map_or(0, |status| status.ready_replicas);
+            let message =
+                format!("{ready} of {} replicas of {name} are ready on {member}", workload.replicas);
+            return fails("NotHealthy", message);
+        }
+    }
+    None
+}
+
+fn ready_replicas(cluster: Option<&str>, workload: &WorkloadObservation) -> i64 {
+    let Some(binding) = &workload.binding else { return 0 };
+    binding
+        .clusters
+        .iter()
+        .filter(|(name, _)| cluster.is_none_or(|cluster| cluster == name.as_str()))
+        .map(|(_, status)| status.ready_replicas)
+        .sum()
+}
+
+fn places(workloads: &[WorkloadObservation]) -> String {
+    let mut names: Vec<&str> = workloads
+        .iter()
+        .filter_map(|workload| workload.binding.as_ref())
+        .flat_map(|binding| binding.scheduled.keys().map(String::as_str))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::{BindingObservation, MemberStatus};
+    use crate::store::ConditionStatus;
+
+    fn running_on(cluster: &str) -> WorkloadObservation {
+        let status = MemberStatus { applied: true, healthy: true, ready_replicas: 1, message: None };
+        WorkloadObservation {
+            deployment: "a".into(),
+            replicas: 1,
+            requests: Resources { cpu_millicores: 500, ..Resources::default() },
+            binding: Some(BindingObservation {
+                scheduled: BTreeMap::from([(cluster.into(), 1)]),
+                unscheduled_reason: None,
+                fully_applied: true,
+                clusters: BTreeMap::from([(cluster.into(), status)]),
+                up_to_date: true,
+            }),
+        }
+    }
+
+    fn reason(cluster: Option<&str>, workload: WorkloadObservation, available: bool) -> &'static str {
+        let available = BTreeMap::from([("edge-1".to_owned(), available), ("edge-2".to_owned(), available)]);
+        judge(cluster, &[workload], &available).ready.reason
+    }
+
+    #[test]
+    fn a_healthy_workload_on_its_cluster_is_ready() {
+        assert_eq!(reason(Some("edge-1"), running_on("edge-1"), true), "Running");
+        assert_eq!(reason(None, running_on("edge-2"), true), "Running");
+    }
+
+    #[test]
+    fn a_workload_elsewhere_or_on_a_dead_cluster_is_not_ready() {
+        assert_eq!(reason(Some("edge-1"), running_on("edge-2"), true), "WrongCluster");
+        assert_eq!(reason(Some("edge-1"), running_on("edge-1"), false), "ClusterUnavailable");
+    }
+
+    #[test]
+    fn each_missing_step_is_named() {
+        let changed = |change: fn(&mut BindingObservation)| {
+            let mut workload = running_on("edge-1");
+            workload.binding.as_mut().map(change);
+            reason(Some("edge-1"), workload, true)
+        };
+        assert_eq!(changed(|b| b.fully_applied = false), "NotApplied");
+        assert_eq!(changed(|b| b.up_to_date = false), "NotHealthy");
+        assert_eq!(changed(|b| b.clusters.clear()), "NotApplied");
+        assert_eq!(changed(|b| b.scheduled.clear()), "WrongCluster");
+        assert_eq!(changed(|b| b.unscheduled_reason = Some("no room".into())), "NotScheduled");
+        assert_eq!(
+            reason(None, WorkloadObservation { binding: None, ..running_on("x") }, true),
+            "NotScheduled"
+        );
+        assert_eq!(judge(None, &[], &BTreeMap::new()).ready.reason, "NoWorkload");
+    }
+
+    #[test]
+    fn a_chart_that_requests_something_else_is_told_with_both_numbers() {
+        let needs = Resources { cpu_millicores: 500, ram_bytes: 500 << 20, ..Resources::default() };
+        assert_eq!(resources_match(needs, None), None);
+        assert_eq!(resources_match(needs, Some(needs)).map(|f| f.status), Some(ConditionStatus::True));
+        let finding = resources_match(needs, Some(Resources { cpu_millicores: 2000, ..needs })).unwrap();
+        assert_eq!(finding.status, ConditionStatus::False);
+        assert!(
+            finding.message.contains("0.5 cores") && finding.message.contains("2 cores"),
+            "{}",
+            finding.message
+        );
+    }
+}
