@@ -1,3 +1,10 @@
-//! The server.
+//! The program `smo`: parses its arguments and calls the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    smo::cli::run(smo::cli::Cli::parse()).await
+}

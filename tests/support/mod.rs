@@ -1,5 +1,6 @@
 //! What integration tests stand on.
 
+pub mod app;
 pub mod database;
 mod postgres;
 mod scratch;

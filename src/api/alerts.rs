@@ -1,0 +1,250 @@
+//! The webhook of Alertmanager.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::extract::{Context, JsonBody};
+use super::problem::{ApiError, CommonErrors};
+use crate::error::Error;
+use crate::hdag::Finding;
+use crate::service::{Alert, Service};
+
+/// A notification of Alertmanager (version 4); members that are not listed are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes the body in the document")]
+pub struct AlertNotification {
+    /// Status of alerts that do not state their own.
+    status: Option<AlertStatus>,
+    /// The alerts.
+    alerts: Vec<NotifiedAlert>,
+}
+
+/// One alert of a notification.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes the body in the document")]
+pub struct NotifiedAlert {
+    /// Whether it fires; an alert without a status does.
+    status: Option<AlertStatus>,
+    /// Labels; `service` names the service to deploy, `graph` and `project` narrow it down.
+    #[schema(example = json!({"alertname": "frames-high", "graph": "brussels", "service": "image-compression-vo"}))]
+    labels: BTreeMap<String, String>,
+}
+
+/// Whether an alert fires.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only describes the body in the document")]
+pub enum AlertStatus {
+    /// Its condition holds.
+    Firing,
+    /// Its condition no longer holds.
+    Resolved,
+}
+
+/// What a notification led to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlertsResponse {
+    /// Always the same.
+    #[schema(example = "Alert received")]
+    message: &'static str,
+    /// The notification as received.
+    #[schema(value_type = BTreeMap<String, Value>, example = json!({"version": "4", "status": "firing", "alerts": []}))]
+    data: Value,
+    /// Services that are deployed because of it.
+    deployed: Vec<DeployedService>,
+    /// Alerts that led to nothing.
+    ignored: Vec<IgnoredAlert>,
+}
+
+/// A service that an alert named.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeployedService {
+    /// Its graph.
+    #[schema(example = "brussels")]
+    graph: String,
+    /// Its name.
+    #[schema(example = "image-compression-vo")]
+    service: String,
+}
+
+/// An alert that led to nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IgnoredAlert {
+    /// Its labels.
+    #[schema(example = json!({"alertname": "frames-high", "service": "unknown"}))]
+    labels: BTreeMap<String, String>,
+    /// Why nothing happened.
+    #[schema(example = "no graph has a conditional service unknown")]
+    reason: String,
+}
+
+/// Receive a notification of Alertmanager: deploy the conditional services that firing alerts name.
+///
+/// The answer never waits for the deployment. Alerts that name nothing known are listed in it; the same notification
+/// again does no harm.
+#[utoipa::path(
+    post, path = "/alerts", operation_id = "receive_alerts", tag = "alerts", request_body = AlertNotification,
+    responses((status = 200, description = "What the notification led to", body = AlertsResponse), CommonErrors)
+)]
+pub(super) async fn receive_alerts(
+    State(service): State<Service>,
+    Context(mut context): Context,
+    JsonBody(data): JsonBody<Value>,
+) -> Result<Json<AlertsResponse>, ApiError> {
+    "alertmanager".clone_into(&mut context.actor);
+    let outcome = service.receive_alerts(&alerts(&data)?, &context).await?;
+    let deployed = |target: crate::service::AlertTarget| DeployedService {
+        graph: target.graph,
+        service: target.service,
+    };
+    let ignored =
+        |alert: crate::service::IgnoredAlert| IgnoredAlert { labels: alert.labels, reason: alert.reason };
+    Ok(Json(AlertsResponse {
+        message: "Alert received",
+        data,
+        deployed: outcome.deployed.into_iter().map(deployed).collect(),
+        ignored: outcome.ignored.into_iter().map(ignored).collect(),
+    }))
+}
+
+/// Reads a notification; all faults are reported with their places.
+fn alerts(notification: &Value) -> Result<Vec<Alert>, Error> {
+    let mut findings = Vec::new();
+    let default = firing(notification.get("status"), "/status", &mut findings).unwrap_or(true);
+    let items = match notification.get("alerts") {
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(_) => {
+            findings.push(Finding::new("/alerts", "must be a list"));
+            &[]
+        }
+        None if notification.is_object() => {
+            findings.push(Finding::new("/alerts", "is missing"));
+            &[]
+        }
+        None => {
+            findings.push(Finding::new("", "must be an object with a list alerts"));
+            &[]
+        }
+    };
+    let read = |(index, item): (usize, &Value)| alert(index, item, default, &mut findings);
+    let alerts = items.iter().enumerate().filter_map(read).collect();
+    if findings.is_empty() {
+        return Ok(alerts);
+    }
+    Err(Error::Invalid { detail: "the body is no notification of Alertmanager".to_owned(), findings })
+}
+
+fn alert(index: usize, item: &Value, default: bool, findings: &mut Vec<Finding>) -> Option<Alert> {
+    let at = format!("/alerts/{index}");
+    let Value::Object(item) = item else {
+        findings.push(Finding::new(at, "must be an object"));
+        return None;
+    };
+    let firing = firing(item.get("status"), &format!("{at}/status"), findings).unwrap_or(default);
+    match item.get("labels") {
+        Some(Value::Object(labels)) => Some(Alert { firing, labels: read_labels(&at, labels, findings) }),
+        Some(_) => {
+            findings.push(Finding::new(format!("{at}/labels"), "must be an object"));
+            None
+        }
+        None => {
+            findings.push(Finding::new(format!("{at}/labels"), "is missing"));
+            None
+        }
+    }
+}
+
+/// `None` when nothing usable is stated.
+fn firing(status: Option<&Value>, pointer: &str, findings: &mut Vec<Finding>) -> Option<bool> {
+    match status? {
+        Value::Null => None,
+        Value::String(text) if text == "firing" => Some(true),
+        Value::String(text) if text == "resolved" => Some(false),
+        other => {
+            findings.push(Finding::new(pointer, format!("must be firing or resolved, not {other}")));
+            None
+        }
+    }
+}
+
+fn read_labels(
+    at: &str,
+    labels: &Map<String, Value>,
+    findings: &mut Vec<Finding>,
+) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for (name, value) in labels {
+        match value {
+            Value::String(text) => drop(texts.insert(name.clone(), text.clone())),
+            _ => {
+                let escaped = name.replace('~', "~0").replace('/', "~1");
+                findings.push(Finding::new(format!("{at}/labels/{escaped}"), "must be a text"));
+            }
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(notification: &Value) -> Vec<String> {
+        match alerts(notification) {
+            Err(Error::Invalid { findings, .. }) => {
+                findings.into_iter().map(|finding| finding.pointer).collect()
+            }
+            other => panic!("expected findings, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_version_4_notification_is_read() {
+        let notification = json!({
+            "version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": "firing", "receiver": "smo",
+            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am",
+            "alerts": [
+                {"status": "firing", "labels": {"alertname": "a", "service": "s"}, "annotations": {},
+                 "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "f"},
+                {"status": "resolved", "labels": {"service": "t"}},
+            ],
+        });
+        let alerts = alerts(&notification).unwrap();
+        assert_eq!(alerts.iter().map(|alert| alert.firing).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(alerts[0].labels["service"], "s");
+    }
+
+    #[test]
+    fn an_alert_without_a_status_follows_the_notification() {
+        let firing = |notification: Value| alerts(&notification).unwrap()[0].firing;
+        assert!(firing(json!({"alerts": [{"labels": {}}]})));
+        assert!(!firing(json!({"status": "resolved", "alerts": [{"labels": {}}]})));
+    }
+
+    #[test]
+    fn every_fault_has_its_place() {
+        assert_eq!(pointers(&json!([])), [""]);
+        assert_eq!(pointers(&json!({})), ["/alerts"]);
+        assert_eq!(pointers(&json!({"alerts": {}})), ["/alerts"]);
+        let wrong =
+            json!({"status": 1, "alerts": [3, {"status": "odd"}, {"labels": {"a/b": 1}}, {"labels": []}]});
+        assert_eq!(
+            pointers(&wrong),
+            [
+                "/status",
+                "/alerts/0",
+                "/alerts/1/status",
+                "/alerts/1/labels",
+                "/alerts/2/labels/a~1b",
+                "/alerts/3/labels"
+            ]
+        );
+    }
+}

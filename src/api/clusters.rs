@@ -1,0 +1,140 @@
+//! Clusters as last seen.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::{ApiError, CommonErrors};
+use crate::service::Service;
+use crate::store::ClusterRecord;
+
+/// A member cluster.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cluster {
+    /// Ascending in the order of discovery; the columns of a placement matrix follow it.
+    #[schema(example = 1)]
+    id: i64,
+    /// Name in Karmada.
+    #[schema(example = "edge-1")]
+    name: String,
+    /// Where it is, or `Unknown`.
+    #[schema(example = "Unknown")]
+    location: String,
+    /// CPU cores that are free.
+    #[schema(example = 3.5)]
+    available_cpu: f64,
+    /// Memory that is free.
+    #[schema(example = "3.42 GiB")]
+    available_ram: String,
+    /// Whether services can be placed there.
+    #[schema(example = true)]
+    availability: bool,
+    /// Whether it has GPUs.
+    #[schema(example = false)]
+    acceleration: bool,
+    /// Pod network, when Submariner tells it.
+    #[schema(required = true, example = "10.10.0.0/16")]
+    pod_cidr: Option<String>,
+    /// Service network, when Submariner tells it.
+    #[schema(required = true, example = "10.110.0.0/16")]
+    service_cidr: Option<String>,
+    /// URL of its dashboard; null while there is none.
+    #[schema(required = true, example = json!(null))]
+    grafana: Option<String>,
+    /// GPUs that are free.
+    #[schema(example = 0)]
+    available_gpus: i64,
+    /// Ephemeral storage in bytes that is free; null when the cluster does not report it.
+    #[schema(required = true, example = 40_000_000_000_i64)]
+    available_storage_bytes: Option<i64>,
+    /// Why it is not available.
+    #[schema(required = true, example = "ClusterNotReachable")]
+    reason: Option<String>,
+    /// When Karmada last told of it.
+    #[schema(example = "2026-01-02T03:04:05Z")]
+    observed_at: DateTime<Utc>,
+    /// Whether Karmada does not answer now, so that this is the last known state.
+    #[schema(example = false)]
+    stale: bool,
+}
+
+impl Cluster {
+    fn new(cluster: ClusterRecord, stale: bool) -> Self {
+        let free = cluster.allocatable.minus_clamped(cluster.allocated);
+        Self {
+            id: cluster.id,
+            name: cluster.name,
+            location: cluster.location,
+            available_cpu: free.cpu_millicores as f64 / 1000.0,
+            available_ram: gib_text(free.ram_bytes),
+            availability: cluster.available,
+            acceleration: cluster.acceleration,
+            pod_cidr: cluster.pod_cidr,
+            service_cidr: cluster.service_cidr,
+            grafana: cluster.grafana,
+            available_gpus: free.gpus,
+            available_storage_bytes: cluster.storage_reported.then_some(free.storage_bytes),
+            reason: cluster.reason,
+            observed_at: cluster.observed_at,
+            stale,
+        }
+    }
+}
+
+/// Memory as the original tells it, with two decimals.
+fn gib_text(bytes: i64) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// List the clusters that Karmada knows or knew, with what is free in them.
+#[utoipa::path(
+    get, path = "/clusters", operation_id = "list_clusters", tag = "clusters",
+    responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)
+)]
+pub(super) async fn list_clusters(State(service): State<Service>) -> Result<Json<Vec<Cluster>>, ApiError> {
+    let list = service.list_clusters().await?;
+    Ok(Json(list.clusters.into_iter().map(|cluster| Cluster::new(cluster, list.stale)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::hdag::Resources;
+
+    #[test]
+    fn a_cluster_shows_what_is_free() {
+        let total = Resources { cpu_millicores: 4000, ram_bytes: 4 << 30, storage_bytes: 100, gpus: 2 };
+        let used = Resources { cpu_millicores: 500, ram_bytes: 622_770_257, storage_bytes: 30, gpus: 3 };
+        let record = ClusterRecord {
+            id: 3,
+            name: "edge-1".to_owned(),
+            location: "Unknown".to_owned(),
+            available: false,
+            reason: Some("ClusterNotReachable".to_owned()),
+            allocatable: total,
+            allocated: used,
+            storage_reported: false,
+            acceleration: true,
+            pod_cidr: Some("10.1.0.0/16".to_owned()),
+            service_cidr: None,
+            grafana: None,
+            observed_at: Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap(),
+        };
+        assert_eq!(
+            serde_json::to_value(Cluster::new(record, true)).unwrap(),
+            json!({
+                "id": 3, "name": "edge-1", "location": "Unknown",
+                "available_cpu": 3.5, "available_ram": "3.42 GiB",
+                "availability": false, "acceleration": true,
+                "pod_cidr": "10.1.0.0/16", "service_cidr": null, "grafana": null,
+                "available_gpus": 0, "available_storage_bytes": null,
+                "reason": "ClusterNotReachable", "observed_at": "2026-01-02T03:04:05Z", "stale": true,
+            })
+        );
+    }
+}

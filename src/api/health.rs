@@ -1,0 +1,181 @@
+//! What machines ask: is the process alive, is it of use, and its metrics.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::{ApiError, CommonErrors};
+use crate::error::Error;
+use crate::service::{self, Service};
+use crate::telemetry::Metrics;
+
+const TAG: &str = "health";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process is alive.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Tell that the process is alive.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "get_health", tag = TAG,
+    responses((status = 200, description = "The process is alive", body = Health), CommonErrors)
+)]
+pub(super) async fn get_health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// State of everything the server depends on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Whether requests can be served.
+    #[schema(example = true)]
+    ready: bool,
+    /// Whether the outside world is real or simulated.
+    mode: Mode,
+    /// What the operator should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "the outside world is simulated: nothing is deployed to any real cluster")]
+    message: Option<&'static str>,
+    /// One entry per dependency.
+    dependencies: Vec<Dependency>,
+}
+
+/// Whether the outside world is real or simulated.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// All outside systems are real.
+    Real,
+    /// What has no setting is simulated.
+    Simulated,
+}
+
+/// One dependency of the server.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Dependency {
+    /// Its name.
+    #[schema(example = "karmada")]
+    name: &'static str,
+    /// How it is.
+    state: DependencyState,
+    /// When it was last reached.
+    #[schema(required = true, example = "2026-01-02T03:04:05Z")]
+    last_success: Option<DateTime<Utc>>,
+    /// What is wrong.
+    #[schema(required = true, example = "connection refused")]
+    message: Option<String>,
+}
+
+/// How a dependency is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyState {
+    /// It answers.
+    Ok,
+    /// Its last call failed.
+    Failing,
+    /// It has not been called yet.
+    Unknown,
+    /// It has no setting; features that need it answer with an error.
+    NotConfigured,
+    /// The simulated continuum stands in for it.
+    Simulated,
+}
+
+impl From<service::DependencyState> for DependencyState {
+    fn from(state: service::DependencyState) -> Self {
+        match state {
+            service::DependencyState::Ok => Self::Ok,
+            service::DependencyState::Failing => Self::Failing,
+            service::DependencyState::Unknown => Self::Unknown,
+            service::DependencyState::NotConfigured => Self::NotConfigured,
+            service::DependencyState::Simulated => Self::Simulated,
+        }
+    }
+}
+
+impl From<service::Readiness> for Readiness {
+    fn from(readiness: service::Readiness) -> Self {
+        let dependency = |dependency: service::Dependency| Dependency {
+            name: dependency.name,
+            state: dependency.state.into(),
+            last_success: dependency.last_success,
+            message: dependency.message,
+        };
+        let (mode, message) = if readiness.simulated {
+            let message = "the outside world is simulated: nothing is deployed to any real cluster";
+            (Mode::Simulated, Some(message))
+        } else {
+            (Mode::Real, None)
+        };
+        let dependencies = readiness.dependencies.into_iter().map(dependency).collect();
+        Self { ready: readiness.ready, mode, message, dependencies }
+    }
+}
+
+/// Tell whether requests can be served, and how each dependency is.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "get_readiness", tag = TAG,
+    responses(
+        (status = 200, description = "Requests can be served", body = Readiness),
+        (status = 503, description = "Requests cannot be served now", body = Readiness),
+        CommonErrors
+    )
+)]
+pub(super) async fn get_readiness(State(service): State<Service>) -> Response {
+    let readiness = service.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness::from(readiness))).into_response()
+}
+
+/// Show the metrics of this server as `OpenMetrics` text.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "get_metrics", tag = TAG,
+    responses(
+        (status = 200, description = "OpenMetrics text", body = String,
+            content_type = "application/openmetrics-text", example = "smo_http_requests_total{method=\"GET\"} 1\n# EOF\n"),
+        CommonErrors
+    )
+)]
+pub(super) async fn get_metrics(State(metrics): State<Metrics>) -> Result<Response, ApiError> {
+    let text = metrics.encode().map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_simulation_is_told_loudly() {
+        let readiness = service::Readiness {
+            ready: true,
+            simulated: true,
+            dependencies: vec![service::Dependency {
+                name: "karmada",
+                state: service::DependencyState::Simulated,
+                last_success: None,
+                message: None,
+            }],
+        };
+        assert_eq!(
+            serde_json::to_value(Readiness::from(readiness)).unwrap(),
+            json!({
+                "ready": true, "mode": "simulated",
+                "message": "the outside world is simulated: nothing is deployed to any real cluster",
+                "dependencies": [{"name": "karmada", "state": "simulated", "last_success": null, "message": null}],
+            })
+        );
+    }
+}

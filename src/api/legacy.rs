@@ -1,0 +1,62 @@
+//! What only clients of the original need: other spellings of operations that have a better one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::clusters::{self, Cluster};
+use super::extract::{Context, GraphPath};
+use super::graph_view::Graph;
+use super::graphs;
+use super::problem::{ApiError, CommonErrors};
+use crate::service::Service;
+
+const TAG: &str = "legacy";
+
+/// List the clusters; use the path without the slash.
+#[utoipa::path(
+    get, path = "/clusters/", operation_id = "list_clusters_with_slash", tag = TAG,
+    responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)
+)]
+#[deprecated]
+pub(super) async fn list_clusters_with_slash(
+    service: State<Service>,
+) -> Result<Json<Vec<Cluster>>, ApiError> {
+    clusters::list_clusters(service).await
+}
+
+/// Start a stopped graph; use POST.
+#[utoipa::path(
+    get, path = "/graphs/{name}/start", operation_id = "start_graph_by_get", tag = TAG, params(GraphPath),
+    responses(
+        (status = 200, description = "All releases are installed", body = Graph),
+        (status = 202, description = "Accepted; the work goes on", body = Graph),
+        CommonErrors
+    )
+)]
+#[deprecated]
+pub(super) async fn start_graph_by_get(
+    service: State<Service>,
+    path: GraphPath,
+    context: Context,
+) -> Result<Response, ApiError> {
+    graphs::start_graph(service, path, context).await
+}
+
+/// Stop a graph; use POST.
+#[utoipa::path(
+    get, path = "/graphs/{name}/stop", operation_id = "stop_graph_by_get", tag = TAG, params(GraphPath),
+    responses(
+        (status = 200, description = "Nothing of it runs any more", body = Graph),
+        (status = 202, description = "Accepted; the work goes on", body = Graph),
+        CommonErrors
+    )
+)]
+#[deprecated]
+pub(super) async fn stop_graph_by_get(
+    service: State<Service>,
+    path: GraphPath,
+    context: Context,
+) -> Result<Response, ApiError> {
+    graphs::stop_graph(service, path, context).await
+}

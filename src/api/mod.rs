@@ -1,0 +1,134 @@
+//! HTTP: every route on this page, one file per resource beside it.
+//!
+//! Handlers parse, call one use case of [`Service`], and shape the answer; they know neither store nor clients.
+//! A route and its place in the OpenAPI document come from one macro call, so neither can be without the other.
+//! Every error answer, whoever made it, leaves as a problem (`problem`) with the id of its request
+//! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
+
+mod alerts;
+mod clusters;
+mod extract;
+mod graph_view;
+mod graphs;
+mod health;
+mod legacy;
+mod middleware;
+mod problem;
+mod simulation;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::header;
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveHeadersLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::hdag::Limits;
+use crate::service::Service;
+use crate::telemetry::Metrics;
+
+/// What handlers work with.
+#[derive(Clone, FromRef)]
+struct AppState {
+    service: Service,
+    metrics: Metrics,
+}
+
+/// What the document says about the interface as a whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "smo",
+        description = "Meta-orchestrator for applications spread over many Kubernetes clusters.\n\n\
+            Errors are problems (RFC 9457). Every answer carries `x-request-id`; one that is sent along is kept."
+    ),
+    components(schemas(problem::Problem)),
+    tags(
+        (name = "graphs", description = "Applications and where they run"),
+        (name = "clusters", description = "Member clusters"),
+        (name = "alerts", description = "Events that trigger conditional services"),
+        (name = "health", description = "For machines that watch this server"),
+        (name = "legacy", description = "Other spellings, for clients of the original SMO"),
+        (name = "simulation", description = "Levers of the simulated continuum"),
+    )
+)]
+struct Document;
+
+/// All routes with their documentation.
+#[expect(deprecated, reason = "deprecated for clients, not for us")]
+fn routes(simulated: bool) -> OpenApiRouter<AppState> {
+    let router = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(clusters::list_clusters))
+        .routes(routes!(legacy::list_clusters_with_slash))
+        .routes(routes!(graphs::list_project_graphs, graphs::deploy_graph))
+        .routes(routes!(graphs::list_graphs))
+        .routes(routes!(graphs::get_graph, graphs::delete_graph))
+        .routes(routes!(graphs::start_graph, legacy::start_graph_by_get))
+        .routes(routes!(graphs::stop_graph, legacy::stop_graph_by_get))
+        .routes(routes!(graphs::list_graph_events))
+        .routes(routes!(alerts::receive_alerts))
+        .routes(routes!(health::get_health))
+        .routes(routes!(health::get_readiness))
+        .routes(routes!(health::get_metrics));
+    if !simulated {
+        return router;
+    }
+    router.routes(routes!(simulation::set_simulated_cluster)).routes(routes!(simulation::set_simulated_alert))
+}
+
+/// The OpenAPI document of a server in real mode.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    document(routes(false).into_openapi(), false)
+}
+
+fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::openapi::OpenApi {
+    if !simulated && let Some(tags) = &mut document.tags {
+        tags.retain(|tag| tag.name != "simulation");
+    }
+    document
+}
+
+/// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its text.
+pub fn router(service: Service, metrics: Metrics, limits: &Limits) -> Router {
+    let simulated = service.is_simulated();
+    let (router, openapi) = routes(simulated).split_for_parts();
+    let state = AppState { service, metrics: metrics.clone() };
+    let router = router.with_state(state).merge(documentation(document(openapi, simulated)));
+    layered(router, metrics, limits.max_bytes.saturating_mul(2))
+}
+
+/// The document under its two names, and Swagger UI.
+fn documentation(openapi: utoipa::openapi::OpenApi) -> Router {
+    let openapi = Arc::new(openapi);
+    let document = get(move || async move { Json(openapi) });
+    // Relative to /docs/, so that it works behind a proxy that adds a prefix.
+    let swagger = SwaggerUi::new("/docs").config(Config::from("../openapi.json"));
+    Router::new()
+        .route("/openapi.json", document.clone())
+        .route("/smo-api-spec.json", document)
+        .merge(swagger)
+}
+
+/// What surrounds every route, the innermost first.
+fn layered(router: Router, metrics: Metrics, body_limit: usize) -> Router {
+    router
+        .fallback(middleware::no_route)
+        .layer(DefaultBodyLimit::max(body_limit))
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(axum::middleware::from_fn_with_state(metrics, middleware::observe))
+        .layer(SetSensitiveHeadersLayer::new([
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+        ]))
+}
+
+#[cfg(test)]
+mod tests;

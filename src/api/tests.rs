@@ -1,0 +1,189 @@
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::telemetry;
+
+/// The real surroundings around routes that need no service.
+fn app(metrics: &Metrics) -> Router {
+    let router = Router::new()
+        .route("/things/{name}", get(|path: extract::GraphPath| async move { path.name }))
+        .route("/bodies", post(|body: extract::DescriptorBody| async move { body.text }))
+        .route(
+            "/json",
+            post(|extract::JsonBody(body): extract::JsonBody<Vec<i64>>| async move { Json(body) }),
+        )
+        .route("/panic", get(panicking))
+        .merge(documentation(openapi()));
+    layered(router, metrics.clone(), 64)
+}
+
+async fn panicking() -> StatusCode {
+    panic!("on purpose")
+}
+
+async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Response {
+    let metrics = Metrics::new(telemetry::registry());
+    app(&metrics).oneshot(request.body(body.into()).unwrap()).await.unwrap()
+}
+
+async fn problem(response: Response) -> Value {
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&problem["status"], &problem["request_id"]), (&json!(status), &json!(id)));
+    problem
+}
+
+#[test]
+fn the_document_in_the_repository_is_up_to_date() {
+    let recorded: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+    assert!(
+        recorded == serde_json::to_value(openapi()).unwrap(),
+        "run `make openapi`, and look at what changed"
+    );
+}
+
+#[test]
+fn operation_ids_are_unique_and_every_operation_tells_its_errors() {
+    let document = serde_json::to_value(document(routes(true).into_openapi(), true)).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations: Vec<_> = paths.values().flat_map(|item| item.as_object().unwrap().values()).collect();
+    let ids: BTreeSet<_> =
+        operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), operations.len());
+    for operation in operations {
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.contains_key("4XX") && responses.contains_key("5XX"), "{operation}");
+    }
+}
+
+#[test]
+fn levers_of_the_simulation_are_documented_only_in_simulated_mode() {
+    let has_levers = |simulated| {
+        let document = document(routes(simulated).into_openapi(), simulated);
+        ["/simulation/", "Levers"].map(|word| serde_json::to_string(&document).unwrap().contains(word))
+    };
+    assert_eq!(has_levers(true), [true, true]);
+    assert_eq!(has_levers(false), [false, false]);
+}
+
+#[test]
+fn state_changing_gets_are_deprecated() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    for action in ["start", "stop"] {
+        let item = &document["paths"][format!("/graphs/{{name}}/{action}")];
+        assert_eq!((&item["get"]["deprecated"], &item["post"]["deprecated"]), (&json!(true), &json!(null)));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_problem() {
+    let problem = problem(send(Request::get("/nowhere"), "").await).await;
+    assert_eq!(problem["type"], "urn:smo:problem:not-found");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_problem_that_names_the_right_ones() {
+    let response = send(Request::delete("/things/a"), "").await;
+    assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+    assert_eq!(problem(response).await["status"], 405);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_a_problem() {
+    let response =
+        send(Request::post("/bodies").header(header::CONTENT_TYPE, "text/yaml"), "x".repeat(65)).await;
+    assert_eq!(problem(response).await["status"], 413);
+    let response =
+        send(Request::post("/bodies").header(header::CONTENT_TYPE, "text/yaml"), "x".repeat(64)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_wrong_media_type_is_a_problem_that_names_the_right_ones() {
+    let response = send(Request::post("/bodies"), "hdaGraph: {}").await;
+    assert!(response.headers()[header::ACCEPT].to_str().unwrap().contains("application/x-yaml"));
+    let problem = problem(response).await;
+    assert_eq!(problem["status"], 415);
+    assert!(problem["detail"].as_str().unwrap().contains("application/json, application/yaml"), "{problem}");
+}
+
+#[tokio::test]
+async fn json_of_another_shape_is_a_problem() {
+    for body in ["[1,", r#"{"a": 1}"#, ""] {
+        let response =
+            send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
+        assert_eq!(problem(response).await["status"], 400, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_no_graph_can_have_is_not_found() {
+    for name in ["a%2Fb", "a%0Ab", &"x".repeat(254)] {
+        let problem = problem(send(Request::get(format!("/things/{name}")), "").await).await;
+        assert_eq!(problem["type"], "urn:smo:problem:not-found", "{name}");
+    }
+    assert_eq!(send(Request::get("/things/gr%C3%BCn%20x"), "").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_does_not_show_its_text() {
+    let problem = problem(send(Request::get("/panic"), "").await).await;
+    assert_eq!(problem["status"], 500);
+    assert!(!problem.to_string().contains("on purpose"));
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_another_one_is_replaced() {
+    let id = async |given: &str| {
+        let response = send(Request::get("/things/a").header("x-request-id", given), "").await;
+        response.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(id("abc-1").await, "abc-1");
+    for wrong in ["", "two words", &"x".repeat(129)] {
+        let made = id(wrong).await;
+        assert!(uuid::Uuid::parse_str(&made).is_ok(), "{wrong:?} led to {made}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_not_by_name() {
+    let metrics = Metrics::new(telemetry::registry());
+    for path in ["/things/a", "/things/b", "/nowhere"] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        app(&metrics).oneshot(request).await.unwrap();
+    }
+    let text = metrics.encode().unwrap();
+    for line in [
+        r#"smo_http_requests_total{method="GET",path="/things/{name}",status="200"} 2"#,
+        r#"smo_http_requests_total{method="GET",path="unmatched",status="404"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_and_swagger_ui_are_served() {
+    for path in ["/openapi.json", "/smo-api-spec.json"] {
+        let response = send(Request::get(path), "").await;
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document, serde_json::to_value(openapi()).unwrap());
+    }
+    let redirect = send(Request::get("/docs"), "").await;
+    assert!(redirect.status().is_redirection());
+    assert_eq!(redirect.headers()[header::LOCATION], "/docs/");
+    let page = send(Request::get("/docs/"), "").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(page.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
+}

@@ -1,0 +1,209 @@
+//! Puts the parts together, runs them, and joins them at shutdown.
+//!
+//! No process-wide state: several servers can live in one process, as they do in the tests.
+
+use std::future::IntoFuture as _;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clients::faults::Faults;
+use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
+use crate::config::{Mode, Settings};
+use crate::error::{Error, Result};
+use crate::reconcile::loops::Loops;
+use crate::reconcile::{Reconciler, Supervisor};
+use crate::service::{Parts, Service};
+use crate::simulation::{Continuum, World};
+use crate::store::{InstanceLock, Store};
+use crate::telemetry::{self, Metrics};
+
+/// Seed of the simulated continuum of a server: the same run twice looks the same.
+const SIMULATION_SEED: u64 = 1;
+
+/// A server without its socket.
+pub struct App {
+    /// The HTTP interface.
+    pub router: Router,
+    /// The use cases behind it.
+    pub service: Service,
+    supervisor: Supervisor,
+    settings: Settings,
+    stop: CancellationToken,
+    loops: TaskTracker,
+}
+
+impl App {
+    /// Builds the parts, reads the clusters, and takes up the work that the database knows of.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn start(
+        settings: Settings,
+        store: Store,
+        ports: Ports,
+        world: Option<World>,
+        faults: Faults,
+    ) -> Result<Self> {
+        let calls = Calls::new(&settings.calls, faults).with_release_slots(settings.helm.parallel);
+        let outside = Outside::new(ports, calls);
+        let reconciler = Reconciler::new(
+            store.clone(),
+            outside.clone(),
+            settings.monitoring.severity.clone(),
+            settings.reconcile.clone(),
+        );
+        let mut registry = telemetry::registry();
+        outside.calls().register(&mut registry);
+        let supervisor = Supervisor::new(reconciler, settings.reconcile.clone(), &mut registry);
+        let loops =
+            Loops::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        loops.wake_known().await?;
+        loops.clone().spawn(&tracker, &stop);
+        let service = Service::new(Parts {
+            settings: settings.clone(),
+            store,
+            outside,
+            supervisor: supervisor.clone(),
+            loops,
+            world,
+            deciding: Mutex::default(),
+        });
+        let router = crate::api::router(service.clone(), Metrics::new(registry), &settings.limits);
+        Ok(Self { router, service, supervisor, settings, stop, loops: tracker })
+    }
+
+    /// Stops the loops, lets running reconciles finish for `grace`, and leaves the rest to the next start.
+    pub async fn shutdown(self, grace: Duration) {
+        self.stop.cancel();
+        self.loops.close();
+        self.loops.wait().await;
+        self.supervisor.shutdown(grace).await;
+    }
+}
+
+/// Runs a server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The database or a configured system cannot be used, another server has the database, or the address is taken.
+pub async fn run(settings: Settings) -> Result<()> {
+    let faults = settings.kill_at_step.map_or_else(Faults::none, Faults::kill_at);
+    let store = Store::connect(&settings.database_url).await?.with_faults(faults.clone());
+    let mut lock = store.lock_instance().await?;
+    let (ports, world) = connect(&settings).await?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
+    let app = App::start(settings, store, ports, world, faults).await?;
+    announce(&app, &listener);
+    let (supervisor, mut grace) = (app.supervisor.clone(), app.settings.reconcile.shutdown_grace);
+    let stopping = supervisor.clone();
+    let serving = axum::serve(listener, app.router.clone())
+        .with_graceful_shutdown(async move { stopping.stopping().await })
+        .into_future();
+    let stop = async {
+        if stopped(&mut lock).await == Stop::LockLost {
+            // Another server may have the database by now.
+            grace = Duration::ZERO;
+        }
+        // Requests that wait for work answer now with how far it has come; one that goes on for ever is cut off.
+        supervisor.begin_shutdown();
+        tokio::time::sleep(grace).await;
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = stop => Ok(()),
+    };
+    app.shutdown(grace).await;
+    // Only now may another server take over.
+    drop(lock);
+    served.map_err(|error| Error::Internal(error.into()))
+}
+
+/// Brings the database to the current schema.
+///
+/// # Errors
+/// The database cannot be reached or migrated.
+pub async fn migrate(settings: Settings) -> Result<()> {
+    Ok(Store::connect(&settings.database_url).await?.migrate().await?)
+}
+
+async fn connect(settings: &Settings) -> Result<(Ports, Option<World>)> {
+    match settings.mode {
+        Mode::Real => Ok((real_ports(settings).await?, None)),
+        Mode::Simulated => {
+            let continuum = match &settings.simulation_file {
+                Some(path) => Continuum::load(path),
+                None => Continuum::built_in(),
+            };
+            let continuum = continuum.map_err(|error| Error::Internal(error.into()))?;
+            let world = World::new(continuum, SIMULATION_SEED);
+            Ok((mixed_ports(settings, &world).await?, Some(world)))
+        }
+    }
+}
+
+/// What has a setting is real, the rest is simulated.
+async fn mixed_ports(settings: &Settings, world: &World) -> Result<Ports> {
+    let simulated = world.ports();
+    let real = optional_ports(settings).await?;
+    let base = match settings.karmada.kubeconfig {
+        Some(_) => real_ports(settings).await?,
+        None => simulated.clone(),
+    };
+    Ok(Ports {
+        rules: real.rules.or(simulated.rules),
+        metrics: real.metrics.or(simulated.metrics),
+        networks: real.networks.or(simulated.networks),
+        ..base
+    })
+}
+
+fn announce(app: &App, listener: &TcpListener) {
+    let address = listener.local_addr().map_or_else(|_| app.settings.listen.to_string(), |a| a.to_string());
+    if app.service.is_simulated() {
+        tracing::warn!(
+            "SIMULATED: every outside system without a setting is simulated; \
+             set KARMADA_KUBECONFIG and SMO_MODE=real for real clusters"
+        );
+    }
+    tracing::info!(
+        "smo {} listens on http://{address}, Swagger UI at http://{address}/docs/",
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// Why the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Signal,
+    LockLost,
+}
+
+/// Resolves when the server shall stop: on a signal, or when it has lost its hold of the database.
+async fn stopped(lock: &mut InstanceLock) -> Stop {
+    let on = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(error) => {
+                tracing::error!("signals cannot be received: {error}");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = on(SignalKind::terminate()) => tracing::info!("SIGTERM: stop"),
+        () = on(SignalKind::interrupt()) => tracing::info!("SIGINT: stop"),
+        () = lock.lost() => {
+            tracing::error!("the hold of the database is lost: stop, another server may have it");
+            return Stop::LockLost;
+        }
+    }
+    Stop::Signal
+}

@@ -1,0 +1,109 @@
+//! Conditional services: Alertmanager's webhook, and the regular question to Prometheus.
+
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp, conditional, graph, service};
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    a_firing_alert_deploys_its_service_and_redelivery_is_harmless,
+    alerts_that_lead_to_nothing_are_listed_with_the_reason,
+    labels_narrow_the_target,
+    a_lost_webhook_delays_a_deployment_and_does_not_lose_it,
+    a_payload_of_another_shape_is_refused_with_its_places,
+);
+
+fn payload(alerts: &[(&str, Value)]) -> Value {
+    let alerts: Vec<Value> =
+        alerts.iter().map(|(status, labels)| json!({ "status": status, "labels": labels })).collect();
+    json!({ "version": "4", "status": "firing", "receiver": "smo", "alerts": alerts })
+}
+
+async fn deploy(app: &TestApp, project: &str, name: &str) {
+    let services = [service("a", json!({})), conditional("b")];
+    let posted = app.post(&format!("/project/{project}/graphs"), &graph(name, &services)).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+}
+
+fn b_is(status: &'static str) -> impl Fn(&Answer) -> bool {
+    move |answer| answer.body["services"][1]["status"] == status
+}
+
+async fn a_firing_alert_deploys_its_service_and_redelivery_is_harmless(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "demo", "g").await;
+    let firing = payload(&[("firing", json!({ "service": "b" }))]);
+    let answer = app.post("/alerts", &firing).await;
+    assert_eq!((answer.status, &answer.body["message"]), (200, &json!("Alert received")));
+    assert_eq!(answer.body["data"], firing);
+    assert_eq!(answer.body["deployed"], json!([{ "graph": "g", "service": "b" }]));
+    app.until("g", "has deployed b", b_is("Deployed")).await;
+    let again = app.post("/alerts", &firing).await;
+    assert_eq!((again.status, &again.body["deployed"]), (200, &json!([])));
+    assert_eq!(app.world.revision("demo", "b"), Some(1));
+    app.shutdown().await;
+}
+
+async fn alerts_that_lead_to_nothing_are_listed_with_the_reason(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "demo", "g").await;
+    let answer = app
+        .post(
+            "/alerts",
+            &payload(&[
+                ("resolved", json!({ "service": "b" })),
+                ("firing", json!({ "service": "nobody" })),
+                ("firing", json!({ "service": "a" })),
+                ("firing", json!({ "alertname": "Watchdog" })),
+            ]),
+        )
+        .await;
+    assert_eq!((answer.status, &answer.body["deployed"]), (200, &json!([])), "{:#}", answer.body);
+    assert_eq!(answer.body["ignored"].as_array().map(Vec::len), Some(4), "{:#}", answer.body);
+    assert_eq!(app.post("/graphs/g/stop", &Value::Null).await.status, 200);
+    let answer = app.post("/alerts", &payload(&[("firing", json!({ "service": "b" }))])).await;
+    assert!(
+        answer.body["ignored"][0]["reason"].as_str().is_some_and(|r| r.contains("not running")),
+        "{:#}",
+        answer.body
+    );
+    assert_eq!(app.world.revision("demo", "b"), None);
+    app.shutdown().await;
+}
+
+async fn labels_narrow_the_target(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "one", "g").await;
+    deploy(&app, "two", "h").await;
+    let answer = app.post("/alerts", &payload(&[("firing", json!({ "service": "b", "graph": "h" }))])).await;
+    assert_eq!(answer.body["deployed"], json!([{ "graph": "h", "service": "b" }]));
+    let answer =
+        app.post("/alerts", &payload(&[("firing", json!({ "service": "b", "project": "one" }))])).await;
+    assert_eq!(answer.body["deployed"], json!([{ "graph": "g", "service": "b" }]));
+    app.shutdown().await;
+}
+
+async fn a_lost_webhook_delays_a_deployment_and_does_not_lose_it(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "demo", "g").await;
+    app.world.set_alert_firing("g", "b", true).unwrap();
+    app.until("g", "has deployed b", b_is("Deployed")).await;
+    let events = app.get("/graphs/g/events").await;
+    assert!(events.text.contains("\"prometheus\""), "{}", events.text);
+    app.shutdown().await;
+}
+
+async fn a_payload_of_another_shape_is_refused_with_its_places(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    for wrong in [
+        json!({}),
+        json!({ "alerts": 1 }),
+        json!([]),
+        json!({ "alerts": [{ "status": "firing" , "labels": 3 }] }),
+    ] {
+        let refused = app.post("/alerts", &wrong).await;
+        assert_eq!(refused.status, 400, "{wrong}: {:#}", refused.body);
+        assert!(refused.body["errors"][0]["pointer"].is_string(), "{wrong}: {:#}", refused.body);
+    }
+    app.shutdown().await;
+}

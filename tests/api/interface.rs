@@ -1,0 +1,141 @@
+//! What is not about graphs: clusters, health, documents, and requests that make no sense.
+
+use axum::body::Body;
+use serde_json::json;
+
+use crate::support::app::{TestApp, graph, service};
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    clusters_show_every_field_of_the_original,
+    a_cluster_that_goes_away_is_shown_as_unavailable,
+    health_and_readiness_are_told,
+    metrics_count_requests_reconciles_and_outside_calls,
+    the_document_is_served_under_both_names_and_shows_only_what_is_there,
+    requests_that_make_no_sense_are_problems,
+    invalid_descriptors_are_refused_with_every_place,
+);
+
+async fn clusters_show_every_field_of_the_original(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let clusters = app.get("/clusters/").await;
+    assert_eq!(clusters.status, 200);
+    let cloud = &clusters.body[0];
+    assert_eq!(
+        (&cloud["id"], &cloud["name"], &cloud["location"]),
+        (&json!(1), &json!("cloud"), &json!("Unknown"))
+    );
+    assert_eq!((&cloud["available_cpu"], &cloud["available_ram"]), (&json!(16.0), &json!("64.00 GiB")));
+    assert_eq!((&cloud["availability"], &cloud["acceleration"]), (&json!(true), &json!(true)));
+    for key in ["pod_cidr", "service_cidr", "grafana"] {
+        assert!(cloud.get(key).is_some_and(serde_json::Value::is_null), "{key}: {cloud:#}");
+    }
+    assert_eq!(app.get("/clusters").await.status, 200, "also without the slash");
+    app.shutdown().await;
+}
+
+async fn a_cluster_that_goes_away_is_shown_as_unavailable(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(app.get("/clusters/").await.body.as_array().map(Vec::len), Some(3));
+    app.world.remove_cluster("edge-1");
+    let body = json!({ "available": false }).to_string();
+    let taken =
+        app.send("PUT", "/simulation/clusters/edge-2", Some("application/json"), Body::from(body)).await;
+    assert!(matches!(taken.status, 200 | 204), "{}", taken.text);
+    let clusters = app.get("/clusters/").await.body;
+    let availability: Vec<_> = (0..3).map(|index| clusters[index]["availability"].clone()).collect();
+    assert_eq!(availability, [json!(true), json!(false), json!(false)], "{clusters:#}");
+    app.shutdown().await;
+}
+
+async fn health_and_readiness_are_told(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(app.get("/healthz").await.status, 200);
+    let ready = app.get("/readyz").await;
+    assert_eq!(ready.status, 200, "{:#}", ready.body);
+    assert!(ready.text.contains("simulated") && ready.text.contains("database"), "{}", ready.text);
+    app.shutdown().await;
+}
+
+async fn metrics_count_requests_reconciles_and_outside_calls(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(app.post("/project/demo/graphs", &graph("g", &[service("a", json!({}))])).await.status, 200);
+    let metrics = app.get("/metrics").await.text;
+    for name in ["smo_http_requests_total", "smo_reconciles_total", "smo_outside_calls_total"] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    assert!(metrics.contains("path=\"/project/{project}/graphs\""), "{metrics}");
+    app.shutdown().await;
+}
+
+async fn the_document_is_served_under_both_names_and_shows_only_what_is_there(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let document = app.get("/openapi.json").await;
+    assert_eq!(document.body, app.get("/smo-api-spec.json").await.body);
+    assert!(document.body["paths"]["/graphs/{name}"]["get"].is_object());
+    assert_eq!(app.get("/docs/").await.status, 200);
+    for absent in ["/graphs/g/placement", "/os_k8s/clusters", "/vims/smo_vims", "/bm_k8s/clusters"] {
+        assert_eq!(app.get(absent).await.status, 404, "{absent}");
+    }
+    let paths = document.body["paths"].as_object().unwrap();
+    assert!(
+        !paths.keys().any(|path| path.contains("k8s") || path.contains("vims") || path.contains("placement"))
+    );
+    app.shutdown().await;
+}
+
+async fn requests_that_make_no_sense_are_problems(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let json_type = Some("application/json");
+    let cases = [
+        (app.get("/nothing/here").await, 404),
+        (app.send("PATCH", "/graphs/g", None, Body::empty()).await, 405),
+        (app.send("POST", "/project/p/graphs", Some("image/png"), Body::from("x")).await, 415),
+        (app.send("POST", "/project/p/graphs", json_type, Body::from("{")).await, 400),
+        (app.send("POST", "/project/p/graphs", json_type, Body::from("7")).await, 400),
+        (
+            app.send("POST", "/project/p/graphs", Some("text/yaml"), Body::from("x".repeat(3 << 20))).await,
+            413,
+        ),
+        (
+            app.send("POST", "/project/p/graphs", Some("text/yaml"), Body::from(" ".repeat((1 << 20) + 1)))
+                .await,
+            413,
+        ),
+        (app.get("/graphs/none").await, 404),
+        (app.get("/graphs?limit=x").await, 400),
+    ];
+    for (answer, status) in cases {
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{}", answer.text);
+        assert_eq!(answer.body["status"], status);
+        for member in ["type", "title", "detail", "request_id", "error", "message"] {
+            assert!(answer.body[member].is_string(), "{member}: {:#}", answer.body);
+        }
+    }
+    app.shutdown().await;
+}
+
+async fn invalid_descriptors_are_refused_with_every_place(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let yaml = "hdaGraph:\n  id: g\n  services:\n  - id: -rf\n    artifact: { ociImage: 'oci://r/p/c' }\n  - id: b\n    \
+                deployment: { intent: { compute: { cpu: huge }, connectionPoints: [nobody] } }\n    artifact: {}\n";
+    let refused = app.send("POST", "/project/p/graphs", Some("text/yaml"), Body::from(yaml)).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    let errors = refused.body["errors"].as_array().unwrap();
+    let pointers: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
+    for wanted in [
+        "/hdaGraph/services/0/id",
+        "/hdaGraph/services/1/deployment/intent/compute/cpu",
+        "/hdaGraph/services/1/deployment/intent/connectionPoints/0",
+    ] {
+        assert!(pointers.contains(&wanted), "{wanted} in {pointers:?}");
+    }
+    assert_eq!(
+        (&errors[0]["line"], errors[0]["column"].is_number()),
+        (&json!(4), true),
+        "{:#}",
+        refused.body
+    );
+    app.shutdown().await;
+}

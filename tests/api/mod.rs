@@ -1,0 +1,8 @@
+//! The HTTP interface over the simulated continuum: what clients of the original rely on, and what is refused.
+
+#![deny(dead_code)]
+
+mod alerts;
+mod graphs;
+mod interface;
+mod recovery;

@@ -1,0 +1,172 @@
+//! A server without a socket, on a database of the test and a simulated continuum of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response};
+use serde_json::{Value, json};
+use smo::clients::faults::Faults;
+use smo::config::{Settings, Sources, load};
+use smo::server::App;
+use smo::simulation::{Continuum, World};
+use tower::ServiceExt as _;
+
+use super::database::TestDatabase;
+
+/// Small clusters whose Deployments are ready at once.
+const CONTINUUM: &str = "
+ready_delay: 0.01
+clusters:
+  - { name: cloud, cpu: 16, ram: 64Gi, storage: 500Gi, gpus: 1 }
+  - { name: edge-1, cpu: 4, ram: 8Gi, storage: 100Gi }
+  - { name: edge-2, cpu: 4, ram: 8Gi, storage: 100Gi }
+";
+
+/// A running server.
+pub struct TestApp {
+    app: App,
+    grace: Duration,
+    /// The world it works with.
+    pub world: World,
+}
+
+/// An answer with its body read.
+pub struct Answer {
+    pub status: u16,
+    pub headers: axum::http::HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl TestApp {
+    /// A server with default settings, but short waits.
+    pub async fn start(database: &TestDatabase) -> Self {
+        Self::start_in(database, world(), Faults::none()).await
+    }
+
+    /// A server on a world that may have a past.
+    pub async fn start_in(database: &TestDatabase, world: World, faults: Faults) -> Self {
+        Self::start_with(database, world, faults, |_| {}).await
+    }
+
+    /// A server with settings of its own.
+    pub async fn start_with(
+        database: &TestDatabase,
+        world: World,
+        faults: Faults,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = settings();
+        change(&mut settings);
+        let (store, grace) =
+            (database.store.clone().with_faults(faults.clone()), settings.reconcile.shutdown_grace);
+        let app = App::start(settings, store, world.ports(), Some(world.clone()), faults).await.unwrap();
+        Self { app, grace, world }
+    }
+
+    /// Ends the server as a shutdown does.
+    pub async fn shutdown(self) {
+        self.app.shutdown(self.grace).await;
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None, Body::empty()).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None, Body::empty()).await
+    }
+
+    /// POST of a JSON value.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, Some("application/json"), Body::from(body.to_string())).await
+    }
+
+    /// Any request.
+    pub async fn send(&self, method: &str, path: &str, content_type: Option<&str>, body: Body) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        self.call(request.body(body).unwrap()).await
+    }
+
+    /// A request with headers of its own.
+    pub async fn call(&self, request: Request<Body>) -> Answer {
+        let response: Response<Body> = self.app.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body, text }
+    }
+
+    /// Waits until a graph is as wanted.
+    pub async fn until(&self, graph: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        for _ in 0..400 {
+            let answer = self.get(&format!("/graphs/{graph}")).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let last = self.get(&format!("/graphs/{graph}")).await;
+        panic!("graph {graph} never {what}: {} {:#}", last.status, last.body);
+    }
+}
+
+/// A fresh world.
+pub fn world() -> World {
+    World::new(Continuum::parse(CONTINUUM).unwrap(), 1)
+}
+
+fn settings() -> Settings {
+    let never = |path: &std::path::Path| -> std::io::Result<String> { panic!("reads {}", path.display()) };
+    let env = [("SMO_MODE", "simulated"), ("SMO_WAIT", "5"), ("SMO_ALERT_POLL", "1")];
+    let env: BTreeMap<String, String> = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let sources = Sources { env, home: None, config_file: None, flags: Vec::new(), read: &never };
+    let mut settings = load(sources).unwrap().settings;
+    settings.reconcile.backoff_first = Duration::from_millis(20);
+    settings.calls.first_delay = Duration::from_millis(5);
+    settings
+}
+
+/// A service of a descriptor.
+pub fn service(id: &str, more: Value) -> Value {
+    let mut service = json!({
+        "id": id,
+        "deployment": { "trigger": { "auto": { "dependencies": [] } }, "intent": { "compute": { "cpu": "light" } } },
+        "artifact": { "ociImage": format!("oci://registry.example/demo/{id}") },
+    });
+    merge(&mut service, more);
+    service
+}
+
+/// A service that an event deploys.
+pub fn conditional(id: &str) -> Value {
+    let event = json!({
+        "id": format!("{id}-wanted"), "source": [],
+        "condition": { "promQuery": "up > 0", "gracePeriod": "5s", "description": "load is high" },
+    });
+    let mut service = service(id, json!({}));
+    service["deployment"]["trigger"] = json!({ "event": { "condition": "ANY", "events": [event] } });
+    service
+}
+
+/// A descriptor.
+pub fn graph(id: &str, services: &[Value]) -> Value {
+    json!({ "hdaGraph": { "id": id, "services": services } })
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
