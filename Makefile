@@ -1,0 +1,72 @@
+# Everything a developer or operator runs. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+# One profile for tests, demo and end-to-end tests, so that nothing is compiled twice.
+BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --offline 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/debug/smo
+TESTBED = python3 -m testbed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt doc openapi e2e bench-deploy testbed-up testbed-down testbed-env setup-postgres clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## Deploy the Brussels example on the simulated continuum (KEEP=1 leaves the server running)
+	$(CARGO) build --locked
+	python3 examples/demo.py --binary $(BINARY) $(if $(KEEP),--keep)
+
+test: lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	$(CARGO) test --locked --lib --bins --test it 2>&1 | tee "$$log"; \
+	python3 tests/count.py "$$log"
+	python3 -m unittest -q testbed.test_units
+	python3 examples/readme.py --binary $(BINARY)
+
+lint: ## Format, clippy, rustdoc, generated documents up to date
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test e2e -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	$(CARGO) build --locked --quiet
+	@$(BINARY) openapi | diff -u docs/openapi.json - || { echo 'docs/openapi.json is out of date: run `make openapi`'; exit 1; }
+	@for descriptor in examples/*/hdag.yaml; do $(BINARY) hdag validate $$descriptor; done
+	python3 -m compileall -q testbed examples tests
+
+fmt: ## Format the sources
+	$(CARGO) fmt
+
+doc: ## Build the documentation of the code
+	$(CARGO) doc --no-deps --document-private-items
+
+openapi: ## Write docs/openapi.json
+	$(CARGO) build --locked
+	$(BINARY) openapi > docs/openapi.json
+
+e2e: ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, then Helm 3 with SQLite
+	$(CARGO) test --locked --test e2e --no-run
+	$(TESTBED) up
+	trap '$(TESTBED) down' EXIT; source <($(TESTBED) env); \
+	E2E_HELM=4 E2E_DATABASE=postgres $(CARGO) test --locked --test e2e -- --nocapture $(E2E); \
+	E2E_HELM=3 E2E_DATABASE=sqlite $(CARGO) test --locked --test e2e -- --nocapture --skip kills $(E2E)
+
+bench-deploy: ## Time deployments through smo against plain helm, on the test bed
+	$(CARGO) build --locked --release
+	$(TESTBED) up
+	source <($(TESTBED) env); python3 benches/deploy.py --binary $(dir $(BINARY))../release/smo
+
+testbed-up: ## Start every real system as a local process
+	$(TESTBED) up
+
+testbed-down: ## Stop them
+	$(TESTBED) down
+
+testbed-env: ## Print what to export to use them by hand
+	@$(TESTBED) env
+
+setup-postgres: ## Install PostgreSQL when it is missing (Debian); no service is started
+	@python3 -c 'from testbed import debian; debian.install({"postgres": "postgresql"})'
+
+clean: ## Remove what was built
+	$(CARGO) clean

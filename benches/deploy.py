@@ -1,0 +1,208 @@
+"""Times deployments on the test bed: through `smo`, and by plain `helm install`, in the same run.
+
+    source <(python3 -m testbed env); python3 benches/deploy.py --binary target/release/smo
+
+For graphs of 1, 10 and 50 services of the hello-world chart it prints the time from the first command or request until
+every Deployment is ready in its member: by `smo`, by Helm one release after the other, and by Helm in parallel (as many
+at a time as `smo` runs, 8). Prints too how long the server takes to start and how much memory it holds when idle.
+Medians over `--rounds`; the ways take turns, so that a slow moment hits all of them.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+from demo import answers, free_port  # noqa: E402
+
+PARALLEL = 8
+NAMESPACE = "bench"
+MEMBER = "member1"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", required=True, help="the smo binary (release)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 50])
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    subprocess.run(["bash", ROOT / "examples/push-charts.sh", variable("TESTBED_REGISTRY"), variable("HELM_BIN")],
+                   env=os.environ | {"INSECURE_REGISTRY": "true"}, check=True, stdout=subprocess.DEVNULL)
+    chart = bench_chart()
+    with Server(arguments.binary) as server:
+        print(f"start {server.start_seconds:.3f} s, idle {server.resident_mib():.1f} MiB, "
+              f"binary {os.path.getsize(arguments.binary) / 2**20:.1f} MiB\n")
+        print("services  smo s  helm parallel s  helm one by one s  smo / parallel")
+        for size in arguments.sizes:
+            ways = {"smo": [], "parallel": [], "serial": []}
+            for _ in range(arguments.rounds):
+                ways["smo"].append(by_smo(server, chart, size))
+                ways["parallel"].append(by_helm(chart, size, PARALLEL))
+                ways["serial"].append(by_helm(chart, size, 1))
+            median = {way: statistics.median(times) for way, times in ways.items()}
+            print(f"{size:8d}  {median['smo']:5.2f}  {median['parallel']:15.2f}  {median['serial']:17.2f}  "
+                  f"{median['smo'] / median['parallel']:14.2f}", flush=True)
+
+
+def bench_chart() -> str:
+    """A chart whose objects are named after the release, so that it can be installed many times."""
+    registry, folder = variable("TESTBED_REGISTRY"), pathlib.Path(tempfile.mkdtemp(prefix="smo-bench-"))
+    chart = folder / "bench"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: bench\nversion: 0.1.0\n")
+    (chart / "values.yaml").write_text("clustersAffinity: [member1]\nserviceImportClusters: []\n")
+    (chart / "templates" / "all.yaml").write_text(TEMPLATE)
+    helm = variable("HELM_BIN")
+    run([helm, "package", str(chart), "-d", str(folder)])
+    run([helm, "push", str(folder / "bench-0.1.0.tgz"), f"oci://{registry}/bench", "--plain-http"])
+    shutil.rmtree(folder)
+    return f"oci://{registry}/bench/bench"
+
+
+TEMPLATE = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: {{ .Release.Name }} }
+spec:
+  replicas: 1
+  selector: { matchLabels: { app: {{ .Release.Name }} } }
+  template:
+    metadata: { labels: { app: {{ .Release.Name }} } }
+    spec:
+      containers:
+        - name: main
+          image: registry.example/bench
+          resources: { requests: { cpu: 10m, memory: 16Mi } }
+---
+apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: { name: {{ .Release.Name }} }
+spec:
+  resourceSelectors: [{ apiVersion: apps/v1, kind: Deployment, name: {{ .Release.Name }} }]
+  placement: { clusterAffinity: { clusterNames: {{ toJson .Values.clustersAffinity }} } }
+"""
+
+
+def by_smo(server: "Server", chart: str, size: int) -> float:
+    """Seconds from the request until all is ready in the member."""
+    names = [f"bench-{number}" for number in range(size)]
+    services = [{
+        "id": name,
+        "deployment": {"trigger": {"auto": {"dependencies": []}}, "intent": {"compute": {"cpu": "tiny", "ram": "tiny",
+                                                                                       "storage": "tiny"}}},
+        "artifact": {"ociImage": chart},
+    } for name in names]
+    graph = {"hdaGraph": {"id": "bench", "services": services}}
+    start = time.monotonic()
+    server.call("POST", f"/project/{NAMESPACE}/graphs", json.dumps(graph))
+    until_ready(names)
+    seconds = time.monotonic() - start
+    server.call("DELETE", "/graphs/bench")
+    until_gone()
+    return seconds
+
+
+def by_helm(chart: str, size: int, parallel: int) -> float:
+    """Seconds from the first command until all is ready in the member."""
+    names = [f"bench-{number}" for number in range(size)]
+    values = pathlib.Path(tempfile.mkdtemp()) / "values.json"
+    values.write_text(json.dumps({"clustersAffinity": [MEMBER], "serviceImportClusters": [MEMBER]}))
+    common = ["--namespace", NAMESPACE, "--kubeconfig", variable("KARMADA_KUBECONFIG")]
+    install = ["--create-namespace", "--values", str(values), "--plain-http"]
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        list(pool.map(lambda name: run([variable("HELM_BIN"), "install", name, chart, *common, *install]), names))
+    until_ready(names)
+    seconds = time.monotonic() - start
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(lambda name: run([variable("HELM_BIN"), "uninstall", name, *common, "--wait"]), names))
+    until_gone()
+    return seconds
+
+
+def until_ready(names: list[str]) -> None:
+    poll(lambda: all(deployments().get(name, 0) >= 1 for name in names), f"{len(names)} Deployments are ready")
+
+
+def until_gone() -> None:
+    poll(lambda: not deployments(), "nothing is left")
+
+
+def deployments() -> dict[str, int]:
+    """Ready replicas by name, asked of the member itself."""
+    kubeconfig = variable(f"TESTBED_{MEMBER.upper()}_KUBECONFIG")
+    out = run([variable("TESTBED_KUBECTL"), "--kubeconfig", kubeconfig, "-n", NAMESPACE, "get", "deployments", "-o", "json"])
+    return {item["metadata"]["name"]: item.get("status", {}).get("readyReplicas", 0) for item in json.loads(out)["items"]}
+
+
+def poll(condition, what: str, limit: float = 180.0) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"{what}: not within {limit:.0f} s")
+        time.sleep(0.1)
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[:3])} …: {done.stderr.strip()}")
+    return done.stdout
+
+
+def variable(name: str) -> str:
+    return os.environ.get(name) or sys.exit(f"{name} is not set; source <(python3 -m testbed env)")
+
+
+class Server:
+    """A `smo` of this run: SQLite, real clusters, a class of tiny services."""
+
+    def __init__(self, binary: str):
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.data = tempfile.mkdtemp(prefix="smo-bench-")
+        config = pathlib.Path(self.data) / "smo.yaml"
+        config.write_text("intents:\n  cpu: { tiny: 10m }\n  ram: { tiny: 16Mi }\n  storage: { tiny: 1Mi }\n")
+        settings = {"SMO_MODE": "real", "SMO_LISTEN": self.url.removeprefix("http://"), "SMO_DATA_DIR": self.data,
+                    "DATABASE_URL": f"sqlite://{self.data}/smo.db", "SMO_CONFIG": str(config), "SMO_WAIT": "120"}
+        begin = time.monotonic()
+        self.process = subprocess.Popen([binary, "serve"], env=os.environ | settings, stderr=subprocess.DEVNULL)
+        while not answers(self.url):
+            if self.process.poll() is not None or time.monotonic() - begin > 20:
+                sys.exit("smo does not start")
+            time.sleep(0.005)
+        self.start_seconds = time.monotonic() - begin
+        time.sleep(3)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=40)
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def resident_mib(self) -> float:
+        """Memory that the process holds."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def call(self, method: str, path: str, body: str | None = None):
+        request = urllib.request.Request(self.url + path, data=body and body.encode(), method=method,
+                                         headers={"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=180) as answer:
+            return json.load(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+//! What a graph can leave behind anywhere, to compare before and after.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+
+use crate::bed::{Bed, Kind, MEMBERS, eventually, name_of};
+
+/// Kinds that charts and `smo` create. Karmada's own bookkeeping (Work, ResourceBinding) is among them.
+const KINDS: [Kind; 11] = [
+    ("apps", "v1", "Deployment"),
+    ("", "v1", "Service"),
+    ("", "v1", "Pod"),
+    ("", "v1", "Secret"),
+    ("multicluster.x-k8s.io", "v1alpha1", "ServiceExport"),
+    ("multicluster.x-k8s.io", "v1alpha1", "ServiceImport"),
+    ("policy.karmada.io", "v1alpha1", "PropagationPolicy"),
+    ("work.karmada.io", "v1alpha2", "ResourceBinding"),
+    ("work.karmada.io", "v1alpha1", "Work"),
+    ("monitoring.coreos.com", "v1", "ServiceMonitor"),
+    ("monitoring.coreos.com", "v1", "PrometheusRule"),
+];
+
+/// The names of everything of [`KINDS`] in every cluster.
+pub struct Inventory(BTreeSet<String>);
+
+impl Inventory {
+    /// Lists it now.
+    pub async fn take(bed: &Bed) -> Self {
+        let mut found = BTreeSet::new();
+        for cluster in MEMBERS.into_iter().chain(["karmada", "mgmt"]) {
+            for kind in KINDS {
+                let objects = bed.objects(cluster, kind, None).await;
+                let names = objects.iter().filter(|object| !is_permanent(object)).map(name_of);
+                found.extend(names.map(|name| format!("{cluster}: {} {name}", kind.2)));
+            }
+        }
+        Self(found)
+    }
+
+    /// Waits until everything is as it was.
+    pub async fn assert_restored(&self, bed: &Bed) {
+        eventually("nothing is left behind", Duration::from_secs(60), || async {
+            let now = Self::take(bed).await;
+            let left: Vec<_> = now.0.difference(&self.0).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
+        })
+        .await;
+    }
+}
+
+/// Karmada keeps a Work for each namespace and for its own access to a member, for as long as they exist.
+fn is_permanent(object: &DynamicObject) -> bool {
+    let kind = object.data.pointer("/spec/workload/manifests/0/kind").and_then(serde_json::Value::as_str);
+    matches!(kind, Some("Namespace" | "ClusterRole" | "ClusterRoleBinding"))
+}
