@@ -192,7 +192,7 @@ impl Reconciler {
             *published = Some((wanted.clone(), Instant::now()));
         }
         let finding = wanted.map(|rules| {
-            let message = format!("{} alert rules in {}", rules.rules.len(), rules.object_name);
+            let message = format!("alert rules in {}: {}", rules.object_name, rules.rules.len());
             Finding::holds(RULES_PUBLISHED, "Published", message)
         });
         (finding, None)

@@ -1,6 +1,6 @@
 //! The clusters of a simulated continuum, read from YAML and checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +38,9 @@ pub struct Continuum {
     pub latencies: Vec<Latency>,
     /// From scheduling to readiness of a Deployment.
     pub ready_delay: Duration,
-    /// What a replica requests when its values say nothing.
+    /// What a replica requests when its values say nothing, by the name of the chart.
+    pub charts: BTreeMap<String, Resources>,
+    /// What it requests when the chart is not listed either.
     pub default_requests: Resources,
 }
 
@@ -73,6 +75,8 @@ struct File {
     #[serde(default)]
     ready_delay: Option<f64>,
     #[serde(default)]
+    charts: BTreeMap<String, Amounts>,
+    #[serde(default)]
     default_requests: Option<Amounts>,
     clusters: Vec<ClusterEntry>,
     #[serde(default)]
@@ -84,6 +88,19 @@ struct File {
 struct Amounts {
     cpu: Value,
     ram: Value,
+    #[serde(default)]
+    gpus: i64,
+}
+
+impl Amounts {
+    fn read(&self, what: &str) -> Result<Resources, ContinuumError> {
+        Ok(Resources {
+            cpu_millicores: amount(&self.cpu, &format!("{what}.cpu"), hdag::millicores)?,
+            ram_bytes: amount(&self.ram, &format!("{what}.ram"), hdag::bytes)?,
+            storage_bytes: 0,
+            gpus: self.gpus.max(0),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -146,12 +163,13 @@ impl Continuum {
             latencies: file.latencies,
             ready_delay: Duration::try_from_secs_f64(delay)
                 .map_err(|error| invalid(format!("ready_delay {delay}: {error}")))?,
+            charts: file
+                .charts
+                .into_iter()
+                .map(|(name, amounts)| Ok((name.clone(), amounts.read(&format!("charts.{name}"))?)))
+                .collect::<Result<_, ContinuumError>>()?,
             default_requests: match file.default_requests {
-                Some(amounts) => Resources {
-                    cpu_millicores: amount(&amounts.cpu, "default_requests.cpu", hdag::millicores)?,
-                    ram_bytes: amount(&amounts.ram, "default_requests.ram", hdag::bytes)?,
-                    ..Resources::default()
-                },
+                Some(amounts) => amounts.read("default_requests")?,
                 None => Resources { cpu_millicores: 500, ram_bytes: 512 << 20, ..Resources::default() },
             },
         })

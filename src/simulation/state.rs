@@ -23,6 +23,7 @@ pub(super) struct State {
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
     ready_delay: Duration,
+    charts: BTreeMap<String, Resources>,
     default_requests: Resources,
     chance: StdRng,
 }
@@ -60,6 +61,7 @@ impl State {
             rules: BTreeMap::new(),
             firing: Vec::new(),
             ready_delay: continuum.ready_delay,
+            charts: continuum.charts,
             default_requests: continuum.default_requests,
             chance: StdRng::seed_from_u64(seed),
         }
@@ -69,7 +71,8 @@ impl State {
     pub(super) fn apply(&mut self, spec: &ReleaseSpec) -> Instant {
         let wanted = self.wanted_clusters(&spec.values);
         let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
-        let requests = requests(&spec.values).unwrap_or(self.default_requests);
+        let listed = self.charts.get(chart_name(&spec.chart)).copied();
+        let requests = requests(&spec.values).or(listed).unwrap_or(self.default_requests);
         let replicas = spec.values.get("replicas").and_then(Value::as_i64).unwrap_or(1);
         let old = self.releases.remove(&spec.key);
         let kept = old.as_ref().and_then(|old| old.workload.as_ref()).map(|workload| workload.places.clone());
@@ -179,6 +182,12 @@ impl State {
             used + workload.requests.times(scheduled)
         })
     }
+}
+
+/// The last part of a chart's reference, without tag or digest.
+fn chart_name(reference: &str) -> &str {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    name.split([':', '@']).next().unwrap_or(name)
 }
 
 /// How many of the replicas have room.

@@ -13,6 +13,7 @@ on_every_engine!(
     a_posted_graph_runs_and_shows_every_field_of_the_original,
     every_form_of_body_is_taken,
     the_same_descriptor_again_changes_nothing_and_another_is_a_conflict,
+    the_same_descriptor_twice_at_once_deploys_it_once,
     a_graph_that_fits_nowhere_is_refused_and_nothing_is_stored,
     what_is_placed_but_not_seen_yet_counts_as_used,
     stop_removes_everything_and_start_restores_it,
@@ -349,5 +350,17 @@ async fn news_of_other_services_does_not_bring_the_next_attempt_forward(database
     let lost = |answer: &crate::support::app::Answer| answer.text.contains("Failed");
     app.until("g", "still tells the failure", lost).await;
     assert_eq!(app.world.calls(ApplyRelease), 2, "a chart that is missing is not asked for again and again");
+    app.shutdown().await;
+}
+
+async fn the_same_descriptor_twice_at_once_deploys_it_once(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    // So large that it fits only once: the second request must not be told that there is no room.
+    let large =
+        json!({ "deployment": { "intent": { "compute": { "cpu": "large", "gpu": { "enabled": true } } } } });
+    let descriptor = graph("g", &[service("a", large)]);
+    let (one, other) = tokio::join!(app.post(DEMO, &descriptor), app.post(DEMO, &descriptor));
+    assert_eq!((one.status, other.status), (200, 200), "{:#}\n{:#}", one.body, other.body);
+    assert_eq!(app.world.revision("demo", "a"), Some(1));
     app.shutdown().await;
 }
