@@ -121,16 +121,22 @@ def kwok(bed: Bed, member: str) -> None:
 
 
 def nodes(bed: Bed, member: str) -> None:
-    """Creates the nodes of clusters.toml and waits until they are Ready."""
+    """Creates the nodes of clusters.toml and waits until they are Ready with the sizes stated there."""
     api = Api(bed, member)
-    names = []
-    for number, size in enumerate(MEMBERS[member]["nodes"], start=1):
-        name = f"{member}-node{number}"
-        names.append(name)
+    sizes = {f"{member}-node{number}": size for number, size in enumerate(MEMBERS[member]["nodes"], start=1)}
+    for name, size in sizes.items():
         api.apply(node(name, member, size))
-        api.apply_status(f"api/v1/nodes/{name}", {"capacity": size, "allocatable": size})
-    for name in names:
-        api.wait(f"api/v1/nodes/{name}", lambda n: condition(n, "Ready"), f"{name} to be Ready")
+    for name, size in sizes.items():
+        path, status = f"api/v1/nodes/{name}", {"capacity": size, "allocatable": size}
+        # kwok makes a new node Ready with sizes of its own, once: what is set before that may be lost.
+        api.wait(path, lambda n: condition(n, "Ready"), f"{name} to be Ready")
+        api.apply_status(path, status)
+        api.wait(path, lambda n: _has_size(n, size), f"{name} to have its size")
+
+
+def _has_size(thing: dict[str, Any], size: dict[str, str]) -> bool:
+    allocatable = thing["status"].get("allocatable", {})
+    return all(allocatable.get(resource) == amount for resource, amount in size.items())
 
 
 def node(name: str, member: str, size: dict[str, str]) -> dict[str, Any]:
