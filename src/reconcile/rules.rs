@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clients::{AlertRule, GraphRules};
-use crate::hdag::{Event, EventCondition, Trigger, parse_duration, slug};
+use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
 use crate::store::{GraphRecord, ServiceRecord};
 
 /// Longest name of an object that Kubernetes takes where a DNS label is wanted.
@@ -58,10 +58,7 @@ fn combined_rule(events: &[Event], labels: &BTreeMap<String, String>) -> AlertRu
     let join = |part: fn(&Event) -> String, separator: &str| {
         events.iter().map(part).collect::<Vec<_>>().join(separator)
     };
-    let longest = events
-        .iter()
-        .max_by_key(|event| parse_duration(&event.grace_period).unwrap_or_default())
-        .map_or_else(|| "0s".to_owned(), |event| event.grace_period.clone());
+    let longest = longest_duration(events.iter().map(|event| event.grace_period.as_str())).to_owned();
     AlertRule {
         alert: join(|event| event.id.clone(), "-and-"),
         expr: join(|event| format!("({})", event.prom_query), " and on() "),

@@ -115,12 +115,6 @@ pub struct ServiceRecord {
 }
 
 impl ServiceRecord {
-    /// What decisions count: the larger of intent and observation.
-    #[must_use]
-    pub fn counted_needs(&self) -> Resources {
-        self.observed_needs.map_or(self.needs, |observed| observed.max(self.needs))
-    }
-
     /// Whether it runs only after an event.
     #[must_use]
     pub fn is_conditional(&self) -> bool {
