@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, the store or clusters beyond what a [`Problem`] says, and reads no clock: equal
 //! problems give equal answers. Every plan can be checked by [`check()`], which shares no code with strategies.
 
+mod attributes;
 mod check;
 mod first_fit;
 mod model;
@@ -11,6 +12,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use attributes::ClusterAttributes;
 pub use check::check;
 pub use first_fit::first_fit;
 pub use model::{
