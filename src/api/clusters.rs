@@ -100,6 +100,8 @@ pub(super) async fn list_clusters(State(service): State<Service>) -> Result<Json
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::TimeZone as _;
     use serde_json::json;
 
@@ -123,6 +125,9 @@ mod tests {
             pod_cidr: Some("10.1.0.0/16".to_owned()),
             service_cidr: None,
             grafana: None,
+            region: Some("be".to_owned()),
+            labels: BTreeMap::new(),
+            latencies_ms: BTreeMap::new(),
             observed_at: Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap(),
         };
         assert_eq!(

@@ -64,6 +64,10 @@ pub struct ClusterObservation {
     pub acceleration: bool,
     /// Where it is, from `spec.region`/`spec.zone`, when stated.
     pub location: Option<String>,
+    /// `spec.region`, when stated.
+    pub region: Option<String>,
+    /// Labels of the Cluster object.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Deployments and how Karmada spread them.
@@ -257,6 +261,9 @@ pub struct ClusterNetworks {
     /// First service CIDR.
     pub service_cidr: Option<String>,
 }
+
+/// Round-trip times in milliseconds between two clusters, by their names in ascending order.
+pub type RoundTripTimes = BTreeMap<(String, String), f64>;
 
 /// A probe of an outside system for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]

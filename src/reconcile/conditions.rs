@@ -100,6 +100,8 @@ pub(crate) mod testing {
             static_placement: false,
             decision_id: None,
             conditions: Vec::new(),
+            scaling_enabled: None,
+            replaced_at: None,
             created_at: at(0),
             updated_at: at(0),
         }
@@ -119,6 +121,7 @@ pub(crate) mod testing {
             artifact_type: "App".into(),
             implementer: "HELM".into(),
             values: Map::new(),
+            replicas_desired: None,
             state: ServiceState::Deploying,
             ready: false,
             ready_since: None,

@@ -104,7 +104,7 @@ impl Loops {
             };
         let before = availability(self.store.clusters().await?);
         let mut tx = self.store.begin().await?;
-        let after = availability(tx.sync_clusters(&observed, &networks, now()).await?);
+        let after = availability(tx.sync_clusters(&observed, &networks, &BTreeMap::new(), now()).await?);
         let changed: Vec<_> = after
             .iter()
             .filter(|(name, (available, _))| before.get(*name).is_none_or(|(was, _)| was != available))

@@ -210,6 +210,8 @@ fn graph_record(
         static_placement: decided.is_none(),
         decision_id: decided.map(|decided| decided.record.id),
         conditions: Vec::new(),
+        scaling_enabled: None,
+        replaced_at: None,
         created_at: at,
         updated_at: at,
     }
@@ -239,6 +241,7 @@ fn service_records(
             artifact_type: service.artifact_type.clone(),
             implementer: service.implementer.clone(),
             values,
+            replicas_desired: None,
             state: ServiceState::Deploying,
             ready: false,
             ready_since: None,

@@ -122,6 +122,11 @@ fn decision(graph: &str, problem: &Problem, plan: &Plan, at: DateTime<Utc>) -> R
         kind: "placement".to_owned(),
         problem: serde_json::to_value(problem).map_err(internal)?,
         plan: serde_json::to_value(plan).map_err(internal)?,
+        strategy: plan.strategy.clone(),
+        outcome: "feasible".to_owned(),
+        duration_ms: None,
         created_at: at,
+        applied_at: Some(at),
+        basis: None,
     })
 }

@@ -57,6 +57,10 @@ pub struct ClusterSpec {
     pub pod_cidr: Option<String>,
     /// Service network.
     pub service_cidr: Option<String>,
+    /// Region, when stated.
+    pub region: Option<String>,
+    /// Labels of its Cluster object.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Round-trip time between two clusters.
@@ -115,6 +119,9 @@ struct ClusterEntry {
     gpus: i64,
     pod_cidr: Option<String>,
     service_cidr: Option<String>,
+    region: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 impl Continuum {
@@ -187,8 +194,8 @@ fn cluster(entry: ClusterEntry) -> Result<ClusterSpec, ContinuumError> {
         storage_bytes: amount(&entry.storage, &format!("{name}: storage"), hdag::bytes)?,
         gpus: entry.gpus.max(0),
     };
-    let ClusterEntry { name, location, pod_cidr, service_cidr, .. } = entry;
-    Ok(ClusterSpec { name, location, allocatable, pod_cidr, service_cidr })
+    let ClusterEntry { name, location, pod_cidr, service_cidr, region, labels, .. } = entry;
+    Ok(ClusterSpec { name, location, allocatable, pod_cidr, service_cidr, region, labels })
 }
 
 /// An amount written as a number or as a Kubernetes quantity.

@@ -113,6 +113,8 @@ impl State {
             storage_reported: true,
             acceleration: spec.allocatable.gpus > 0,
             location: spec.location.clone(),
+            region: spec.region.clone(),
+            labels: spec.labels.clone(),
         }
     }
 

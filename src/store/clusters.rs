@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
 use super::db::{CHUNK, Conn, Tx, micros, on};
+use super::json::JsonText;
 use super::{ClusterRecord, Result, Store};
-use crate::clients::{ClusterNetworks, ClusterObservation};
+use crate::clients::{ClusterNetworks, ClusterObservation, RoundTripTimes};
 use crate::hdag::Resources;
 
 const LIST: &str = "SELECT * FROM clusters ORDER BY id";
@@ -15,8 +16,8 @@ const LOCK: &str = "LOCK TABLE clusters IN SHARE ROW EXCLUSIVE MODE";
 const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reason,
         allocatable_cpu_millicores, allocatable_ram_bytes, allocatable_storage_bytes, allocatable_gpus,
         allocated_cpu_millicores, allocated_ram_bytes, allocated_storage_bytes, allocated_gpus,
-        storage_reported, acceleration, pod_cidr, service_cidr, grafana, observed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        storage_reported, acceleration, pod_cidr, service_cidr, grafana, region, labels, latencies_ms, observed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
     ON CONFLICT (id) DO UPDATE SET location = excluded.location, available = excluded.available,
         reason = excluded.reason,
         allocatable_cpu_millicores = excluded.allocatable_cpu_millicores,
@@ -29,6 +30,7 @@ const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reaso
         allocated_gpus = excluded.allocated_gpus,
         storage_reported = excluded.storage_reported, acceleration = excluded.acceleration,
         pod_cidr = excluded.pod_cidr, service_cidr = excluded.service_cidr, grafana = excluded.grafana,
+        region = excluded.region, labels = excluded.labels, latencies_ms = excluded.latencies_ms,
         observed_at = excluded.observed_at";
 const SYNCED: &str = "INSERT INTO cluster_sync (id, synced_at) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET synced_at = excluded.synced_at";
@@ -57,6 +59,9 @@ struct ClusterRow {
     pod_cidr: Option<String>,
     service_cidr: Option<String>,
     grafana: Option<String>,
+    region: Option<String>,
+    labels: JsonText<BTreeMap<String, String>>,
+    latencies_ms: JsonText<BTreeMap<String, f64>>,
     observed_at: DateTime<Utc>,
 }
 
@@ -85,6 +90,9 @@ impl From<ClusterRow> for ClusterRecord {
             pod_cidr: row.pod_cidr,
             service_cidr: row.service_cidr,
             grafana: row.grafana,
+            region: row.region,
+            labels: row.labels.0,
+            latencies_ms: row.latencies_ms.0,
             observed_at: row.observed_at,
         }
     }
@@ -112,7 +120,8 @@ impl Store {
 impl Tx {
     /// Makes the clusters be what Karmada just told, and returns all by ascending id. New ones get the next ids in
     /// the order given; those that are not among them become unavailable and keep the time of their last sight. A
-    /// cluster that `networks` does not name keeps the networks it had.
+    /// cluster that `networks` does not name keeps the networks it had, and two clusters that `latencies` does not
+    /// name keep the round-trip time that was measured last.
     ///
     /// # Errors
     /// The database failed.
@@ -120,13 +129,15 @@ impl Tx {
         &mut self,
         observations: &[ClusterObservation],
         networks: &BTreeMap<String, ClusterNetworks>,
+        latencies: &RoundTripTimes,
         now: DateTime<Utc>,
     ) -> Result<Vec<ClusterRecord>> {
         let now = micros(now);
         // Two that sync at once would give the same id to two clusters.
         self.lock_table(LOCK).await?;
         let known = list(self.conn()).await?;
-        let merged = merge(&known, observations, networks, now);
+        let mut merged = merge(&known, observations, networks, now);
+        measured(&mut merged, latencies);
         let seen = |cluster: &ClusterRecord| ClusterRecord { observed_at: now, ..cluster.clone() };
         for cluster in &merged {
             let unchanged = known.iter().any(|old| old == cluster || seen(old) == *cluster);
@@ -169,6 +180,18 @@ fn merge(
     merged.into_values().collect()
 }
 
+/// Puts round-trip times at both of their ends.
+fn measured(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
+    let positions: BTreeMap<String, usize> =
+        (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();
+    for ((one, other), ms) in latencies {
+        if let (Some(first), Some(second)) = (positions.get(one), positions.get(other)) {
+            clusters[*first].latencies_ms.insert(other.clone(), *ms);
+            clusters[*second].latencies_ms.insert(one.clone(), *ms);
+        }
+    }
+}
+
 /// One cluster as Karmada told of it.
 fn seen(
     id: i64,
@@ -195,6 +218,9 @@ fn seen(
         pod_cidr,
         service_cidr,
         grafana: old.and_then(|old| old.grafana.clone()),
+        region: observation.region.clone(),
+        labels: observation.labels.clone(),
+        latencies_ms: old.map(|old| old.latencies_ms.clone()).unwrap_or_default(),
         observed_at: now,
     }
 }
@@ -224,6 +250,9 @@ async fn upsert(conn: Conn<'_>, cluster: &ClusterRecord) -> Result<()> {
         .bind(cluster.pod_cidr.as_deref())
         .bind(cluster.service_cidr.as_deref())
         .bind(cluster.grafana.as_deref())
+        .bind(cluster.region.as_deref())
+        .bind(JsonText(&cluster.labels))
+        .bind(JsonText(&cluster.latencies_ms))
         .bind(cluster.observed_at)
         .execute(c).await.map(drop))?;
     Ok(())

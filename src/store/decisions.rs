@@ -1,4 +1,5 @@
-//! Decisions: each with its whole problem and its answer. Never changed, never deleted.
+//! Decisions: each with its whole problem and its answer. Never deleted, and never changed but for the time at
+//! which a proposal was applied.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,11 +7,15 @@ use uuid::Uuid;
 
 use super::db::{Tx, micros, on};
 use super::json::JsonText;
-use super::{DecisionRecord, Result, Store};
+use super::{DecisionRecord, DecisionSummary, Result, Store};
 
-const INSERT: &str = "INSERT INTO decisions (id, graph, kind, problem, plan, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+const INSERT: &str = "INSERT INTO decisions (id, graph, kind, problem, plan, strategy, outcome, duration_ms,
+        created_at, applied_at, basis)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const GET: &str = "SELECT * FROM decisions WHERE id = $1";
+const LIST: &str = "SELECT id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at
+    FROM decisions WHERE graph = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
+const APPLY: &str = "UPDATE decisions SET applied_at = $2 WHERE id = $1 AND applied_at IS NULL";
 
 #[derive(sqlx::FromRow)]
 struct DecisionRow {
@@ -19,7 +24,30 @@ struct DecisionRow {
     kind: String,
     problem: JsonText<Value>,
     plan: JsonText<Value>,
+    strategy: String,
+    outcome: String,
+    duration_ms: Option<i64>,
     created_at: DateTime<Utc>,
+    applied_at: Option<DateTime<Utc>>,
+    basis: Option<String>,
+}
+
+impl From<DecisionRow> for DecisionRecord {
+    fn from(row: DecisionRow) -> Self {
+        Self {
+            id: row.id,
+            graph: row.graph,
+            kind: row.kind,
+            problem: row.problem.0,
+            plan: row.plan.0,
+            strategy: row.strategy,
+            outcome: row.outcome,
+            duration_ms: row.duration_ms,
+            created_at: row.created_at,
+            applied_at: row.applied_at,
+            basis: row.basis,
+        }
+    }
 }
 
 impl Store {
@@ -31,14 +59,26 @@ impl Store {
         let mut connection = self.db.acquire().await?;
         let row: Option<DecisionRow> = on!(connection.conn(), c =>
             sqlx::query_as(GET).bind(id).fetch_optional(c).await)?;
-        Ok(row.map(|row| DecisionRecord {
-            id: row.id,
-            graph: row.graph,
-            kind: row.kind,
-            problem: row.problem.0,
-            plan: row.plan.0,
-            created_at: row.created_at,
-        }))
+        Ok(row.map(DecisionRecord::from))
+    }
+
+    /// Decisions about a graph without their documents, newest first, at most `limit`; only those older than
+    /// `before` (the last of the page before).
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn decisions(
+        &self,
+        graph: &str,
+        limit: i64,
+        before: Option<Uuid>,
+    ) -> Result<Vec<DecisionSummary>> {
+        let mut connection = self.db.acquire().await?;
+        Ok(on!(connection.conn(), c => sqlx::query_as(LIST)
+            .bind(graph)
+            .bind(before)
+            .bind(limit)
+            .fetch_all(c).await)?)
     }
 }
 
@@ -54,8 +94,24 @@ impl Tx {
             .bind(&decision.kind)
             .bind(JsonText(&decision.problem))
             .bind(JsonText(&decision.plan))
+            .bind(&decision.strategy)
+            .bind(&decision.outcome)
+            .bind(decision.duration_ms)
             .bind(micros(decision.created_at))
+            .bind(decision.applied_at.map(micros))
+            .bind(decision.basis.as_deref())
             .execute(c).await.map(drop))?;
         Ok(())
+    }
+
+    /// Notes when the plan of a decision became what is wanted. `false` when it had become so before, or there is no
+    /// such decision: then nothing is written.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn mark_decision_applied(&mut self, id: Uuid, at: DateTime<Utc>) -> Result<bool> {
+        let marked = on!(self.conn(), c =>
+            sqlx::query(APPLY).bind(id).bind(micros(at)).execute(c).await?.rows_affected());
+        Ok(marked == 1)
     }
 }

@@ -2,29 +2,35 @@
 //!
 //! A graph's row is written under its version: whoever decides on a row that has changed since must read again.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::db::{Conn, Tx, micros, on};
 use super::json::JsonText;
-use super::{Condition, Desired, GraphRecord, Result, Store, StoreError};
+use super::services::of_running_graphs;
+use super::{Condition, Desired, GraphRecord, Result, ServiceRecord, Store, StoreError};
 
 const INSERT: &str =
     "INSERT INTO graphs (name, project, namespace, document, document_digest, desired, generation,
-        observed_generation, version, static_placement, decision_id, conditions, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        observed_generation, version, static_placement, decision_id, conditions, scaling_enabled, replaced_at,
+        created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (name) DO NOTHING";
 const UPDATE: &str =
     "UPDATE graphs SET desired = $3, generation = $4, observed_generation = $5, conditions = $6,
-        decision_id = $7, updated_at = $8, version = version + 1
+        decision_id = $7, scaling_enabled = $8, replaced_at = $9, updated_at = $10, version = version + 1
     WHERE name = $1 AND version = $2";
 const DELETE: &str = "DELETE FROM graphs WHERE name = $1";
 const GET: &str = "SELECT * FROM graphs WHERE name = $1";
-const GET_FOR_UPDATE: &str = "SELECT * FROM graphs WHERE name = $1 FOR UPDATE";
+/// The name never changes, so rows that refer to it can be added meanwhile.
+const GET_FOR_UPDATE: &str = "SELECT * FROM graphs WHERE name = $1 FOR NO KEY UPDATE";
 const LIST: &str = "SELECT * FROM graphs
     WHERE ($1 IS NULL OR project = $1) AND ($2 IS NULL OR desired = $2) AND ($3 IS NULL OR name > $3)
     ORDER BY name LIMIT $4";
+const RUNNING: &str = "SELECT * FROM graphs WHERE desired = 'running' ORDER BY name";
 const NAMES: &str = "SELECT name FROM graphs ORDER BY name";
 
 /// Which graphs to list.
@@ -54,6 +60,8 @@ struct GraphRow {
     static_placement: bool,
     decision_id: Option<Uuid>,
     conditions: JsonText<Vec<Condition>>,
+    scaling_enabled: Option<bool>,
+    replaced_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -73,6 +81,8 @@ impl From<GraphRow> for GraphRecord {
             static_placement: row.static_placement,
             decision_id: row.decision_id,
             conditions: row.conditions.0,
+            scaling_enabled: row.scaling_enabled,
+            replaced_at: row.replaced_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -101,6 +111,25 @@ impl Store {
             .bind(filter.limit.unwrap_or(i64::MAX))
             .fetch_all(c).await)?;
         Ok(rows.into_iter().map(GraphRecord::from).collect())
+    }
+
+    /// All graphs that are to run, by name, each with its services in the order of its descriptor: two queries,
+    /// whatever the number of graphs. A graph that changes between the two has the services of the second.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn running_graphs(&self) -> Result<Vec<(GraphRecord, Vec<ServiceRecord>)>> {
+        let mut connection = self.db.acquire().await?;
+        let rows: Vec<GraphRow> = on!(connection.conn(), c => sqlx::query_as(RUNNING).fetch_all(c).await)?;
+        let mut services: BTreeMap<String, Vec<ServiceRecord>> = BTreeMap::new();
+        for service in of_running_graphs(connection.conn()).await? {
+            services.entry(service.graph.clone()).or_default().push(service);
+        }
+        let with_services = |row: GraphRow| {
+            let own = services.remove(&row.name).unwrap_or_default();
+            (GraphRecord::from(row), own)
+        };
+        Ok(rows.into_iter().map(with_services).collect())
     }
 
     /// Names of all graphs, sorted.
@@ -141,6 +170,8 @@ impl Tx {
             .bind(graph.static_placement)
             .bind(graph.decision_id)
             .bind(JsonText(&graph.conditions))
+            .bind(graph.scaling_enabled)
+            .bind(graph.replaced_at.map(micros))
             .bind(micros(graph.created_at))
             .bind(micros(graph.updated_at))
             .execute(c).await?.rows_affected());
@@ -150,8 +181,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what changes in a graph's life (desired state, generations, conditions, decision, time of writing)
-    /// if its version is still the one given, and returns the new version.
+    /// Writes what changes in a graph's life (desired state, generations, conditions, decision, scaling, time of
+    /// writing) if its version is still the one given, and returns the new version.
     ///
     /// # Errors
     /// [`StoreError::Version`] when it has moved on or the graph is gone; the database failed.
@@ -164,6 +195,8 @@ impl Tx {
             .bind(graph.observed_generation)
             .bind(JsonText(&graph.conditions))
             .bind(graph.decision_id)
+            .bind(graph.scaling_enabled)
+            .bind(graph.replaced_at.map(micros))
             .bind(micros(graph.updated_at))
             .execute(c).await?.rows_affected());
         if updated == 0 {
@@ -172,7 +205,7 @@ impl Tx {
         Ok(graph.version + 1)
     }
 
-    /// Removes a graph with its services; one that is not there is fine. Decisions, revisions and events stay.
+    /// Removes a graph with its services and steps of scaling; one that is not there is fine. Decisions, revisions and events stay.
     ///
     /// # Errors
     /// The database failed.

@@ -7,9 +7,10 @@
 //!
 //! The store knows nothing of HTTP, Kubernetes or what the records mean. Invariants it keeps: a graph's row is
 //! written only by who has read its newest version; a release belongs to one graph; decisions, revisions and
-//! events are never changed and outlive their graph; times are cut to microseconds, so a record reads back the
+//! events are never changed (but for when a decision was applied) and outlive their graph; times are cut to microseconds, so a record reads back the
 //! same from either engine.
 
+mod attributes;
 mod clusters;
 mod connect;
 mod db;
@@ -19,8 +20,10 @@ mod events;
 mod graphs;
 mod instance;
 mod json;
+mod profiles;
 mod records;
 mod revisions;
+mod scaling;
 mod services;
 
 pub use db::Tx;

@@ -1,5 +1,7 @@
 //! What the store keeps: one struct per row.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +50,10 @@ pub struct GraphRecord {
     pub decision_id: Option<Uuid>,
     /// Conditions of the graph as a whole.
     pub conditions: Vec<Condition>,
+    /// Whether it is scaled; `None` = as configured.
+    pub scaling_enabled: Option<bool>,
+    /// When a step of scaling last had it placed anew.
+    pub replaced_at: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
     /// When the row was last written.
@@ -98,6 +104,8 @@ pub struct ServiceRecord {
     pub implementer: String,
     /// All values of the release, the placement's included.
     pub values: Map<String, Value>,
+    /// Replicas that scaling decided; `None` while the chart decides.
+    pub replicas_desired: Option<i64>,
     /// Observed: where it is on its way.
     pub state: ServiceState,
     /// Observed: it runs where it was placed.
@@ -176,6 +184,12 @@ pub struct ClusterRecord {
     pub service_cidr: Option<String>,
     /// URL of its dashboard.
     pub grafana: Option<String>,
+    /// Region, when Karmada's Cluster states one.
+    pub region: Option<String>,
+    /// Labels of Karmada's Cluster.
+    pub labels: BTreeMap<String, String>,
+    /// Round-trip times to other clusters in milliseconds as last measured.
+    pub latencies_ms: BTreeMap<String, f64>,
     /// When Karmada last told of it.
     pub observed_at: DateTime<Utc>,
 }
@@ -193,8 +207,61 @@ pub struct DecisionRecord {
     pub problem: Value,
     /// The plan with its explanation.
     pub plan: Value,
+    /// The strategy that decided, such as `first-fit`; empty when it was not recorded.
+    pub strategy: String,
+    /// `optimal`, `feasible`, `infeasible` or `timed_out`; empty when it was not recorded.
+    pub outcome: String,
+    /// How long deciding took, when measured.
+    pub duration_ms: Option<i64>,
     /// When.
     pub created_at: DateTime<Utc>,
+    /// When the plan became what is wanted; `None` while it is only a proposal.
+    pub applied_at: Option<DateTime<Utc>>,
+    /// Digest of the world that the plan was made from; `None` when nobody will apply it later.
+    pub basis: Option<String>,
+}
+
+/// A decision without its problem and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct DecisionSummary {
+    /// Identity (UUID version 7: sorts by time).
+    pub id: Uuid,
+    /// The graph decided about.
+    pub graph: String,
+    /// What was decided: `placement`.
+    pub kind: String,
+    /// The strategy that decided; empty when it was not recorded.
+    pub strategy: String,
+    /// As [`DecisionRecord::outcome`].
+    pub outcome: String,
+    /// How long deciding took, when measured.
+    pub duration_ms: Option<i64>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When the plan became what is wanted; `None` while it is only a proposal.
+    pub applied_at: Option<DateTime<Utc>>,
+}
+
+/// The scaling profile of a service: how much load its replicas handle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileRecord {
+    /// Name of the service, in whatever graph.
+    pub service: String,
+    /// The profile.
+    pub profile: Value,
+    /// When it was written.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A step of scaling of one graph: what was seen and decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScalingTick {
+    /// The graph.
+    pub graph: String,
+    /// When the load was looked at.
+    pub at: DateTime<Utc>,
+    /// What was seen and decided.
+    pub data: Value,
 }
 
 /// An accepted descriptor with the decision that came with it; never changed, never deleted.

@@ -14,10 +14,11 @@ use crate::hdag::{Resources, Trigger};
 
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
-    triggered, cluster, chart, artifact_type, implementer, release_values, state, ready, ready_since,
-    replicas_wanted, replicas_ready, observed_needs, conditions) ";
+    triggered, cluster, chart, artifact_type, implementer, release_values, replicas_desired, state, ready,
+    ready_since, replicas_wanted, replicas_ready, observed_needs, conditions) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
-const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5
+const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
+        replicas_desired = $6
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
     "UPDATE services SET state = $3, ready = $4, ready_since = $5, replicas_wanted = $6,
@@ -25,11 +26,13 @@ const UPDATE_OBSERVATION: &str =
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const PLACED: &str =
-    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_wanted, s.ready,
-        s.ready_since, s.state
+    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_desired, s.replicas_wanted,
+        s.ready, s.ready_since, s.state
     FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND s.cluster IS NOT NULL
     ORDER BY s.graph, s.position";
+const OF_RUNNING: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
+    WHERE g.desired = 'running' ORDER BY s.graph, s.position, s.name";
 const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
     WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
 
@@ -44,6 +47,8 @@ pub struct PlacedService {
     pub cluster: String,
     /// What decisions count for one replica: the larger of intent and observation.
     pub needs: Resources,
+    /// Replicas that scaling decided; `None` while the chart decides.
+    pub replicas_desired: Option<i64>,
     /// Observed: replicas wanted, when known.
     pub replicas_wanted: Option<i64>,
     /// Whether it runs there.
@@ -68,6 +73,7 @@ struct ServiceRow {
     artifact_type: String,
     implementer: String,
     release_values: JsonText<Map<String, Value>>,
+    replicas_desired: Option<i64>,
     state: ServiceState,
     ready: bool,
     ready_since: Option<DateTime<Utc>>,
@@ -92,6 +98,7 @@ impl From<ServiceRow> for ServiceRecord {
             artifact_type: row.artifact_type,
             implementer: row.implementer,
             values: row.release_values.0,
+            replicas_desired: row.replicas_desired,
             state: row.state,
             ready: row.ready,
             ready_since: row.ready_since,
@@ -110,6 +117,7 @@ struct PlacedRow {
     cluster: String,
     needs: JsonText<Resources>,
     observed_needs: Option<JsonText<Resources>>,
+    replicas_desired: Option<i64>,
     replicas_wanted: Option<i64>,
     ready: bool,
     ready_since: Option<DateTime<Utc>>,
@@ -124,6 +132,7 @@ impl From<PlacedRow> for PlacedService {
             service: row.name,
             cluster: row.cluster,
             needs: row.observed_needs.map_or(intended, |observed| observed.0.max(intended)),
+            replicas_desired: row.replicas_desired,
             replicas_wanted: row.replicas_wanted,
             ready: row.ready,
             ready_since: row.ready_since,
@@ -235,7 +244,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes where a service goes and what its release shall be: cluster, values, whether its event has happened.
+    /// Writes where a service goes and what its release shall be: cluster, values, whether its event has happened,
+    /// replicas.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -246,6 +256,7 @@ impl Tx {
             .bind(service.cluster.as_deref())
             .bind(JsonText(&service.values))
             .bind(service.triggered)
+            .bind(service.replicas_desired)
             .execute(c).await?.rows_affected());
         written(updated, service)
     }
@@ -290,6 +301,12 @@ async fn of_graph(conn: Conn<'_>, graph: &str) -> Result<Vec<ServiceRecord>> {
     Ok(rows.into_iter().map(ServiceRecord::from).collect())
 }
 
+/// The services of all graphs that are to run, by graph and then in the order of its descriptor.
+pub(super) async fn of_running_graphs(conn: Conn<'_>) -> Result<Vec<ServiceRecord>> {
+    let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_RUNNING).fetch_all(c).await)?;
+    Ok(rows.into_iter().map(ServiceRecord::from).collect())
+}
+
 /// Inserts all rows in one statement and returns how many it took: one that is in the way is left out, since an
 /// error would end the transaction on PostgreSQL before it can be asked whose row that is.
 async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
@@ -309,6 +326,7 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(&service.artifact_type)
                 .push_bind(&service.implementer)
                 .push_bind(JsonText(&service.values))
+                .push_bind(service.replicas_desired)
                 .push_bind(service.state)
                 .push_bind(service.ready)
                 .push_bind(service.ready_since.map(micros))

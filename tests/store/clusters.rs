@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use smo::clients::{ClusterNetworks, ClusterObservation};
+use smo::optimizer::ClusterAttributes;
 use smo::store::{ClusterRecord, Store};
 
 use super::records::{at, observation, resources};
@@ -13,6 +14,8 @@ on_every_engine!(
     sync_without_clusters_is_a_successful_sync,
     unchanged_clusters_only_get_a_newer_time,
     networks_are_kept_while_unknown,
+    latencies_are_kept_at_both_ends_until_measured_again,
+    attributes_are_said_by_name_and_can_be_taken_back,
     concurrent_syncs_give_each_cluster_one_id,
 );
 
@@ -26,7 +29,8 @@ fn networks(cluster: &str) -> BTreeMap<String, ClusterNetworks> {
 
 async fn sync(store: &Store, observations: &[ClusterObservation], seconds: i64) -> Vec<ClusterRecord> {
     let mut tx = store.begin().await.unwrap();
-    let answer = tx.sync_clusters(observations, &BTreeMap::new(), at(seconds)).await.unwrap();
+    let answer =
+        tx.sync_clusters(observations, &BTreeMap::new(), &BTreeMap::new(), at(seconds)).await.unwrap();
     tx.commit("sync").await.unwrap();
     assert_eq!(store.clusters().await.unwrap(), answer, "the answer is what is stored");
     answer
@@ -44,11 +48,14 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
         storage_reported: false,
         acceleration: true,
         location: None,
+        region: None,
+        labels: BTreeMap::new(),
         ..observation("cloud")
     };
     let mut tx = database.store.begin().await.unwrap();
     let observations = [observation("edge-2"), unavailable];
-    let clusters = tx.sync_clusters(&observations, &networks("edge-2"), at(0)).await.unwrap();
+    let clusters =
+        tx.sync_clusters(&observations, &networks("edge-2"), &BTreeMap::new(), at(0)).await.unwrap();
     tx.commit("sync").await.unwrap();
     let edge = ClusterRecord {
         id: 1,
@@ -63,6 +70,9 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
         pod_cidr: Some("10.1.0.0/16".to_owned()),
         service_cidr: Some("10.2.0.0/16".to_owned()),
         grafana: None,
+        region: Some("be".to_owned()),
+        labels: observation("").labels,
+        latencies_ms: BTreeMap::new(),
         observed_at: at(0),
     };
     let cloud = ClusterRecord {
@@ -75,6 +85,8 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
         acceleration: true,
         pod_cidr: None,
         service_cidr: None,
+        region: None,
+        labels: BTreeMap::new(),
         ..edge.clone()
     };
     assert_eq!(clusters, [edge, cloud]);
@@ -87,6 +99,8 @@ async fn sync_keeps_ids_and_follows_changes(database: TestDatabase) {
     let changed = ClusterObservation {
         allocated: resources(9),
         location: Some("Ghent".to_owned()),
+        region: Some("fr".to_owned()),
+        labels: BTreeMap::new(),
         acceleration: true,
         ..observation("c")
     };
@@ -94,7 +108,8 @@ async fn sync_keeps_ids_and_follows_changes(database: TestDatabase) {
     assert_eq!(ids(&clusters), [(1, "b"), (2, "c"), (3, "a")]);
     assert_eq!(clusters[1].allocated, resources(9));
     assert_eq!(clusters[1].location, "Ghent");
-    assert!(clusters[1].acceleration);
+    assert!(clusters[1].acceleration && clusters[1].labels.is_empty());
+    assert_eq!(clusters[1].region.as_deref(), Some("fr"));
     assert!(clusters.iter().all(|cluster| cluster.observed_at == at(1)));
 }
 
@@ -135,7 +150,7 @@ async fn unchanged_clusters_only_get_a_newer_time(database: TestDatabase) {
 
 async fn networks_are_kept_while_unknown(database: TestDatabase) {
     let mut tx = database.store.begin().await.unwrap();
-    tx.sync_clusters(&[observation("a")], &networks("a"), at(0)).await.unwrap();
+    tx.sync_clusters(&[observation("a")], &networks("a"), &BTreeMap::new(), at(0)).await.unwrap();
     tx.commit("sync").await.unwrap();
     let clusters = sync(&database.store, &[observation("a")], 1).await;
     assert_eq!(clusters[0].pod_cidr.as_deref(), Some("10.1.0.0/16"));
@@ -148,7 +163,7 @@ async fn concurrent_syncs_give_each_cluster_one_id(database: TestDatabase) {
         let store = database.store.clone();
         tokio::spawn(async move {
             let mut tx = store.begin().await.unwrap();
-            tx.sync_clusters(&[observation(name)], &BTreeMap::new(), at(0)).await.unwrap();
+            tx.sync_clusters(&[observation(name)], &BTreeMap::new(), &BTreeMap::new(), at(0)).await.unwrap();
             tx.commit("sync").await.unwrap();
         })
     });
@@ -158,4 +173,46 @@ async fn concurrent_syncs_give_each_cluster_one_id(database: TestDatabase) {
     found.sort_unstable();
     assert_eq!(found, names);
     assert_eq!(clusters.iter().map(|cluster| cluster.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+async fn latencies_are_kept_at_both_ends_until_measured_again(database: TestDatabase) {
+    let observations = ["a", "b", "c"].map(observation);
+    let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    let measure = async |latencies: &[((String, String), f64)], seconds| {
+        let latencies = latencies.iter().cloned().collect();
+        let mut tx = database.store.begin().await.unwrap();
+        tx.sync_clusters(&observations, &BTreeMap::new(), &latencies, at(seconds)).await.unwrap();
+        tx.commit("sync").await.unwrap();
+    };
+    measure(&[(pair("a", "b"), 1.25), (pair("b", "c"), 20.0), (pair("a", "unknown"), 3.0)], 0).await;
+    measure(&[(pair("a", "b"), 1.5)], 1).await;
+    let clusters = sync(&database.store, &observations[..2], 2).await;
+    let found = clusters.iter().map(|cluster| cluster.latencies_ms.clone()).collect::<Vec<_>>();
+    let times = |times: &[(&str, f64)]| times.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
+    assert_eq!(found, [times(&[("b", 1.5)]), times(&[("a", 1.5), ("c", 20.0)]), times(&[("b", 20.0)])]);
+}
+
+async fn attributes_are_said_by_name_and_can_be_taken_back(database: TestDatabase) {
+    let store = &database.store;
+    let attributes = ClusterAttributes {
+        price_per_core_hour: Some(0.04),
+        trusted: Some(false),
+        latencies_ms: BTreeMap::from([("cloud".to_owned(), 12.5)]),
+        ..ClusterAttributes::default()
+    };
+    assert_eq!(store.cluster_attributes().await.unwrap(), BTreeMap::new());
+    let mut tx = store.begin().await.unwrap();
+    tx.put_cluster_attributes("edge-1", &ClusterAttributes::default(), at(0)).await.unwrap();
+    tx.put_cluster_attributes("edge-1", &attributes, at(1)).await.unwrap();
+    tx.put_cluster_attributes("not-joined-yet", &attributes, at(1)).await.unwrap();
+    tx.commit("put").await.unwrap();
+    let said = |names: &[&str]| -> BTreeMap<String, ClusterAttributes> {
+        names.iter().map(|name| ((*name).to_owned(), attributes.clone())).collect()
+    };
+    assert_eq!(store.cluster_attributes().await.unwrap(), said(&["edge-1", "not-joined-yet"]));
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.delete_cluster_attributes("edge-1").await.unwrap());
+    assert!(!tx.delete_cluster_attributes("edge-1").await.unwrap());
+    tx.commit("delete").await.unwrap();
+    assert_eq!(store.cluster_attributes().await.unwrap(), said(&["not-joined-yet"]));
 }

@@ -1,5 +1,5 @@
 use serde_json::json;
-use smo::store::RevisionRecord;
+use smo::store::{DecisionRecord, DecisionSummary, RevisionRecord};
 use uuid::Uuid;
 
 use super::records::{at, awkward_json, decision, deploy, graph};
@@ -9,6 +9,8 @@ on_every_engine!(
     decision_reads_back_as_written,
     revisions_count_within_a_name_and_go_on_after_a_delete,
     decisions_survive_their_graph,
+    decisions_of_a_graph_are_listed_newest_first_in_pages,
+    a_decision_is_applied_once,
 );
 
 async fn decision_reads_back_as_written(database: TestDatabase) {
@@ -67,4 +69,39 @@ async fn decisions_survive_their_graph(database: TestDatabase) {
     tx.commit("delete").await.unwrap();
     assert_eq!(store.graph("brussels").await.unwrap(), None);
     assert_eq!(store.decision(Uuid::from_u128(1)).await.unwrap(), Some(decision(1)));
+}
+
+async fn decisions_of_a_graph_are_listed_newest_first_in_pages(database: TestDatabase) {
+    let store = &database.store;
+    let mut tx = store.begin().await.unwrap();
+    for id in [2, 1, u128::MAX, 3] {
+        tx.insert_decision(&decision(id)).await.unwrap();
+    }
+    tx.insert_decision(&DecisionRecord { graph: "other".to_owned(), ..decision(9) }).await.unwrap();
+    tx.commit("decide").await.unwrap();
+    let page = store.decisions("brussels", 3, None).await.unwrap();
+    let ids = |page: &[DecisionSummary]| page.iter().map(|seen| seen.id.as_u128()).collect::<Vec<_>>();
+    assert_eq!(ids(&page), [u128::MAX, 3, 2]);
+    let rest = store.decisions("brussels", 3, Some(page[2].id)).await.unwrap();
+    let DecisionRecord { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at, .. } =
+        decision(1);
+    let first = DecisionSummary { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at };
+    assert_eq!(rest, [first]);
+    assert_eq!(store.decisions("none", 3, None).await.unwrap(), []);
+}
+
+async fn a_decision_is_applied_once(database: TestDatabase) {
+    let store = &database.store;
+    let proposal = DecisionRecord { applied_at: None, basis: None, duration_ms: None, ..decision(1) };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_decision(&proposal).await.unwrap();
+    tx.commit("propose").await.unwrap();
+    assert_eq!(store.decision(proposal.id).await.unwrap(), Some(proposal.clone()));
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.mark_decision_applied(proposal.id, at(20)).await.unwrap());
+    assert!(!tx.mark_decision_applied(proposal.id, at(30)).await.unwrap());
+    assert!(!tx.mark_decision_applied(Uuid::from_u128(2), at(30)).await.unwrap());
+    tx.commit("apply").await.unwrap();
+    let applied = DecisionRecord { applied_at: Some(at(20)), ..proposal.clone() };
+    assert_eq!(store.decision(proposal.id).await.unwrap(), Some(applied));
 }

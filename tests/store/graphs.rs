@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use smo::store::{ConditionStatus, Desired, GraphFilter, GraphRecord, StoreError};
 use uuid::Uuid;
 
-use super::records::{at, awkward_json, condition, deploy, graph};
+use super::records::{at, awkward_json, condition, deploy, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -19,6 +19,7 @@ on_every_engine!(
     names_sort_byte_by_byte,
     pages_cover_every_graph_once,
     filter_selects_project_and_desired_state,
+    running_graphs_come_with_their_services,
 );
 
 async fn graph_reads_back_as_written(database: TestDatabase) {
@@ -40,6 +41,8 @@ async fn graph_without_options_reads_back_as_written(database: TestDatabase) {
     let written = GraphRecord {
         decision_id: None,
         conditions: Vec::new(),
+        scaling_enabled: None,
+        replaced_at: None,
         static_placement: false,
         desired: Desired::Deleted,
         ..graph("Grüße/ 'quoted' %_")
@@ -82,6 +85,8 @@ async fn update_writes_what_changes_and_bumps_the_version(database: TestDatabase
         observed_generation: 7,
         decision_id: Some(Uuid::from_u128(43)),
         conditions: vec![condition("Ready", ConditionStatus::False)],
+        scaling_enabled: Some(true),
+        replaced_at: Some(at(50)),
         updated_at: at(60),
         ..graph("brussels")
     };
@@ -172,4 +177,19 @@ async fn filter_selects_project_and_desired_state(database: TestDatabase) {
     assert_eq!(names(GraphFilter { desired, ..GraphFilter::default() }).await, ["a", "c", "d"]);
     let after = Some("a".to_owned());
     assert_eq!(names(GraphFilter { project, desired, after, limit: None }).await, ["d"]);
+}
+
+async fn running_graphs_come_with_their_services(database: TestDatabase) {
+    let stopped = GraphRecord { desired: Desired::Stopped, ..graph("a-stopped") };
+    deploy(&database.store, &stopped, &[service("a-stopped", "s", 0)]).await;
+    // Neither inserted in the order of names nor in that of positions.
+    deploy(&database.store, &graph("z"), &[service("z", "z2", 1), service("z", "z1", 0)]).await;
+    deploy(&database.store, &graph("b"), &[service("b", "b1", 0)]).await;
+    deploy(&database.store, &graph("empty"), &[]).await;
+    let expected = [
+        (graph("b"), vec![service("b", "b1", 0)]),
+        (graph("empty"), Vec::new()),
+        (graph("z"), vec![service("z", "z1", 0), service("z", "z2", 1)]),
+    ];
+    assert_eq!(database.store.running_graphs().await.unwrap(), expected);
 }

@@ -9,6 +9,8 @@ mod decisions;
 mod events;
 mod graphs;
 mod instance;
+mod profiles;
 mod records;
+mod scaling;
 mod services;
 mod transactions;

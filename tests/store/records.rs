@@ -1,5 +1,7 @@
 //! Records to store, with every field set to something that a mix-up of columns would show.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Map, Value, json};
 use smo::clients::ClusterObservation;
@@ -57,6 +59,8 @@ pub fn graph(name: &str) -> GraphRecord {
         static_placement: true,
         decision_id: Some(Uuid::from_u128(42)),
         conditions: vec![condition("RulesPublished", ConditionStatus::Unknown)],
+        scaling_enabled: Some(false),
+        replaced_at: Some(at(2)),
         created_at: at(0),
         updated_at: at(1),
     }
@@ -77,6 +81,7 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         artifact_type: "VO".to_owned(),
         implementer: "WOT".to_owned(),
         values,
+        replicas_desired: Some(6),
         state: ServiceState::Deploying,
         ready: true,
         ready_since: Some(at(5)),
@@ -102,6 +107,7 @@ pub fn conditional_service(graph: &str, name: &str, position: i64) -> ServiceRec
         triggered: true,
         cluster: None,
         values: Map::new(),
+        replicas_desired: None,
         state: ServiceState::Pending,
         ready: false,
         ready_since: None,
@@ -123,6 +129,8 @@ pub fn observation(name: &str) -> ClusterObservation {
         storage_reported: true,
         acceleration: false,
         location: Some("Brussels".to_owned()),
+        region: Some("be".to_owned()),
+        labels: BTreeMap::from([("site".to_owned(), "é\"".to_owned())]),
     }
 }
 
@@ -133,7 +141,12 @@ pub fn decision(id: u128) -> DecisionRecord {
         kind: "placement".to_owned(),
         problem: awkward_json(),
         plan: json!({"strategy": "first-fit"}),
+        strategy: "first-fit".to_owned(),
+        outcome: "optimal".to_owned(),
+        duration_ms: Some(12),
         created_at: at(9),
+        applied_at: Some(at(10)),
+        basis: Some("abcd".to_owned()),
     }
 }
 

@@ -127,6 +127,7 @@ async fn intent_and_observation_do_not_overwrite_each_other(database: TestDataba
         cluster: Some("cloud".to_owned()),
         values: values.clone(),
         triggered: false,
+        replicas_desired: Some(5),
         state: ServiceState::Failed,
         ..stored.clone()
     };
@@ -144,6 +145,7 @@ async fn intent_and_observation_do_not_overwrite_each_other(database: TestDataba
         cluster: Some("cloud".to_owned()),
         values,
         triggered: false,
+        replicas_desired: Some(5),
         trigger: stored.trigger,
         ..seen
     };
@@ -205,6 +207,7 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         service: "light".to_owned(),
         cluster: "edge-1".to_owned(),
         needs: Resources { cpu_millicores: 500, ram_bytes: 20, storage_bytes: 0, gpus: 0 },
+        replicas_desired: Some(6),
         replicas_wanted: Some(4),
         ready: true,
         ready_since: Some(at(5)),
@@ -215,6 +218,7 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         service: "waiting".to_owned(),
         cluster: "cloud".to_owned(),
         needs: resources(1),
+        replicas_desired: None,
         replicas_wanted: None,
         ready: false,
         ready_since: None,

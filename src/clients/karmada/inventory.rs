@@ -113,6 +113,7 @@ type Quantities = BTreeMap<String, String>;
 fn observe(object: DynamicObject, gpu_label: &str) -> Option<ClusterObservation> {
     let name = object.name_any();
     let labelled = object.labels().get(gpu_label).is_some_and(|value| value != "false");
+    let labels = object.labels().clone();
     let leaving = object.metadata.deletion_timestamp.is_some();
     let unreadable = |error: &dyn std::error::Error| {
         tracing::warn!(cluster.name = name, %error, "cluster {name} is skipped: its object cannot be read");
@@ -131,6 +132,8 @@ fn observe(object: DynamicObject, gpu_label: &str) -> Option<ClusterObservation>
         storage_reported: summary.allocatable.contains_key("ephemeral-storage"),
         acceleration: allocatable.gpus > 0 || labelled,
         location: location(&cluster.spec),
+        region: Some(cluster.spec.region).filter(|region| !region.is_empty()),
+        labels,
         name,
     })
 }
@@ -266,7 +269,18 @@ mod tests {
         let mut object = cluster("edge-1");
         object["spec"]["region"] = "be".into();
         object["spec"]["zones"] = json!(["b1", "b2"]);
-        assert_eq!(seen(object).location.as_deref(), Some("be/b1,b2"));
+        let observed = seen(object);
+        assert_eq!(observed.location.as_deref(), Some("be/b1,b2"));
+        assert_eq!(observed.region.as_deref(), Some("be"));
+    }
+
+    #[test]
+    fn labels_are_told_and_a_region_only_when_stated() {
+        let mut object = cluster("edge-1");
+        object["metadata"]["labels"] = json!({"site": "factory-1"});
+        let observed = seen(object);
+        assert_eq!(observed.labels, BTreeMap::from([("site".to_owned(), "factory-1".to_owned())]));
+        assert_eq!(observed.region, None);
     }
 
     #[tokio::test]

@@ -1,0 +1,12 @@
+-- How a decision came about and what became of it.
+
+-- The strategy that decided, such as 'first-fit'; empty for decisions from before this column.
+ALTER TABLE decisions ADD COLUMN strategy TEXT NOT NULL DEFAULT '';
+-- 'optimal', 'feasible', 'infeasible' or 'timed_out'; empty as above.
+ALTER TABLE decisions ADD COLUMN outcome TEXT NOT NULL DEFAULT '';
+-- How long deciding took; null when not measured.
+ALTER TABLE decisions ADD COLUMN duration_ms INTEGER;
+-- When its plan became what is wanted; null while it is only a proposal.
+ALTER TABLE decisions ADD COLUMN applied_at TEXT;
+-- Digest of the world that the plan was made from; null when nobody will apply it later.
+ALTER TABLE decisions ADD COLUMN basis TEXT;
