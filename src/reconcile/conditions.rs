@@ -10,6 +10,8 @@ pub const INSTALLED: &str = "Installed";
 pub const READY: &str = "Ready";
 /// What the service requests is what its intent says.
 pub const RESOURCES_MATCH: &str = "ResourcesMatch";
+/// The service has the replicas that scaling decided.
+pub const SCALED: &str = "Scaled";
 /// The alert rules of the graph are published.
 pub const RULES_PUBLISHED: &str = "RulesPublished";
 /// The last reconcile of the graph came through.

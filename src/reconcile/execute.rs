@@ -1,15 +1,17 @@
 //! Carries out the actions of a reconcile on the releases: independent services in parallel, dependent ones in
-//! order, each result recorded as soon as it is known.
+//! order, each result recorded as soon as it is known. And on the replicas of what is installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
 use tokio::time::Instant;
 
+use super::conditions::Finding;
 use super::diff::{Action, Actions, awaited, key_of};
 use super::graph::{Failure, Reconciler};
+use super::replicas::Replicas;
 use super::supervisor::{backoff, jitter};
 use crate::clients::{ClientError, ClientErrorKind, ReleaseKey, ReleaseSpec};
 use crate::error::Result;
@@ -18,6 +20,8 @@ use crate::store::{GraphRecord, ServiceRecord};
 
 /// Stands for the attempt to remove a release, where that to apply it is known by its digest.
 const REMOVAL: &str = "removal";
+/// Deployments of one graph that are scaled at a time.
+const SCALED_AT_ONCE: usize = 8;
 
 /// How the release of a service is after the actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,14 @@ pub(super) enum Installed {
 pub(super) struct Executed {
     pub(super) services: BTreeMap<String, Installed>,
     pub(super) orphan_errors: Vec<ClientError>,
+}
+
+/// What became of the replicas of a service.
+#[derive(Debug, Default)]
+pub(super) struct Scaled {
+    /// The condition `Scaled`; `None` when nothing was decided.
+    pub(super) finding: Option<Finding>,
+    pub(super) error: Option<ClientError>,
 }
 
 impl Reconciler {
@@ -88,9 +100,57 @@ impl Reconciler {
         })
         .await?;
         for name in applies.keys().chain(removals.keys()) {
-            self.remember(failures, name, &attempts[name], states.get_mut(name));
+            let error = match states.get_mut(name) {
+                Some(Installed::Failed(error)) => Some(error),
+                _ => None,
+            };
+            self.remember(failures, name, &attempts[name], error);
         }
         Ok(Executed { services: states, orphan_errors })
+    }
+
+    /// Gives Deployments the replicas that were decided, by service. What failed lately is not tried yet.
+    pub(super) async fn scale(
+        &self,
+        graph: &GraphRecord,
+        replicas: BTreeMap<String, Replicas>,
+        failures: &mut BTreeMap<String, Failure>,
+    ) -> BTreeMap<String, Scaled> {
+        let attempts: BTreeMap<&String, String> = replicas
+            .iter()
+            .filter(|(_, wanted)| matches!(wanted, Replicas::Scale { .. }))
+            .map(|(name, wanted)| (name, format!("{wanted:?}")))
+            .collect();
+        failures.retain(|name, failure| attempts.get(name) == Some(&failure.attempt));
+        let mut errors: BTreeMap<String, ClientError> = not_yet(failures).into_iter().collect();
+        let due = replicas.iter().filter(|(name, _)| !errors.contains_key(*name));
+        let calls: Vec<_> = due
+            .map(|(name, wanted)| async move { (name, self.scale_one(graph, name, wanted).await) })
+            .collect();
+        for (name, mut error) in
+            stream::iter(calls).buffer_unordered(SCALED_AT_ONCE).collect::<Vec<_>>().await
+        {
+            if let Some(attempt) = attempts.get(name) {
+                self.remember(failures, name, attempt, error.as_mut());
+            }
+            errors.extend(error.map(|error| (name.clone(), error)));
+        }
+        let scaled = |(name, wanted): (String, Replicas)| {
+            let error = errors.remove(&name);
+            (name, Scaled { finding: wanted.finding(error.as_ref()), error })
+        };
+        replicas.into_iter().map(scaled).collect()
+    }
+
+    async fn scale_one(&self, graph: &GraphRecord, service: &str, wanted: &Replicas) -> Option<ClientError> {
+        let Replicas::Scale { deployment, replicas } = wanted else { return None };
+        tracing::info!(
+            graph.name = %graph.name,
+            service.name = service,
+            "scale Deployment {deployment} of {}/{service} to {replicas}",
+            graph.name
+        );
+        self.outside.scale(&graph.namespace, deployment, *replicas).await.err()
     }
 
     /// Remembers a failure with the time before which it is not tried again: soon, with backoff, what may pass;
@@ -100,9 +160,9 @@ impl Reconciler {
         failures: &mut BTreeMap<String, Failure>,
         name: &str,
         attempt: &str,
-        state: Option<&mut Installed>,
+        error: Option<&mut ClientError>,
     ) {
-        let Some(Installed::Failed(error)) = state else {
+        let Some(error) = error else {
             failures.remove(name);
             return;
         };

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::conditions::{Finding, RULES_PUBLISHED};
 use super::diff::{diff, key_of, owner_of, wants_release};
-use super::execute::{Executed, Installed};
+use super::execute::{Executed, Installed, Scaled};
 use super::readiness::{Verdict, judge};
+use super::replicas::compare;
 use super::rules::{object_name, rules_of};
 use super::supervisor::Progress;
 use crate::clients::{ClientError, GraphRules, Outside, ReleaseObservation};
@@ -52,9 +53,11 @@ pub struct Memory {
     rules: Option<(Option<GraphRules>, Instant)>,
     /// Releases whose last attempt failed, by service.
     failures: BTreeMap<String, Failure>,
+    /// Services that could not be scaled at the last attempt.
+    unscaled: BTreeMap<String, Failure>,
 }
 
-/// A failed attempt at a release. News about other services must not bring the next one forward.
+/// A failed attempt at a release or its replicas. News about other services must not bring the next one forward.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// What was tried: something else is tried at once.
@@ -69,6 +72,7 @@ impl Memory {
     /// A user asks: what failed is tried at once.
     pub(super) fn try_again(&mut self) {
         self.failures.clear();
+        self.unscaled.clear();
     }
 }
 
@@ -85,6 +89,8 @@ pub struct Reconciler {
 pub(super) struct Seen {
     pub(super) executed: Executed,
     pub(super) verdicts: BTreeMap<String, Verdict>,
+    /// What became of the replicas of every installed service.
+    pub(super) scaled: BTreeMap<String, Scaled>,
     /// The condition `RulesPublished`, and the error behind it.
     pub(super) rules: (Option<Finding>, Option<ClientError>),
     /// Objects of the graph that Karmada still has, though they should be gone.
@@ -113,16 +119,16 @@ impl Reconciler {
             Err(error) => return self.record_blind(&graph, &error).await,
         };
         let actions = diff(&graph, &services, &releases);
-        let Memory { rules, failures } = memory;
+        let Memory { rules, failures, unscaled } = memory;
         let (executed, rules) = tokio::join!(
             self.execute(&graph, &services, actions, failures),
             self.publish_rules(&graph, &services, rules)
         );
-        let seen = self.look(&graph, &services, &releases, executed?, rules).await?;
+        let seen = self.look(&graph, &services, &releases, executed?, rules, unscaled).await?;
         self.record(&graph, services, seen).await
     }
 
-    /// Looks at what runs.
+    /// Looks at what runs, and gives it the replicas that were decided.
     async fn look(
         &self,
         graph: &GraphRecord,
@@ -130,6 +136,7 @@ impl Reconciler {
         releases: &[ReleaseObservation],
         executed: Executed,
         rules: (Option<Finding>, Option<ClientError>),
+        unscaled: &mut BTreeMap<String, Failure>,
     ) -> Result<Seen> {
         let clusters = self.store.clusters().await?;
         let available = clusters.into_iter().map(|cluster| (cluster.name, cluster.available)).collect();
@@ -137,7 +144,8 @@ impl Reconciler {
         let foreign = |name: &str| {
             releases.iter().any(|release| release.name == name && release.owner.as_deref() != Some(&owner))
         };
-        let (mut verdicts, mut remaining, mut unseen) = (BTreeMap::new(), None, None);
+        let (mut verdicts, mut replicas) = (BTreeMap::new(), BTreeMap::new());
+        let (mut remaining, mut unseen) = (None, None);
         for service in services.iter().filter(|service| !foreign(&service.name)) {
             let workloads = match self.outside.workloads_of(&key_of(service)).await {
                 Ok(workloads) => workloads,
@@ -152,9 +160,11 @@ impl Reconciler {
             } else if executed.services.get(&service.name) == Some(&Installed::Yes) {
                 let verdict = judge(service.cluster.as_deref(), &workloads, &available);
                 verdicts.insert(service.name.clone(), verdict);
+                replicas.insert(service.name.clone(), compare(service.replicas_desired, &workloads));
             }
         }
-        Ok(Seen { executed, verdicts, rules, remaining, unseen })
+        let scaled = self.scale(graph, replicas, unscaled).await;
+        Ok(Seen { executed, verdicts, scaled, rules, remaining, unseen })
     }
 
     /// Makes the alert rules be those of the graph: none unless it shall run.

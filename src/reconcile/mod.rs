@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod diff;
 pub mod loops;
 pub mod readiness;
+pub mod replicas;
 pub mod rules;
 pub mod trigger;
 

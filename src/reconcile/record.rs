@@ -6,9 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::conditions::{self, Finding, INSTALLED, READY, RECONCILED, RESOURCES_MATCH, RULES_PUBLISHED};
+use super::conditions::{
+    self, Finding, INSTALLED, READY, RECONCILED, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
+};
 use super::diff::wants_release;
-use super::execute::Installed;
+use super::execute::{Installed, Scaled};
 use super::graph::{Outcome, Reconciler, Seen, now};
 use super::readiness::{Verdict, resources_match};
 use super::supervisor::Progress;
@@ -84,6 +86,7 @@ impl Reconciler {
                 conditions::set(&mut new.conditions, Finding::unknown(READY, "Unseen", message), at);
             } else {
                 events.extend(apply_verdict(graph, &mut new, seen.verdicts.get(&service.name), at));
+                apply_scaled(&mut new, seen.scaled.get(&service.name), at);
             }
             if new != old {
                 tx.update_service_observation(&new).await?;
@@ -160,6 +163,7 @@ fn summary(graph: &GraphRecord, seen: &Seen) -> Summary {
             _ => None,
         })
         .chain(&seen.executed.orphan_errors)
+        .chain(seen.scaled.values().filter_map(|scaled| scaled.error.as_ref()))
         .chain(&seen.rules.1)
         .chain(&seen.unseen)
         .collect();
@@ -216,6 +220,12 @@ fn apply_summary(
         Finding::fails(RECONCILED, "RulesFailed", error.to_string())
     } else if !summary.releases_done {
         Finding::fails(RECONCILED, "ReleasesMissing", "some releases are not as wanted; see the services")
+    } else if seen.scaled.values().any(|scaled| scaled.error.is_some()) {
+        Finding::fails(
+            RECONCILED,
+            "NotScaled",
+            "some services do not have the replicas decided; see the services",
+        )
     } else if let Some(deployment) = &seen.remaining {
         Finding::fails(RECONCILED, "Terminating", format!("Deployment {deployment} is still there"))
     } else {
@@ -310,6 +320,14 @@ fn apply_verdict(
     let message = conditions::get(&service.conditions, READY).map(|condition| condition.message.clone());
     let data = json!({ "cluster": service.cluster, "message": message });
     Some(Cause::internal("reconciler").service_event(kind, &graph.name, &service.name, data))
+}
+
+/// Puts the condition of the replicas into the record.
+fn apply_scaled(service: &mut ServiceRecord, scaled: Option<&Scaled>, at: DateTime<Utc>) {
+    match scaled.and_then(|scaled| scaled.finding.clone()) {
+        Some(finding) => conditions::set(&mut service.conditions, finding, at),
+        None => conditions::clear(&mut service.conditions, SCALED),
+    }
 }
 
 fn not_ready_message(service: &ServiceRecord) -> String {

@@ -70,6 +70,8 @@ impl Service {
         graph.version = tx.update_graph(&graph).await?;
         for mut service in tx.services(name).await? {
             service.triggered = false;
+            // The load of the time before says nothing about the next start.
+            service.replicas_desired = None;
             if desired == Desired::Running {
                 service.state = state_at_start(&service);
             }

@@ -6,3 +6,4 @@ mod alerts;
 mod graphs;
 mod interface;
 mod recovery;
+mod scaling_reconcile;
