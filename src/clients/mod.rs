@@ -2,7 +2,7 @@
 //!
 //! [`ports`](self) declares what `smo` needs of other systems as traits. One file or folder per real system
 //! implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and [`prometheus`]
-//! (alerting), [`submariner`] (networks). The layers above hold an [`Outside`] and nothing else: each of its
+//! (alerting), [`submariner`] (networks), [`gateways`] (round-trip times). The layers above hold an [`Outside`] and nothing else: each of its
 //! methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and [`faults`].
 //!
 //! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out. They
@@ -14,6 +14,7 @@ mod call;
 mod command;
 mod error;
 pub mod faults;
+pub mod gateways;
 pub mod helm;
 pub mod karmada;
 mod kubernetes;
@@ -51,6 +52,7 @@ pub async fn real_ports(settings: &Settings) -> Result<Ports> {
     let OptionalPorts { rules, metrics, networks } = optional_ports(settings).await?;
     Ok(Ports {
         inventory: Arc::new(karmada::KarmadaInventory::start(client.clone(), &settings.karmada.gpu_label)),
+        latencies: Some(Arc::new(gateways::GatewayLatencies::new(client.clone()))),
         workloads: Arc::new(karmada::KarmadaWorkloads::start(client)),
         releases: Arc::new(helm),
         rules,

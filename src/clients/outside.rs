@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::call::{Calls, Operation, Policy};
 use super::{
     ClientError, ClientErrorKind, ClusterNetworks, ClusterObservation, FiringAlert, GraphRules, Ports, Probe,
-    ReleaseKey, ReleaseObservation, ReleaseSpec, Result, WorkloadObservation,
+    ReleaseKey, ReleaseObservation, ReleaseSpec, Result, RoundTripTimes, WorkloadObservation,
 };
 
 const CLUSTERS: Operation = read("karmada", "clusters");
@@ -22,7 +22,10 @@ const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
 const LIST_RULES: Operation = read("monitoring", "list_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
+const RATES: Operation = read("prometheus", "rates");
 const NETWORKS: Operation = read("submariner", "networks");
+/// Not Submariner's broker: the gateways of the members, through Karmada.
+const LATENCIES: Operation = read("gateways", "latencies");
 
 const fn read(system: &'static str, name: &'static str) -> Operation {
     Operation { system, name, policy: Policy::Read, proves: &[] }
@@ -163,6 +166,15 @@ impl Outside {
         self.0.calls.run(FIRING_ALERTS, || port.firing_alerts()).await
     }
 
+    /// Values of an instant query by the label `service`; a service without a finite value is absent.
+    ///
+    /// # Errors
+    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise what it says.
+    pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
+        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
+        self.0.calls.run(RATES, || port.rates(query)).await
+    }
+
     /// Whether networks can be read.
     #[must_use]
     pub fn has_networks(&self) -> bool {
@@ -177,6 +189,18 @@ impl Outside {
         match self.0.ports.networks.as_ref() {
             Some(port) => self.0.calls.run(NETWORKS, || port.networks()).await,
             None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Round-trip times between these clusters and any others; empty when nothing measures them. A cluster that
+    /// cannot be asked is left out.
+    ///
+    /// # Errors
+    /// When asking takes too long.
+    pub async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes> {
+        match self.0.ports.latencies.as_ref() {
+            Some(port) => self.0.calls.run(LATENCIES, || port.latencies(clusters)).await,
+            None => Ok(RoundTripTimes::new()),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Ports {
     pub metrics: Option<Arc<dyn Metrics>>,
     /// Pod and service networks of the clusters; `None` when Submariner is not configured.
     pub networks: Option<Arc<dyn Networks>>,
+    /// Round-trip times between the clusters; `None` when nothing measures them.
+    pub latencies: Option<Arc<dyn Latencies>>,
 }
 
 /// Clusters as Karmada knows them.
@@ -233,6 +235,10 @@ pub struct AlertRule {
 pub trait Metrics: Send + Sync {
     /// All alerts of our rules that fire now, with one query for all graphs.
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>>;
+
+    /// Values of an instant query by the label `service`. What has no such label, no value, or one that is not a
+    /// finite number is absent; values of several series of one service add up.
+    async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>>;
 }
 
 /// An alert of one of our rules that fires.
@@ -260,6 +266,14 @@ pub struct ClusterNetworks {
     pub pod_cidr: Option<String>,
     /// First service CIDR.
     pub service_cidr: Option<String>,
+}
+
+/// Round-trip times between the clusters, from Submariner's gateways.
+#[async_trait]
+pub trait Latencies: Send + Sync {
+    /// What is measured between these clusters and any others, the larger of the two directions. A cluster that
+    /// cannot be asked, or measures nothing, is left out.
+    async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes>;
 }
 
 /// Round-trip times in milliseconds between two clusters, by their names in ascending order.

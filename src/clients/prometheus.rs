@@ -1,11 +1,13 @@
-//! Prometheus over HTTP: which of our alerts fire, and the request to read its rules again.
+//! Prometheus over HTTP: which of our alerts fire, rates of the services, and the request to read its rules again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::kubernetes::chain;
 use super::{ClientError, ClientErrorKind as Kind, FiringAlert, Metrics, Result};
@@ -55,6 +57,21 @@ impl Prometheus {
         answered(sent).await.map(drop)
     }
 
+    /// Runs an instant query that gives a vector. Sent as a form, because a URL is not long enough for every query.
+    async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
+        let request = self.http.post(self.url("api/v1/query")?).form(&[("query", query)]);
+        let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
+        let answer: QueryAnswer<T> = response.json().await.map_err(|error| {
+            if error.is_decode() {
+                let message = format!("prometheus answered something else than was asked: {}", chain(&error));
+                ClientError::new("prometheus", Kind::Failed, message)
+            } else {
+                unreachable(&error)
+            }
+        })?;
+        Ok(answer.data.result)
+    }
+
     fn url(&self, path: &str) -> Result<Url> {
         self.base
             .join(path)
@@ -63,17 +80,17 @@ impl Prometheus {
 }
 
 #[derive(Deserialize)]
-struct QueryAnswer {
-    data: QueryData,
+struct QueryAnswer<T> {
+    data: QueryData<T>,
 }
 
 #[derive(Deserialize)]
-struct QueryData {
-    result: Vec<Series>,
+struct QueryData<T> {
+    result: Vec<T>,
 }
 
 #[derive(Deserialize)]
-struct Series {
+struct AlertSeries {
     metric: AlertLabels,
 }
 
@@ -84,25 +101,38 @@ struct AlertLabels {
     service: String,
 }
 
+#[derive(Deserialize)]
+struct ServiceSeries {
+    metric: ServiceLabel,
+    /// Time, and the value as text, since JSON has no NaN.
+    value: (f64, String),
+}
+
+#[derive(Deserialize)]
+struct ServiceLabel {
+    service: Option<String>,
+}
+
 #[async_trait]
 impl Metrics for Prometheus {
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
-        let request = self.http.get(self.url("api/v1/query")?).query(&[("query", FIRING)]);
-        let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
-        let answer: QueryAnswer = response.json().await.map_err(|error| {
-            if error.is_decode() {
-                let message = format!("prometheus answered something else than alerts: {}", chain(&error));
-                ClientError::new("prometheus", Kind::Failed, message)
-            } else {
-                unreachable(&error)
-            }
-        })?;
-        let alert = |Series { metric: AlertLabels { alertname, graph, service } }| FiringAlert {
+        let alert = |AlertSeries { metric: AlertLabels { alertname, graph, service } }| FiringAlert {
             alert: alertname,
             graph,
             service,
         };
-        Ok(answer.data.result.into_iter().map(alert).collect())
+        Ok(self.query(FIRING).await?.into_iter().map(alert).collect())
+    }
+
+    async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
+        let mut rates = BTreeMap::new();
+        for ServiceSeries { metric, value: (_, text) } in self.query(query).await? {
+            let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+            if let (Some(service), Some(value)) = (metric.service, value) {
+                *rates.entry(service).or_insert(0.0) += value;
+            }
+        }
+        Ok(rates)
     }
 }
 
@@ -137,9 +167,8 @@ async fn answered(response: Response) -> Result<Response> {
 mod tests {
     use std::collections::HashMap;
 
-    use axum::extract::Query;
-    use axum::routing::{get, post};
-    use axum::{Json, Router};
+    use axum::routing::post;
+    use axum::{Form, Json, Router};
     use serde_json::json;
 
     use super::*;
@@ -147,8 +176,8 @@ mod tests {
 
     #[tokio::test]
     async fn firing_alerts_are_asked_with_one_query() {
-        let answer = |Query(query): Query<HashMap<String, String>>| async move {
-            assert_eq!(query["query"], FIRING);
+        let answer = |Form(form): Form<HashMap<String, String>>| async move {
+            assert_eq!(form["query"], FIRING);
             let labels = json!({
                 "__name__": "ALERTS", "alertname": "high-load", "alertstate": "firing", "graph": "brussels",
                 "service": "image-compression-vo", "severity": "critical",
@@ -157,7 +186,7 @@ mod tests {
             Json(json!({"status": "success", "data": {"resultType": "vector", "result": [series]}}))
         };
         // Behind a proxy the server has a path of its own.
-        let url = serve(Router::new().route("/prometheus/api/v1/query", get(answer))).await;
+        let url = serve(Router::new().route("/prometheus/api/v1/query", post(answer))).await;
         let prometheus = Prometheus::connect(&format!("{url}/prometheus")).unwrap();
         let expected = FiringAlert {
             alert: "high-load".to_owned(),
@@ -168,12 +197,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rates_are_given_by_service_and_what_is_no_number_is_absent() {
+        // Longer than servers let a URL be.
+        let asked = format!("sum by (service) (rate(x{{service=~\"{}\"}}[1m]))", "a|".repeat(20_000));
+        let expected = asked.clone();
+        let answer = |Form(form): Form<HashMap<String, String>>| async move {
+            assert_eq!(form["query"], expected);
+            let series = |service: &str, value: &str| json!({"metric": {"service": service}, "value": [1_700_000_000.781, value]});
+            let mut result: Vec<_> =
+                [("a", "1.5"), ("b", "0"), ("nan", "NaN"), ("inf", "+Inf"), ("a", "0.5")]
+                    .map(|(service, value)| series(service, value))
+                    .into();
+            result.push(json!({"metric": {"pod": "p"}, "value": [1_700_000_000, "7"]}));
+            Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
+        };
+        let url = serve(Router::new().route("/api/v1/query", post(answer))).await;
+        let rates = Prometheus::connect(&url).unwrap().rates(&asked).await;
+        assert_eq!(rates, Ok(BTreeMap::from([("a".to_owned(), 2.0), ("b".to_owned(), 0.0)])));
+    }
+
+    #[tokio::test]
     async fn failures_become_kinds() {
         let busy = || async { (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "3")], "starting") };
         let odd = || async { "<html>" };
-        let url =
-            serve(Router::new().route("/busy/api/v1/query", get(busy)).route("/odd/api/v1/query", get(odd)))
-                .await;
+        let url = serve(
+            Router::new().route("/busy/api/v1/query", post(busy)).route("/odd/api/v1/query", post(odd)),
+        )
+        .await;
         let ask = |path: &'static str| {
             let prometheus = Prometheus::connect(&format!("{url}{path}")).unwrap();
             async move { prometheus.firing_alerts().await.unwrap_err() }

@@ -279,7 +279,7 @@ fn unused_variables(env: &BTreeMap<String, String>) -> Vec<String> {
 /// What cannot be seen at one setting alone, and bounds of values.
 fn check(settings: &Settings, errors: &mut Vec<String>) {
     let (calls, reconcile) = (&settings.calls, &settings.reconcile);
-    let positive: [(&str, Duration); 9] = [
+    let positive: [(&str, Duration); 10] = [
         ("stale_after", settings.stale_after),
         ("calls.deadline", calls.deadline),
         ("calls.helm_deadline", calls.helm_deadline),
@@ -288,6 +288,7 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
         ("reconcile.backoff_first", reconcile.backoff_first),
         ("reconcile.backoff_max", reconcile.backoff_max),
         ("reconcile.cluster_sync", reconcile.cluster_sync),
+        ("reconcile.latency_sync", reconcile.latency_sync),
         ("reconcile.alert_poll", reconcile.alert_poll),
     ];
     let zeros = positive.iter().filter(|(_, value)| value.is_zero()).map(|(key, _)| *key);

@@ -149,6 +149,8 @@ pub struct ReconcileSettings {
     pub backoff_max: Duration,
     /// How often clusters are read besides watching them.
     pub cluster_sync: Duration,
+    /// How often round-trip times between clusters are read from Submariner's gateways.
+    pub latency_sync: Duration,
     /// How often Prometheus is asked which alerts fire.
     pub alert_poll: Duration,
     /// How long a shutdown waits for running operations.
@@ -232,6 +234,7 @@ impl Default for ReconcileSettings {
             backoff_first: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
             cluster_sync: Duration::from_secs(10),
+            latency_sync: Duration::from_secs(60),
             alert_poll: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),
         }

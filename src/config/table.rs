@@ -205,6 +205,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How often clusters are read besides watching them."
     ),
     row!(
+        "reconcile.latency_sync",
+        Some("SMO_LATENCY_SYNC"),
+        reconcile.latency_sync,
+        "How often round-trip times between clusters are read from Submariner's gateways, through Karmada's proxy of \
+         the members (needs the right to `get` `clusters/proxy`)."
+    ),
+    row!(
         "reconcile.alert_poll",
         Some("SMO_ALERT_POLL"),
         reconcile.alert_poll,

@@ -11,12 +11,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::graph::now;
 use super::supervisor::Supervisor;
 use super::trigger::trigger;
-use crate::clients::{ClusterNetworks, Outside};
+use crate::clients::{ClusterNetworks, ClusterObservation, Outside, RoundTripTimes};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 use crate::events::{CLUSTER_CHANGED, Cause};
@@ -32,8 +33,9 @@ pub struct Loops {
     outside: Outside,
     supervisor: Supervisor,
     settings: ReconcileSettings,
-    /// The clusters are read by the loop and on request, one at a time.
-    syncing: Arc<Mutex<()>>,
+    /// The clusters are read by the loop and on request, one at a time. Holds when the round-trip times between
+    /// them were last asked for.
+    syncing: Arc<Mutex<Option<Instant>>>,
     networks_failed: Arc<AtomicBool>,
 }
 
@@ -87,14 +89,15 @@ impl Loops {
         }
     }
 
-    /// Reads the clusters from Karmada into the database.
+    /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them.
     ///
     /// # Errors
     /// Karmada or the database failed.
     pub async fn sync_clusters(&self) -> Result<()> {
-        let _one_at_a_time = self.syncing.lock().await;
+        let mut measured_at = self.syncing.lock().await;
         let observed = self.outside.clusters().await?;
-        let networks = self.networks().await;
+        let (networks, latencies) =
+            tokio::join!(self.networks(), self.latencies(&observed, &mut measured_at));
         let availability =
             |clusters: Vec<crate::store::ClusterRecord>| -> BTreeMap<String, (bool, Option<String>)> {
                 clusters
@@ -104,7 +107,7 @@ impl Loops {
             };
         let before = availability(self.store.clusters().await?);
         let mut tx = self.store.begin().await?;
-        let after = availability(tx.sync_clusters(&observed, &networks, &BTreeMap::new(), now()).await?);
+        let after = availability(tx.sync_clusters(&observed, &networks, &latencies, now()).await?);
         let changed: Vec<_> = after
             .iter()
             .filter(|(name, (available, _))| before.get(*name).is_none_or(|(was, _)| was != available))
@@ -134,6 +137,26 @@ impl Loops {
                 tracing::warn!("the networks of the clusters cannot be read: {error}");
             }
             BTreeMap::new()
+        })
+    }
+
+    /// Round-trip times between the available clusters, when it is time to ask for them again: that takes a call for
+    /// each of them.
+    async fn latencies(
+        &self,
+        observed: &[ClusterObservation],
+        measured_at: &mut Option<Instant>,
+    ) -> RoundTripTimes {
+        let available = observed.iter().filter(|cluster| cluster.available);
+        let available: Vec<String> = available.map(|cluster| cluster.name.clone()).collect();
+        let known = measured_at.is_some_and(|at| at.elapsed() < self.settings.latency_sync);
+        if known || available.is_empty() {
+            return RoundTripTimes::new();
+        }
+        *measured_at = Some(Instant::now());
+        self.outside.latencies(&available).await.unwrap_or_else(|error| {
+            tracing::warn!("the round-trip times between the clusters cannot be read: {error}");
+            RoundTripTimes::new()
         })
     }
 

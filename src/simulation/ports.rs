@@ -9,8 +9,8 @@ use tokio::sync::{broadcast, watch};
 use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, ClientError, ClientErrorKind, ClusterNetworks, ClusterObservation, FiringAlert, GraphRules,
-    Inventory, Metrics, Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus,
-    Releases, WorkloadObservation, Workloads,
+    Inventory, Latencies, Metrics, Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
+    ReleaseStatus, Releases, RoundTripTimes, WorkloadObservation, Workloads,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -23,7 +23,8 @@ pub(super) fn of(world: &World) -> Ports {
         releases: world.clone(),
         rules: Some(world.clone()),
         metrics: Some(world.clone()),
-        networks: Some(world),
+        networks: Some(world.clone()),
+        latencies: Some(world),
     }
 }
 
@@ -157,6 +158,19 @@ impl Metrics for World {
                 state.firing.iter().any(|(graph, service)| *graph == alert.graph && *service == alert.service)
             })
             .collect())
+    }
+
+    async fn rates(&self, _query: &str) -> Result<BTreeMap<String, f64>> {
+        self.call(Operation::ListRates)?;
+        Ok(self.state().rates.clone())
+    }
+}
+
+#[async_trait]
+impl Latencies for World {
+    async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes> {
+        self.call(Operation::Latencies)?;
+        Ok(self.state().measured(clusters))
     }
 }
 

@@ -8,10 +8,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::continuum::{ClusterSpec, Continuum};
+use super::continuum::{ClusterSpec, Continuum, Latency};
 use crate::clients::{
     BindingObservation, ClusterObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec,
-    WorkloadObservation,
+    RoundTripTimes, WorkloadObservation,
 };
 use crate::hdag::{self, Resources};
 
@@ -22,6 +22,9 @@ pub(super) struct State {
     pub(super) rules: BTreeMap<String, GraphRules>,
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
+    /// Load by service, as Prometheus would tell it.
+    pub(super) rates: BTreeMap<String, f64>,
+    latencies: Vec<Latency>,
     ready_delay: Duration,
     charts: BTreeMap<String, Resources>,
     default_requests: Resources,
@@ -60,6 +63,8 @@ impl State {
             releases: BTreeMap::new(),
             rules: BTreeMap::new(),
             firing: Vec::new(),
+            rates: BTreeMap::new(),
+            latencies: continuum.latencies,
             ready_delay: continuum.ready_delay,
             charts: continuum.charts,
             default_requests: continuum.default_requests,
@@ -116,6 +121,20 @@ impl State {
             region: spec.region.clone(),
             labels: spec.labels.clone(),
         }
+    }
+
+    /// Round-trip times between available clusters, as far as one of these measures them.
+    pub(super) fn measured(&self, clusters: &[String]) -> RoundTripTimes {
+        let up = |name: &String| self.clusters.get(name).is_some_and(|cluster| cluster.available);
+        let measured = self.latencies.iter().filter(|latency| {
+            let [one, other] = &latency.between;
+            up(one) && up(other) && (clusters.contains(one) || clusters.contains(other))
+        });
+        let mut times = RoundTripTimes::new();
+        for Latency { between: [one, other], ms } in measured.filter(|latency| latency.ms > 0.0) {
+            times.insert((one.min(other).clone(), one.max(other).clone()), *ms);
+        }
+        times
     }
 
     pub(super) fn observe_workload(&self, key: &ReleaseKey) -> Vec<WorkloadObservation> {

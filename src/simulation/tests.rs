@@ -69,6 +69,54 @@ async fn pods_wait_while_their_cluster_has_no_room() {
     assert_eq!(ready(&world, &second, "edge-1").await, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn scaled_replicas_are_seen_until_the_release_is_applied_again() {
+    let (world, spec) = (world(), release("a", "edge-1", "1"));
+    let replicas = async || world.ports().workloads.of_release(&spec.key).await.unwrap()[0].replicas;
+    world.ports().releases.apply(&spec).await.unwrap();
+    advance(Duration::from_secs(5)).await;
+    world.ports().workloads.scale("project", "a", 3).await.unwrap();
+    assert_eq!((replicas().await, ready(&world, &spec, "edge-1").await), (3, 3));
+    world.ports().releases.apply(&spec).await.unwrap();
+    assert_eq!(replicas().await, 1, "the chart's number");
+    let mut values = spec.values.clone();
+    values["replicas"] = 2.into();
+    world.ports().releases.apply(&ReleaseSpec { values, ..spec.clone() }).await.unwrap();
+    assert_eq!(replicas().await, 2, "the number of the values");
+}
+
+#[tokio::test]
+async fn latencies_are_measured_between_clusters_that_are_up() {
+    let world = world();
+    let measured = async || {
+        let times = world.ports().latencies.unwrap().latencies(&["edge-2".to_owned()]).await.unwrap();
+        times.into_iter().map(|((one, other), ms)| (format!("{one} {other}"), ms)).collect::<Vec<_>>()
+    };
+    let edges = ("edge-1 edge-2".to_owned(), 5.0);
+    assert_eq!(measured().await, [("cloud edge-2".to_owned(), 30.0), edges.clone()]);
+    world.set_cluster_available("cloud", false).unwrap();
+    assert_eq!(measured().await, [edges]);
+}
+
+#[tokio::test]
+async fn rates_are_what_they_are_set_to() {
+    let world = world();
+    let rates = async || world.ports().metrics.unwrap().rates("anything").await.unwrap();
+    world.set_rate("a", 2.5);
+    world.set_rate("b", 0.0);
+    assert_eq!(rates().await.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 2.5), ("b".to_owned(), 0.0)]);
+    world.clear_rate("a");
+    assert_eq!(rates().await.into_keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test]
+async fn regions_and_labels_of_clusters_are_told() {
+    let text = "clusters: [{name: a, cpu: 1, ram: 1Gi, storage: 1Gi, region: be, labels: {site: factory-1}}]";
+    let world = World::new(Continuum::parse(text).unwrap(), 1);
+    let cluster = world.ports().inventory.clusters().await.unwrap().remove(0);
+    assert_eq!((cluster.region.as_deref(), cluster.labels["site"].as_str()), (Some("be"), "factory-1"));
+}
+
 #[test]
 fn a_continuum_with_a_mistake_is_refused_by_name() {
     let refused = |text: &str| Continuum::parse(text).unwrap_err().to_string();

@@ -55,8 +55,12 @@ pub enum Operation {
     ListRules,
     /// `Metrics::firing_alerts`.
     FiringAlerts,
+    /// `Metrics::rates`.
+    ListRates,
     /// `Networks::networks`.
     Networks,
+    /// `Latencies::latencies`.
+    Latencies,
 }
 
 /// There is no cluster of that name.
@@ -143,6 +147,16 @@ impl World {
             state.firing.push(target);
         }
         Ok(())
+    }
+
+    /// Makes Prometheus tell so many requests per second of a service, whatever it is asked.
+    pub fn set_rate(&self, service: &str, requests_per_second: f64) {
+        self.state().rates.insert(service.to_owned(), requests_per_second);
+    }
+
+    /// Makes Prometheus have no data of a service.
+    pub fn clear_rate(&self, service: &str) {
+        self.state().rates.remove(service);
     }
 
     /// Lets an operation fail the next `times` times.

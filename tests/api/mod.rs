@@ -3,6 +3,7 @@
 #![deny(dead_code)]
 
 mod alerts;
+mod cluster_sync;
 mod graphs;
 mod interface;
 mod recovery;

@@ -39,3 +39,17 @@ async fn alert_rules_and_what_fires() {
     suite::life_of_alert_rules(&world.ports()).await;
     suite::firing_alerts(&world.ports()).await;
 }
+
+#[tokio::test]
+async fn rates() {
+    let (world, _) = world();
+    world.set_rate("contract", 3.0);
+    suite::rates(&world.ports()).await;
+}
+
+#[tokio::test]
+async fn latencies() {
+    let (world, fixture) = world();
+    let times = suite::latencies(&world.ports(), &fixture).await;
+    assert_eq!(times[&("edge-1".to_owned(), "edge-2".to_owned())], 5.0);
+}

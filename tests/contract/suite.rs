@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use smo::clients::{
     AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
-    ReleaseStatus, WorkloadObservation,
+    ReleaseStatus, RoundTripTimes, WorkloadObservation,
 };
 use tokio::time::{Instant, sleep};
 
@@ -115,6 +115,25 @@ pub async fn life_of_alert_rules(ports: &Ports) {
 pub async fn firing_alerts(ports: &Ports) {
     let firing = ports.metrics.as_ref().unwrap().firing_alerts().await.unwrap();
     assert!(!firing.iter().any(|alert| alert.graph == "contract"), "{firing:?}");
+}
+
+/// A query that gives service `contract` the value 3 and service `idle` no number.
+pub const RATES: &str = r#"label_replace(vector(3), "service", "contract", "", "")
+    or label_replace(vector(0) / 0, "service", "idle", "", "")"#;
+
+/// Rates come by service; what is no number is absent.
+pub async fn rates(ports: &Ports) {
+    let rates = ports.metrics.as_ref().unwrap().rates(RATES).await.unwrap();
+    assert_eq!(rates, BTreeMap::from([("contract".to_owned(), 3.0)]));
+}
+
+/// Round-trip times are positive and name two different clusters in order; a cluster that cannot be asked is no error.
+pub async fn latencies(ports: &Ports, fixture: &Fixture) -> RoundTripTimes {
+    let mut clusters = fixture.clusters.to_vec();
+    clusters.push("no-such-cluster".to_owned());
+    let times = ports.latencies.as_ref().unwrap().latencies(&clusters).await.unwrap();
+    assert!(times.iter().all(|((one, other), ms)| one < other && *ms > 0.0), "{times:?}");
+    times
 }
 
 async fn listed(ports: &Ports, fixture: &Fixture) -> Option<ReleaseObservation> {

@@ -48,6 +48,9 @@ async fn the_real_ports_keep_the_contract() {
     suite::a_foreign_release_is_left_alone(&ports, &fixture).await;
     suite::life_of_alert_rules(&ports).await;
     suite::firing_alerts(&ports).await;
+    suite::rates(&ports).await;
+    // The members of the test bed have no gateways.
+    assert!(suite::latencies(&ports, &fixture).await.is_empty());
     let networks =
         ports.networks.as_ref().expect("Submariner is configured").networks().await.expect("networks");
     assert!(networks.get("member1").is_some_and(|networks| networks.pod_cidr.is_some()), "{networks:?}");

@@ -1,0 +1,54 @@
+//! What is observed of clusters is kept for decisions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use smo::clients::faults::Faults;
+use smo::simulation::{Continuum, Operation, World};
+
+use crate::support::app::TestApp;
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    labels_regions_and_latencies_of_clusters_are_stored,
+    latencies_are_asked_for_at_their_own_interval,
+);
+
+const CONTINUUM: &str = "
+clusters:
+  - { name: a, cpu: 4, ram: 8Gi, storage: 100Gi, region: be, labels: { site: factory-1 } }
+  - { name: b, cpu: 4, ram: 8Gi, storage: 100Gi }
+latencies:
+  - { between: [b, a], ms: 12.5 }
+";
+
+fn world() -> World {
+    World::new(Continuum::parse(CONTINUUM).unwrap(), 1)
+}
+
+async fn labels_regions_and_latencies_of_clusters_are_stored(database: TestDatabase) {
+    let app = TestApp::start_in(&database, world(), Faults::none()).await;
+    assert_eq!(app.get("/clusters").await.status, 200);
+    let clusters = database.store.clusters().await.unwrap();
+    let [a, b] = clusters.as_slice() else { panic!("two clusters: {clusters:?}") };
+    assert_eq!((a.region.as_deref(), b.region.as_deref()), (Some("be"), None));
+    assert_eq!(a.labels, BTreeMap::from([("site".to_owned(), "factory-1".to_owned())]));
+    assert_eq!(a.latencies_ms, BTreeMap::from([("b".to_owned(), 12.5)]));
+    assert_eq!(b.latencies_ms, BTreeMap::from([("a".to_owned(), 12.5)]));
+    app.shutdown().await;
+}
+
+async fn latencies_are_asked_for_at_their_own_interval(database: TestDatabase) {
+    let asked = async |interval: Duration| {
+        let world = world();
+        let change = |settings: &mut smo::config::Settings| settings.reconcile.latency_sync = interval;
+        let app = TestApp::start_with(&database, world.clone(), Faults::none(), change).await;
+        for _ in 0..3 {
+            assert_eq!(app.get("/clusters").await.status, 200);
+        }
+        app.shutdown().await;
+        world.calls(Operation::Latencies)
+    };
+    assert_eq!(asked(Duration::from_secs(3600)).await, 1);
+    assert!(asked(Duration::from_nanos(1)).await >= 3);
+}
