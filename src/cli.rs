@@ -40,11 +40,13 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum HdagCommand {
+    /// Print the JSON Schema of descriptors.
+    Schema,
     /// Check a descriptor and show every fault with its place.
     Validate {
         /// YAML file, or JSON when its name ends in .json.
         file: PathBuf,
-        /// Configuration file, for its intents and limits (`SMO_CONFIG`).
+        /// Configuration file, for its intents, rules and limits (`SMO_CONFIG`).
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -118,6 +120,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => migrate(args).await,
         Some(Command::Config(args)) => show_config(args),
         Some(Command::Openapi) => show_openapi(),
+        Some(Command::Hdag(HdagCommand::Schema)) => {
+            print(hdag::SCHEMA);
+            Ok(())
+        }
         Some(Command::Hdag(HdagCommand::Validate { file, config })) => validate(&file, config),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

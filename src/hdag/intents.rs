@@ -3,7 +3,7 @@
 //! Configuration adds classes or changes their amounts; the default ones never go away, since `small` is what
 //! a descriptor gets that says nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -15,7 +15,10 @@ const GIB: i64 = 1024 * MIB;
 const GB: i64 = 1_000_000_000;
 const DEFAULT_CLASS: &str = "small";
 
-/// Amounts by class name. In configuration amounts are numbers or quantities: `cpu: {tiny: 0.1, light: 500m}`,
+/// Longest path of an intent beyond the information model, in bytes.
+pub const MAX_PATH: usize = 200;
+
+/// What intents mean: amounts by class name, and which intents beyond the information model mean something. In configuration amounts are numbers or quantities: `cpu: {tiny: 0.1, light: 500m}`,
 /// `ram: {light: 500MiB}`, `storage: {large: 40GB}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentMapping {
@@ -25,6 +28,9 @@ pub struct IntentMapping {
     pub ram: Classes,
     /// Ephemeral storage in bytes.
     pub storage: Classes,
+    /// Intents that configured rules look at, as paths with dots from `hdaGraphIntent` or a service's `intent`, such
+    /// as `offload.policy`. They come from the rules, not from the configuration of the classes.
+    pub mapped: BTreeSet<String>,
 }
 
 /// Classes of one resource.
@@ -82,6 +88,7 @@ impl Default for IntentMapping {
                 ("large", 8 * GIB),
             ]),
             storage: Classes::new([("small", 10 * GB), ("medium", 20 * GB), ("large", 40 * GB)]),
+            mapped: BTreeSet::new(),
         }
     }
 }

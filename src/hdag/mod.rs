@@ -10,6 +10,7 @@ mod intents;
 mod model;
 mod naming;
 mod order;
+mod parameters;
 mod quantity;
 mod read;
 mod report;
@@ -26,17 +27,28 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use digest::digest;
-pub use intents::{Classes, IntentMapping};
-pub use model::{Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, Service, Trigger};
+pub use intents::{Classes, IntentMapping, MAX_PATH};
+pub use model::{
+    Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, PlacementWishes, RateSource,
+    ScalingWishes, Service, ServiceScaling, Trigger,
+};
 pub use naming::{is_dns_label, slug};
 pub use order::dependency_order;
+pub use parameters::{
+    MAX_REPLICAS, MAX_WEIGHT, Numbers, PARAMETERS, WEIGHTS, check_alpha, check_beta, check_replicas,
+    check_weight,
+};
 pub use quantity::{
     QuantityError, bytes, cores_text, count, millicores, ram_rounded, ram_text, storage_rounded, storage_text,
 };
 pub use report::{pretty, pretty_warnings};
 pub use resources::Resources;
-pub use rules::{check_expression, longest_duration, parse_duration};
+pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
 pub use values::{release_values, service_import_clusters};
+
+/// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts; references between
+/// services, expressions and quantities are checked by [`parse`] only.
+pub const SCHEMA: &str = include_str!("../../docs/hdag.schema.json");
 
 /// The two spellings of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! The typed view of a descriptor, after defaults were filled in and references were checked.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,6 +17,10 @@ pub struct Descriptor {
     pub id: String,
     /// What the whole graph asks for.
     pub intent: GraphIntent,
+    /// `hdaGraph.smo.placement`: how the placement is to be decided.
+    pub placement: PlacementWishes,
+    /// `hdaGraph.smo.scaling`: whether and how the graph is to be scaled.
+    pub scaling: ScalingWishes,
     /// The services in the order of the descriptor; names are unique.
     pub services: Vec<Service>,
 }
@@ -43,6 +50,31 @@ pub struct GraphIntent {
     pub high_performance: bool,
     /// Prefer what consumes less energy.
     pub energy_efficiency: bool,
+    /// Intents beyond the information model, by their path with dots from `hdaGraphIntent`, such as `energy_preference`
+    /// or `offload.policy`. Values are texts, numbers and booleans.
+    pub custom: BTreeMap<String, Value>,
+}
+
+/// What a graph asks of its placement; what is absent is up to the configuration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlacementWishes {
+    /// Name of a strategy; whether there is one is not checked here.
+    pub strategy: Option<String>,
+    /// Refuse what cannot be decided instead of warning.
+    pub strict: Option<bool>,
+    /// Seed, budget and thresholds by name ([`PARAMETERS`](super::PARAMETERS)).
+    pub parameters: BTreeMap<String, f64>,
+    /// Weights of the objective by name ([`WEIGHTS`](super::WEIGHTS)).
+    pub weights: BTreeMap<String, f64>,
+}
+
+/// What a graph asks of its scaling; what is absent is up to the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScalingWishes {
+    /// Whether its services are scaled.
+    pub enabled: Option<bool>,
+    /// Name of a strategy; whether there is one is not checked here.
+    pub strategy: Option<String>,
 }
 
 /// One node of the graph; becomes one Helm release of the same name.
@@ -62,6 +94,19 @@ pub struct Service {
     pub latencies: Vec<Latency>,
     /// Wants a cluster near the device.
     pub device_proximity: bool,
+    /// Site of that device: `deviceProximity.site`, or else `hdaGraph.smo.site`.
+    pub site: Option<String>,
+    /// Services that must be on other clusters than this one.
+    pub anti_affinity: Vec<String>,
+    /// How much moving it costs, as a multiple of the weight `moves`; 1 when it does not say.
+    pub move_weight: f64,
+    /// Weight of the traffic to other services, by their names.
+    pub traffic: BTreeMap<String, f64>,
+    /// How it is to be scaled.
+    pub scaling: ServiceScaling,
+    /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are texts,
+    /// numbers and booleans.
+    pub custom_intents: BTreeMap<String, Value>,
     /// `artifact.ociImage` as written, `oci://` included.
     pub chart: String,
     /// `artifact.ociConfig.type`, such as `App` or `VO`; any text.
@@ -70,6 +115,33 @@ pub struct Service {
     pub implementer: String,
     /// `artifact.valuesOverwrite`.
     pub values: Map<String, Value>,
+}
+
+/// How a service is to be scaled: `replicas` of it take up to `alpha · replicas + beta` requests per second. What is
+/// absent is up to the configured profile of a service of that name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceScaling {
+    /// Requests per second that one more replica takes; more than 0.
+    pub alpha: Option<f64>,
+    /// Constant part in requests per second; negative when the first replica takes less than the others.
+    pub beta: Option<f64>,
+    /// Least replicas, at least 1.
+    pub min: Option<i64>,
+    /// Most replicas, not less than `min`.
+    pub max: Option<i64>,
+    /// Where its request rate comes from.
+    pub rate: Option<RateSource>,
+    /// Over which time the rate is taken; more than 0.
+    pub window: Option<Duration>,
+}
+
+/// Where the request rate of a service comes from, when not from its own counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RateSource {
+    /// The rate of another service, which feeds it.
+    Service(String),
+    /// A PromQL expression with the placeholders of [`rate_query`](super::rate_query).
+    Query(String),
 }
 
 /// What makes a service start.

@@ -1,4 +1,4 @@
-//! Prometheus' languages: durations and expressions.
+//! Prometheus' languages: durations, expressions, and templates of expressions.
 //!
 //! Durations follow the grammar of rule files, which is narrower than that of PromQL: no fractions.
 
@@ -73,7 +73,7 @@ pub fn longest_duration<'a>(durations: impl IntoIterator<Item = &'a str>) -> &'a
         .map_or("0s", |(_, text)| text)
 }
 
-/// Whether an alert rule can have this PromQL expression.
+/// Whether this PromQL expression has samples as its result, as alert rules and request rates need.
 ///
 /// # Errors
 /// It does not parse, its result is neither an instant vector nor a scalar, or it is longer than 4096 bytes
@@ -103,7 +103,32 @@ pub fn check_expression(expression: &str) -> Result<(), String> {
 }
 
 fn wrong_result(expression: &str, kind: &str) -> String {
-    format!("{} gives {kind}; an alert needs an instant vector", quoted(expression))
+    format!("{} gives {kind}; an instant vector is needed", quoted(expression))
+}
+
+/// Reads the time over which a rate is taken.
+///
+/// # Errors
+/// The text is no duration of Prometheus, or is 0.
+pub fn check_window(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        window => Ok(window),
+    }
+}
+
+/// The PromQL expression of a template: `{services}` becomes the names of services as alternatives of a regular
+/// expression, `{window}` a duration. Names are DNS labels, which need no escaping.
+#[must_use]
+pub fn rate_query<'a>(
+    template: &str,
+    services: impl IntoIterator<Item = &'a str>,
+    window: Duration,
+) -> String {
+    let services: Vec<&str> = services.into_iter().collect();
+    template
+        .replace("{services}", &services.join("|"))
+        .replace("{window}", &format!("{}ms", window.as_millis()))
 }
 
 fn nesting(expression: &str) -> usize {

@@ -2,10 +2,12 @@
 //! errors and warnings. YAML, JSON and stored documents take the same walk.
 
 mod artifact;
+mod custom;
 mod reader;
 mod references;
 mod service;
 mod trigger;
+mod wishes;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,8 +23,8 @@ use super::{Descriptor, Finding, GraphIntent, IntentMapping, Limits, Parsed};
 
 const MAX_GRAPH_ID: usize = 253;
 
-const GRAPH_FIELDS: [&str; 7] =
-    ["imVersion", "id", "version", "designer", "description", "hdaGraphIntent", "services"];
+const GRAPH_FIELDS: [&str; 8] =
+    ["imVersion", "id", "version", "designer", "description", "hdaGraphIntent", "services", "smo"];
 const INTENT_FIELDS: [&str; 5] =
     ["useStaticPlacement", "security", "highAvailability", "highPerformance", "energyEfficiency"];
 
@@ -130,7 +132,8 @@ fn read_graph(node: Node<'_>, context: &Context<'_>, report: &mut Report) -> Opt
         graph.check_scalar(name, report);
     }
     let id = read_id(&graph, report);
-    let intent = read_intent(&graph, report);
+    let intent = read_intent(&graph, context, report);
+    let wishes = wishes::read_graph(&graph, report);
     let services = graph.items("services", report);
     if services.is_empty() && graph.get("services").is_none_or(|node| node.value.is_array()) {
         report.error(graph.pointer_to("services"), "must have at least one service");
@@ -148,11 +151,17 @@ fn read_graph(node: Node<'_>, context: &Context<'_>, report: &mut Report) -> Opt
         .map(|(index, node)| service::read(index, node, context, &mut references, report))
         .collect();
     references.check(report);
+    let mut services = services.into_iter().collect::<Option<Vec<_>>>()?;
+    for service in &mut services {
+        service.site = service.site.take().or_else(|| wishes.site.clone());
+    }
     Some(Descriptor {
         document: Value::Null,
         id: id?,
         intent,
-        services: services.into_iter().collect::<Option<_>>()?,
+        placement: wishes.placement,
+        scaling: wishes.scaling,
+        services,
     })
 }
 
@@ -183,8 +192,8 @@ fn read_id(graph: &Object<'_>, report: &mut Report) -> Option<String> {
     None
 }
 
-fn read_intent(graph: &Object<'_>, report: &mut Report) -> GraphIntent {
-    let intent = graph.object("hdaGraphIntent", &INTENT_FIELDS, report);
+fn read_intent(graph: &Object<'_>, context: &Context<'_>, report: &mut Report) -> GraphIntent {
+    let intent = graph.intents("hdaGraphIntent", &context.mapping.mapped, &INTENT_FIELDS, report);
     let availability =
         intent.object("highAvailability", &["enabled", "minReplicasOverall", "maxReplicasOverall"], report);
     let min = availability.natural("minReplicasOverall", report);
@@ -203,6 +212,7 @@ fn read_intent(graph: &Object<'_>, report: &mut Report) -> GraphIntent {
         max_replicas_overall: max,
         high_performance: intent.enabled("highPerformance", report),
         energy_efficiency: intent.enabled("energyEfficiency", report),
+        custom: std::mem::take(&mut report.custom),
     }
 }
 

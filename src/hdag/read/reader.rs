@@ -2,8 +2,11 @@
 //!
 //! `null` counts as absent everywhere, as in descriptors with an empty key.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
+use super::custom::Scope;
 use crate::hdag::Finding;
 use crate::hdag::tree::{Spans, escape, legacy_boolean, quoted};
 
@@ -20,6 +23,8 @@ pub(super) struct Report {
     warnings: Vec<(Finding, bool)>,
     more_errors: usize,
     more_warnings: usize,
+    /// Intents beyond the information model that were met since they were last taken.
+    pub(super) custom: BTreeMap<String, Value>,
 }
 
 impl Report {
@@ -33,6 +38,17 @@ impl Report {
 
     pub(super) fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
         self.add_warning(Finding::new(pointer, message), false);
+    }
+
+    /// Warns at the field's name.
+    pub(super) fn warn_of_field(&mut self, pointer: String, message: String) {
+        self.add_warning(Finding::new(pointer, message), true);
+    }
+
+    /// A field that nothing looks at.
+    pub(super) fn unknown_field(&mut self, pointer: String, name: &str, known: &[&str]) {
+        let near = nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        self.warn_of_field(pointer, format!("unknown field {} has no effect{near}", quoted(name)));
     }
 
     fn add_warning(&mut self, finding: Finding, of_key: bool) {
@@ -96,7 +112,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value as a boolean, in the spellings of Python and YAML 1.1, quoted or not.
-    fn flag(&self, report: &mut Report) -> Option<bool> {
+    pub(super) fn flag(&self, report: &mut Report) -> Option<bool> {
         match self.value {
             Value::Bool(value) => Some(*value),
             Value::String(text) => match text.as_str() {
@@ -127,6 +143,15 @@ impl<'a> Node<'a> {
         value
     }
 
+    /// The value as a number; never infinite.
+    pub(super) fn number(&self, report: &mut Report) -> Option<f64> {
+        let number = self.value.as_f64().filter(|number| number.is_finite());
+        if number.is_none() {
+            self.wrong("a number", "", report);
+        }
+        number
+    }
+
     /// The entries of a list.
     fn items(self, report: &mut Report) -> Vec<Node<'a>> {
         let Value::Array(items) = self.value else {
@@ -142,17 +167,17 @@ impl<'a> Node<'a> {
 
     /// The value as an object; fields that are not `known` are warned about. Empty when it is none.
     pub(super) fn object(self, known: &[&str], report: &mut Report) -> Object<'a> {
-        match self.value {
-            Value::Object(fields) => {
-                let object = Object { pointer: self.pointer, fields: Some(fields) };
-                object.warn_unknown(known, report);
-                object
-            }
-            _ => {
-                self.wrong("an object", "", report);
-                Object { pointer: self.pointer, fields: None }
-            }
-        }
+        self.object_within(None, known, report)
+    }
+
+    fn object_within(self, scope: Option<Scope<'a>>, known: &[&str], report: &mut Report) -> Object<'a> {
+        let Value::Object(fields) = self.value else {
+            self.wrong("an object", "", report);
+            return Object { pointer: self.pointer, fields: None, scope };
+        };
+        let object = Object { pointer: self.pointer, fields: Some(fields), scope };
+        object.look_over(known, report);
+        object
     }
 
     fn wrong(&self, wanted: &str, hint: &str, report: &mut Report) {
@@ -165,6 +190,8 @@ impl<'a> Node<'a> {
 pub(super) struct Object<'a> {
     pub(super) pointer: String,
     fields: Option<&'a Map<String, Value>>,
+    /// Set among the intents, where unknown fields may have a meaning.
+    scope: Option<Scope<'a>>,
 }
 
 impl<'a> Object<'a> {
@@ -189,9 +216,31 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn object(&self, name: &str, known: &[&str], report: &mut Report) -> Object<'a> {
+        self.object_within(name, self.scope.as_ref().map(|scope| scope.child(name)), known, report)
+    }
+
+    /// An object of intents: what is unknown in and below it is collected, and a mapped path is no cause for a
+    /// warning.
+    pub(super) fn intents(
+        &self,
+        name: &str,
+        mapped: &'a BTreeSet<String>,
+        known: &[&str],
+        report: &mut Report,
+    ) -> Object<'a> {
+        self.object_within(name, Some(Scope::new(mapped)), known, report)
+    }
+
+    fn object_within(
+        &self,
+        name: &str,
+        scope: Option<Scope<'a>>,
+        known: &[&str],
+        report: &mut Report,
+    ) -> Object<'a> {
         match self.get(name) {
-            Some(node) => node.object(known, report),
-            None => Object { pointer: self.pointer_to(name), fields: None },
+            Some(node) => node.object_within(scope, known, report),
+            None => Object { pointer: self.pointer_to(name), fields: None, scope },
         }
     }
 
@@ -203,6 +252,18 @@ impl<'a> Object<'a> {
         }
         node.wrong("an object", "", report);
         None
+    }
+
+    /// The fields of an object whose fields are free, those that are `null` left out.
+    pub(super) fn entries(&self, name: &str, report: &mut Report) -> Vec<(&'a str, Node<'a>)> {
+        let pointer = self.pointer_to(name);
+        let fields = self.free_object(name, report).into_iter().flatten();
+        fields
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| {
+                (name.as_str(), Node { pointer: format!("{pointer}/{}", escape(name)), value })
+            })
+            .collect()
     }
 
     pub(super) fn text(&self, name: &str, report: &mut Report) -> Option<&'a str> {
@@ -235,15 +296,14 @@ impl<'a> Object<'a> {
         self.get(name).map(|node| node.items(report)).unwrap_or_default()
     }
 
-    fn warn_unknown(&self, known: &[&str], report: &mut Report) {
-        for name in self.fields.into_iter().flat_map(Map::keys) {
-            if known.contains(&name.as_str()) {
-                continue;
+    fn look_over(&self, known: &[&str], report: &mut Report) {
+        for (name, value) in self.fields.into_iter().flatten() {
+            let node = Node { pointer: self.pointer_to(name), value };
+            match &self.scope {
+                Some(scope) => scope.look_at(name, node, known, report),
+                None if known.contains(&name.as_str()) => {}
+                None => report.unknown_field(node.pointer, name, known),
             }
-            let near =
-                nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-            let message = format!("unknown field {} has no effect{near}", quoted(name));
-            report.add_warning(Finding::new(self.pointer_to(name), message), true);
         }
     }
 }
@@ -262,7 +322,7 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, candidate)| candidate)
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -4,7 +4,7 @@
 
 use super::reader::{Node, Object, Report};
 use super::references::References;
-use super::{Context, artifact, trigger};
+use super::{Context, artifact, trigger, wishes};
 use crate::hdag::intents::Classes;
 use crate::hdag::naming::{MAX_RELEASE_NAME, is_dns_label};
 use crate::hdag::tree::quoted;
@@ -20,7 +20,7 @@ pub(super) fn read(
     references: &mut References,
     report: &mut Report,
 ) -> Option<Service> {
-    let service = node.object(&["id", "deployment", "artifact"], report);
+    let service = node.object(&["id", "deployment", "artifact", "smo"], report);
     if !service.exists() {
         references.add_service(index, None, &service, report);
         return None;
@@ -31,15 +31,19 @@ pub(super) fn read(
     references.add_service(index, id.as_deref(), &service, report);
 
     let deployment = service.object("deployment", &["trigger", "intent"], report);
-    let intent = deployment.object("intent", &INTENT_FIELDS, report);
+    let intent = deployment.intents("intent", &context.mapping.mapped, &INTENT_FIELDS, report);
     let network = intent.object("network", &["deviceProximity", "latencies"], report);
     let trigger = trigger::read(&deployment, &label, context, references, report);
     let needs = read_compute(&intent, &label, context, report);
     let co_location = read_co_location(&intent, references, report);
     let connection_points = read_references(&intent, "connectionPoints", references, report);
     let latencies = read_latencies(&network, references, report);
-    let device_proximity = network.enabled("deviceProximity", report);
+    let proximity = network.object("deviceProximity", &["enabled", "site"], report);
+    let device_proximity = proximity.flag("enabled", report);
+    let site = wishes::name(&proximity, "site", report);
     let _free = intent.items("metrics", report);
+    let custom_intents = std::mem::take(&mut report.custom);
+    let wishes = wishes::read_service(&service, id.as_deref(), context, references, report);
     let artifact = artifact::read(&service, &label, context.spans, report);
     let artifact = artifact?;
     Some(Service {
@@ -50,6 +54,12 @@ pub(super) fn read(
         connection_points,
         latencies,
         device_proximity,
+        site,
+        anti_affinity: wishes.anti_affinity,
+        move_weight: wishes.move_weight,
+        traffic: wishes.traffic,
+        scaling: wishes.scaling,
+        custom_intents,
         chart: artifact.chart,
         artifact_type: artifact.kind,
         implementer: artifact.implementer,
@@ -134,7 +144,7 @@ fn read_co_location(intent: &Object<'_>, references: &mut References, report: &m
     without_repeats(names)
 }
 
-fn without_repeats(names: Vec<String>) -> Vec<String> {
+pub(super) fn without_repeats(names: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }

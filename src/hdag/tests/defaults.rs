@@ -49,7 +49,7 @@ fn unknown_fields_are_kept_and_told_with_the_nearest_known_name() {
                 ociImage: oci://h/p/a\n      a/b~c: 1\n      valuesOverwrite: {any: {thing: 1}}\nextra: 1\n";
     let parsed = yaml(text).unwrap();
     insta::assert_snapshot!(lines(&parsed.warnings), @r#"
-    3:3 /hdaGraph/smo: unknown field "smo" has no effect
+    3:9 /hdaGraph/smo/x: unknown field "x" has no effect
     7:7 /hdaGraph/services/0/deployment/triger: unknown field "triger" has no effect; did you mean "trigger"?
     8:24 /hdaGraph/services/0/deployment/trigger/auto/dependancies: unknown field "dependancies" has no effect; did you mean "dependencies"?
     11:7 /hdaGraph/services/0/artifact/a~1b~0c: unknown field "a/b~c" has no effect

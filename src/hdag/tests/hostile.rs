@@ -113,6 +113,7 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
     for format in [Format::Yaml, Format::Json] {
         match parse(text, format, &IntentMapping::default(), &Limits::default()) {
             Ok(parsed) => {
+                prop_assert!(super::schema::accepts(&parsed.descriptor.document));
                 let again = from_document(
                     parsed.descriptor.document.clone(),
                     &IntentMapping::default(),
@@ -159,7 +160,7 @@ proptest! {
             "rate(", "sum by (x) ", ",", "0x1F", "\"s\"", " bool ", "== "];
         let expression: String = pieces.into_iter().map(|piece| words[piece]).collect();
         if let Err(message) = check_expression(&expression) {
-            prop_assert!(message.contains("PromQL") || message.contains("an alert needs"), "{}", message);
+            prop_assert!(message.contains("PromQL") || message.contains("an instant vector is needed"), "{}", message);
         }
     }
 }

@@ -7,6 +7,8 @@ mod placing;
 mod quantities;
 mod refusals;
 mod rules;
+mod schema;
+mod smo;
 
 use super::*;
 

@@ -1,0 +1,221 @@
+//! The sections `smo` of the graph and of its services: what the information model has no words for.
+//!
+//! Whether a strategy of that name exists is known to the server only; everything else is checked here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Context;
+use super::reader::{Node, Object, Report};
+use super::references::References;
+use super::service::without_repeats;
+use crate::hdag::parameters::{
+    Numbers, PARAMETERS, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
+};
+use crate::hdag::rules::{check_window, rate_query};
+use crate::hdag::{PlacementWishes, RateSource, ScalingWishes, ServiceScaling};
+
+/// Most characters of the name of a strategy or a site.
+const MAX_NAME: usize = 253;
+
+/// What the section of the graph says.
+pub(super) struct GraphWishes {
+    pub(super) placement: PlacementWishes,
+    pub(super) scaling: ScalingWishes,
+    pub(super) site: Option<String>,
+}
+
+/// What the section of a service says.
+pub(super) struct ServiceWishes {
+    pub(super) anti_affinity: Vec<String>,
+    pub(super) move_weight: f64,
+    pub(super) traffic: BTreeMap<String, f64>,
+    pub(super) scaling: ServiceScaling,
+}
+
+/// Reads the graph's section; absent, nothing is wished for.
+pub(super) fn read_graph(graph: &Object<'_>, report: &mut Report) -> GraphWishes {
+    let smo = graph.object("smo", &["placement", "site", "scaling"], report);
+    let placement = smo.object("placement", &["strategy", "strict", "parameters", "weights"], report);
+    let scaling = smo.object("scaling", &["enabled", "strategy"], report);
+    GraphWishes {
+        placement: PlacementWishes {
+            strategy: name(&placement, "strategy", report),
+            strict: optional_flag(&placement, "strict", report),
+            parameters: numbers(&placement, "parameters", PARAMETERS, report),
+            weights: numbers(&placement, "weights", WEIGHTS, report),
+        },
+        scaling: ScalingWishes {
+            enabled: optional_flag(&scaling, "enabled", report),
+            strategy: name(&scaling, "strategy", report),
+        },
+        site: name(&smo, "site", report),
+    }
+}
+
+/// Reads a service's section; `id` is the service's own name, if it is readable.
+pub(super) fn read_service(
+    service: &Object<'_>,
+    id: Option<&str>,
+    context: &Context<'_>,
+    references: &mut References,
+    report: &mut Report,
+) -> ServiceWishes {
+    let smo = service.object("smo", &["scaling", "antiAffinity", "moveWeight", "traffic"], report);
+    ServiceWishes {
+        anti_affinity: read_anti_affinity(&smo, id, references, report),
+        move_weight: number(&smo, "moveWeight", check_weight, report).unwrap_or(1.0),
+        traffic: read_traffic(&smo, id, references, report),
+        scaling: read_scaling(&smo, id, context, references, report),
+    }
+}
+
+fn read_anti_affinity(
+    smo: &Object<'_>,
+    id: Option<&str>,
+    references: &mut References,
+    report: &mut Report,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for node in smo.items("antiAffinity", report) {
+        let Some(target) = node.text(report) else { continue };
+        references.require(&node.pointer, target);
+        refuse_self(&node.pointer, target, id, report);
+        names.push(target.to_owned());
+    }
+    without_repeats(names)
+}
+
+fn read_traffic(
+    smo: &Object<'_>,
+    id: Option<&str>,
+    references: &mut References,
+    report: &mut Report,
+) -> BTreeMap<String, f64> {
+    let mut traffic = BTreeMap::new();
+    for (target, node) in smo.entries("traffic", report) {
+        references.require(&node.pointer, target);
+        refuse_self(&node.pointer, target, id, report);
+        if let Some(weight) = checked(&node, check_weight, report) {
+            traffic.insert(target.to_owned(), weight);
+        }
+    }
+    traffic
+}
+
+fn refuse_self(pointer: &str, target: &str, id: Option<&str>, report: &mut Report) {
+    if id == Some(target) {
+        report.error(pointer, "must be another service, not the service itself");
+    }
+}
+
+fn read_scaling(
+    smo: &Object<'_>,
+    id: Option<&str>,
+    context: &Context<'_>,
+    references: &mut References,
+    report: &mut Report,
+) -> ServiceScaling {
+    let known = ["alpha", "beta", "min", "max", "rateFrom", "query", "window"];
+    let scaling = smo.object("scaling", &known, report);
+    let min = replicas(&scaling, "min", report);
+    let max = replicas(&scaling, "max", report);
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        report.error(scaling.pointer_to("min"), format!("is {min}, which is more than max, {max}"));
+    }
+    let window = scaling.get("window").and_then(|node| {
+        let checked = check_window(node.text(report)?);
+        checked.map_err(|problem| report.error(node.pointer, problem)).ok()
+    });
+    ServiceScaling {
+        alpha: number(&scaling, "alpha", check_alpha, report),
+        beta: number(&scaling, "beta", check_beta, report),
+        min,
+        max,
+        rate: read_rate(&scaling, id, context, references, report),
+        window,
+    }
+}
+
+fn read_rate(
+    scaling: &Object<'_>,
+    id: Option<&str>,
+    context: &Context<'_>,
+    references: &mut References,
+    report: &mut Report,
+) -> Option<RateSource> {
+    let from = scaling.text("rateFrom", report);
+    let query = scaling.text("query", report);
+    if from.is_some() && query.is_some() {
+        report.error(scaling.pointer_to("query"), "cannot be given together with rateFrom");
+    }
+    if let Some(from) = from {
+        references.require(&scaling.pointer_to("rateFrom"), from);
+        return Some(RateSource::Service(from.to_owned()));
+    }
+    let query = query?;
+    // Any service and window will do to see whether the expression parses.
+    let example = rate_query(query, [id.unwrap_or("service")], Duration::from_secs(60));
+    if let Err(problem) = context.check_expression(&example) {
+        report.error(scaling.pointer_to("query"), problem);
+    }
+    Some(RateSource::Query(query.to_owned()))
+}
+
+/// A text that is not empty and not long.
+pub(super) fn name(object: &Object<'_>, field: &str, report: &mut Report) -> Option<String> {
+    let text = object.text(field, report)?;
+    let length = text.chars().count();
+    if text.trim().is_empty() {
+        report.error(object.pointer_to(field), "must not be empty");
+    } else if length > MAX_NAME {
+        let message = format!("has {length} characters; at most {MAX_NAME} are allowed");
+        report.error(object.pointer_to(field), message);
+    } else {
+        return Some(text.to_owned());
+    }
+    None
+}
+
+fn optional_flag(object: &Object<'_>, field: &str, report: &mut Report) -> Option<bool> {
+    object.get(field)?.flag(report)
+}
+
+fn replicas(scaling: &Object<'_>, field: &str, report: &mut Report) -> Option<i64> {
+    let replicas = scaling.natural(field, report)?;
+    if let Err(problem) = check_replicas(replicas) {
+        report.error(scaling.pointer_to(field), problem);
+        return None;
+    }
+    Some(replicas)
+}
+
+fn number(
+    object: &Object<'_>,
+    field: &str,
+    check: fn(f64) -> Result<(), String>,
+    report: &mut Report,
+) -> Option<f64> {
+    checked(&object.get(field)?, check, report)
+}
+
+fn numbers(object: &Object<'_>, field: &str, known: Numbers, report: &mut Report) -> BTreeMap<String, f64> {
+    let mut numbers = BTreeMap::new();
+    for (name, node) in object.entries(field, report) {
+        if let Some(value) = checked(&node, |value| known.check(name, value), report) {
+            numbers.insert(name.to_owned(), value);
+        }
+    }
+    numbers
+}
+
+fn checked(node: &Node<'_>, check: impl Fn(f64) -> Result<(), String>, report: &mut Report) -> Option<f64> {
+    let value = node.number(report)?;
+    if let Err(problem) = check(value) {
+        report.error(&node.pointer, problem);
+        return None;
+    }
+    Some(value)
+}
