@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::table::SETTINGS;
 use super::value::Parse;
-use super::{Settings, database, outside};
+use super::{Settings, clusters, database, outside, placement, scaling};
 use crate::hdag::{IntentMapping, Limits, is_dns_label};
 
 /// Variable that names the configuration file.
@@ -22,14 +22,10 @@ const CONFIG_VARIABLE: &str = "SMO_CONFIG";
 /// Kubernetes sets these for a Service named `smo`; they are not ours.
 const SERVICE_LINKS: [&str; 2] = ["SMO_SERVICE_", "SMO_PORT"];
 /// Variables of the original whose features are not available yet.
-pub(super) const UNUSED: [&str; 6] = [
-    "GRAFANA_HOST",
-    "GRAFANA_USERNAME",
-    "GRAFANA_PASSWORD",
-    "NFVCL_BASE_URL",
-    "SCALING_ENABLED",
-    "SCALING_INTERVAL",
-];
+pub(super) const UNUSED: [&str; 4] =
+    ["GRAFANA_HOST", "GRAFANA_USERNAME", "GRAFANA_PASSWORD", "NFVCL_BASE_URL"];
+/// Keys that say what the words of a descriptor mean.
+const LANGUAGE: [&str; 3] = ["intents", "limits", "placement.intents"];
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -149,6 +145,7 @@ pub fn load(mut sources: Sources<'_>) -> Result<Loaded, ConfigErrors> {
             }
         };
     }
+    settings.map_intents();
     outside::resolve(&mut settings, &given, &sources, &mut errors);
     check(&settings, &mut errors);
     if !errors.is_empty() {
@@ -165,13 +162,21 @@ pub fn language(sources: &Sources<'_>) -> Result<(IntentMapping, Limits), Config
     let mut errors = Vec::new();
     let mut settings = Settings::default();
     let given = merge(sources, &mut errors);
-    for row in SETTINGS.iter().filter(|row| matches!(row.key, "intents" | "limits")) {
+    for row in SETTINGS.iter().filter(|row| LANGUAGE.contains(&row.key)) {
         let Some(given) = given.get(row.key) else { continue };
         if let Err(message) = (row.apply)(&mut settings, &given.value) {
             errors.push(format!("{}: {message}", given.origin));
         }
     }
+    settings.map_intents();
     if errors.is_empty() { Ok((settings.intents, settings.limits)) } else { Err(ConfigErrors(errors)) }
+}
+
+impl Settings {
+    /// Tells the language which intents the rules of placement look at.
+    fn map_intents(&mut self) {
+        self.intents.mapped = self.placement.intents.iter().map(|rule| rule.path.clone()).collect();
+    }
 }
 
 fn merge(sources: &Sources<'_>, errors: &mut Vec<String>) -> GivenByKey {
@@ -279,7 +284,7 @@ fn unused_variables(env: &BTreeMap<String, String>) -> Vec<String> {
 /// What cannot be seen at one setting alone, and bounds of values.
 fn check(settings: &Settings, errors: &mut Vec<String>) {
     let (calls, reconcile) = (&settings.calls, &settings.reconcile);
-    let positive: [(&str, Duration); 10] = [
+    let positive: [(&str, Duration); 12] = [
         ("stale_after", settings.stale_after),
         ("calls.deadline", calls.deadline),
         ("calls.helm_deadline", calls.helm_deadline),
@@ -290,6 +295,8 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
         ("reconcile.cluster_sync", reconcile.cluster_sync),
         ("reconcile.latency_sync", reconcile.latency_sync),
         ("reconcile.alert_poll", reconcile.alert_poll),
+        ("scaling.interval", settings.scaling.interval),
+        ("scaling.scrape_interval", settings.scaling.scrape_interval),
     ];
     let zeros = positive.iter().filter(|(_, value)| value.is_zero()).map(|(key, _)| *key);
     let counts = [
@@ -317,6 +324,9 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
             ));
         }
     }
+    placement::check(&settings.placement, errors);
+    scaling::check(&settings.scaling, errors);
+    clusters::check(&settings.clusters, errors);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
         errors.push(format!("{}: {error}", named("log.filter")));
     }

@@ -9,9 +9,14 @@
 //! `docs/configuration.md` all follow from it, so they cannot disagree. [`load()`] is pure: it is given the
 //! variables, the home folder and a function that reads files. No value of a secret is ever shown.
 
+mod clusters;
 mod database;
 mod load;
 mod outside;
+mod placement;
+mod scaling;
+mod section;
+mod strategies;
 mod table;
 mod value;
 
@@ -21,9 +26,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use clusters::ClusterLabels;
 pub use load::{ConfigErrors, Flag, Loaded, Sources, language, load};
+pub use placement::{AttributeRequirement, IntentRule, PlacementSettings, ProjectPlacement, RequirementTest};
+pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings, ScalingWeights};
+pub use strategies::{ExternalStrategy, PLACEMENT_STRATEGIES, SCALING_STRATEGIES};
 
 use crate::hdag::{IntentMapping, Limits};
+use crate::optimizer::ClusterAttributes;
 
 /// All settings.
 #[derive(Clone)]
@@ -56,6 +66,12 @@ pub struct Settings {
     pub reconcile: ReconcileSettings,
     /// Placement.
     pub placement: PlacementSettings,
+    /// Scaling.
+    pub scaling: ScalingSettings,
+    /// Attributes of clusters, by the cluster's name.
+    pub clusters: BTreeMap<String, ClusterAttributes>,
+    /// Labels of clusters that state attributes.
+    pub cluster_labels: ClusterLabels,
     /// Classes of the descriptor's intents in units.
     pub intents: IntentMapping,
     /// Limits of what a descriptor may be.
@@ -157,14 +173,6 @@ pub struct ReconcileSettings {
     pub shutdown_grace: Duration,
 }
 
-/// Placement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlacementSettings {
-    /// After a service became ready, how long its use is still reserved, because the cluster's own report
-    /// shows it only at the next status round.
-    pub settle: Duration,
-}
-
 /// Log format and filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -191,7 +199,10 @@ impl Default for Settings {
             helm: HelmSettings { bin: PathBuf::from("helm"), plain_http: false, parallel: 8 },
             calls: CallSettings::default(),
             reconcile: ReconcileSettings::default(),
-            placement: PlacementSettings { settle: Duration::from_secs(30) },
+            placement: PlacementSettings::default(),
+            scaling: ScalingSettings::default(),
+            clusters: BTreeMap::new(),
+            cluster_labels: ClusterLabels::default(),
             intents: IntentMapping::default(),
             limits: Limits::default(),
             log: LogSettings { json: false, filter: "info".to_owned() },

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
 use super::value::{Parse, http_url, without_password};
 use super::{Settings, database};
 
@@ -229,6 +230,149 @@ pub(super) const SETTINGS: &[Setting] = &[
         placement.settle,
         "How long the use of a service stays reserved after it became ready."
     ),
+    row!(
+        "placement.strategy",
+        Some("SMO_PLACEMENT_STRATEGY"),
+        placement.strategy,
+        "Strategy for new graphs: `first-fit`, `min-moves`, `cost`, `green` or an external one."
+    ),
+    row!(
+        "placement.replacement_strategy",
+        Some("SMO_REPLACEMENT_STRATEGY"),
+        placement.replacement_strategy,
+        "Strategy for graphs that are placed already."
+    ),
+    row!(
+        "placement.projects",
+        None,
+        placement.projects,
+        "Strategies of single projects: `{project: {strategy, replacement_strategy}}`."
+    ),
+    row!(
+        "placement.strict",
+        Some("SMO_PLACEMENT_STRICT"),
+        placement.strict,
+        "Refuse what cannot be decided (no latency known, no attribute known) instead of warning."
+    ),
+    row!(
+        "placement.weights",
+        None,
+        placement.weights,
+        "Weights of the objective that differ from the strategy's own."
+    ),
+    row!(
+        "placement.limits",
+        None,
+        placement.limits,
+        "Seed, budget and thresholds of placement that differ from their defaults."
+    ),
+    Setting {
+        key: "placement.external",
+        variable: None,
+        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: first-fit}}`.",
+        apply: |settings, value| {
+            settings.placement.external = BuiltIn(&PLACEMENT_STRATEGIES).externals(value)?;
+            Ok(())
+        },
+        show: |settings| show_externals(&settings.placement.external),
+    },
+    row!(
+        "placement.intents",
+        None,
+        placement.intents,
+        "What intents beyond the information model mean; see \"New intents\"."
+    ),
+    row!(
+        "scaling.enabled",
+        Some("SCALING_ENABLED"),
+        scaling.enabled,
+        "Whether graphs are scaled that do not say themselves."
+    ),
+    row!(
+        "scaling.interval",
+        Some("SCALING_INTERVAL"),
+        scaling.interval,
+        "Time between two looks at a graph's request rates."
+    ),
+    row!(
+        "scaling.strategy",
+        Some("SMO_SCALING_STRATEGY"),
+        scaling.strategy,
+        "Strategy that decides on replicas: `exact` or an external one."
+    ),
+    row!(
+        "scaling.compat",
+        Some("SCALING_COMPAT"),
+        scaling.compat,
+        "`original` for the decisions of the original SMO, else `none`."
+    ),
+    row!(
+        "scaling.query",
+        Some("SMO_SCALING_QUERY"),
+        scaling.query,
+        "Query for the request rates by the label `service`; `{services}` becomes their names, `{window}` the window."
+    ),
+    row!(
+        "scaling.window",
+        Some("SMO_SCALING_WINDOW"),
+        scaling.window,
+        "Over which time rates are taken; 0 for the longer of the interval and four scrapes."
+    ),
+    row!(
+        "scaling.scrape_interval",
+        Some("SMO_SCRAPE_INTERVAL"),
+        scaling.scrape_interval,
+        "How often Prometheus scrapes the services."
+    ),
+    row!(
+        "scaling.cooldown",
+        Some("SMO_SCALING_COOLDOWN"),
+        scaling.cooldown,
+        "Time after a change of a service's replicas in which they do not go down."
+    ),
+    row!(
+        "scaling.up_cooldown",
+        Some("SMO_SCALING_UP_COOLDOWN"),
+        scaling.up_cooldown,
+        "Time after a change of a service's replicas in which they do not go up."
+    ),
+    row!(
+        "scaling.tolerance",
+        Some("SMO_SCALING_TOLERANCE"),
+        scaling.tolerance,
+        "Share by which the rate must miss what the replicas can take before they change."
+    ),
+    row!(
+        "scaling.weights",
+        None,
+        scaling.weights,
+        "Weights of used CPU (`utilisation`) and of changed replicas (`change`)."
+    ),
+    row!(
+        "scaling.replacement_cooldown",
+        Some("SMO_REPLACEMENT_COOLDOWN"),
+        scaling.replacement_cooldown,
+        "Time after a re-placement for lack of room in which there is no other."
+    ),
+    row!(
+        "scaling.history",
+        Some("SMO_SCALING_HISTORY"),
+        scaling.history,
+        "Looks at its request rates that are kept of each graph."
+    ),
+    Setting {
+        key: "scaling.external",
+        variable: None,
+        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: exact}}`.",
+        apply: |settings, value| {
+            settings.scaling.external = BuiltIn(&SCALING_STRATEGIES).externals(value)?;
+            Ok(())
+        },
+        show: |settings| show_externals(&settings.scaling.external),
+    },
+    row!("scaling.profiles", None, scaling.profiles, "Capacity models of services by name."),
+    row!("clusters", None, clusters, "Attributes of clusters by name; they win over labels."),
+    row!("cluster_labels", None, cluster_labels, "Labels of clusters that state attributes."),
     row!("intents", None, intents, "Classes of the descriptor's intents in units."),
     row!("limits", None, limits, "How large a descriptor may be."),
     Setting {

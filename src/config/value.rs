@@ -25,7 +25,7 @@ pub(super) trait Parse: Sized {
 }
 
 /// The text of a scalar.
-fn scalar(value: &Value) -> Result<String, String> {
+pub(super) fn scalar(value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.trim().to_owned()),
         Value::Number(number) => Ok(number.to_string()),
@@ -96,7 +96,9 @@ macro_rules! whole_number {
         impl Parse for $type {
             fn parse(value: &Value) -> Result<Self, String> {
                 let text = scalar(value)?;
-                text.parse().map_err(|_| format!("{text:?} is not a whole number from 0 to {}", Self::MAX))
+                text.parse().map_err(|_| {
+                    format!("{text:?} is not a whole number from {} to {}", Self::MIN, Self::MAX)
+                })
             }
 
             fn show(&self) -> Value {
@@ -106,9 +108,22 @@ macro_rules! whole_number {
     };
 }
 
+whole_number!(i64);
 whole_number!(u32);
 whole_number!(u64);
 whole_number!(usize);
+
+impl Parse for f64 {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let text = scalar(value)?;
+        let number = text.parse().ok().filter(|number: &Self| number.is_finite());
+        number.ok_or_else(|| format!("{text:?} is not a number"))
+    }
+
+    fn show(&self) -> Value {
+        json!(self)
+    }
+}
 
 impl Parse for Mode {
     fn parse(value: &Value) -> Result<Self, String> {
@@ -187,24 +202,42 @@ fn parse_units(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(total)
 }
 
-/// Labels: a mapping in YAML, `name=value,name=value` in a variable.
-impl Parse for BTreeMap<String, String> {
+/// Values by name: a mapping in YAML, `name=value,name=value` in a variable.
+impl<T: Parse> Parse for BTreeMap<String, T> {
     fn parse(value: &Value) -> Result<Self, String> {
+        let entry = |name: &str, value: &Value| {
+            let value = T::parse(value).map_err(|message| format!("{name}: {message}"))?;
+            Ok((name.to_owned(), value))
+        };
         if let Value::Object(map) = value {
-            return map.iter().map(|(key, value)| Ok((key.clone(), scalar(value)?))).collect();
+            return map.iter().map(|(name, value)| entry(name, value)).collect();
         }
         let text = scalar(value)?;
-        let pair = |part: &str| {
-            part.split_once('=')
-                .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-                .filter(|(key, _)| !key.is_empty())
-                .ok_or_else(|| format!("{part:?} is not of the form name=value"))
+        let pair = |part: &str| match part.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                entry(name.trim(), &Value::String(value.trim().to_owned()))
+            }
+            _ => Err(format!("{part:?} is not of the form name=value")),
         };
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(pair).collect()
     }
 
     fn show(&self) -> Value {
-        json!(self)
+        Value::Object(self.iter().map(|(name, value)| (name.clone(), value.show())).collect())
+    }
+}
+
+impl<T: Parse> Parse for Vec<T> {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let Value::Array(items) = value else { return Err(format!("expected a list, found {value}")) };
+        let numbered = items.iter().enumerate();
+        numbered
+            .map(|(index, item)| T::parse(item).map_err(|message| format!("entry {}: {message}", index + 1)))
+            .collect()
+    }
+
+    fn show(&self) -> Value {
+        self.iter().map(T::show).collect()
     }
 }
 
@@ -312,7 +345,7 @@ mod tests {
         let expected = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "x=y".to_owned())]);
         assert_eq!(BTreeMap::parse(&json!({"a": 1, "b": "x=y"})), Ok(expected.clone()));
         assert_eq!(BTreeMap::parse(&json!("a=1, b=x=y")), Ok(expected));
-        assert!(BTreeMap::parse(&json!("a")).is_err());
+        assert!(BTreeMap::<String, String>::parse(&json!("a")).is_err());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod decisions;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,7 +95,8 @@ fn later_layers_win() {
 
 #[test]
 fn every_variable_reaches_its_setting() {
-    let kubeconfig = [("/k", "")];
+    let external = "scaling: {external: {other: {url: host}}}";
+    let files = [("/k", ""), ("/etc/smo.yaml", external)];
     for row in SETTINGS {
         let Some(variable) = row.variable else { continue };
         let text = match row.key {
@@ -104,14 +107,20 @@ fn every_variable_reaches_its_setting() {
             "monitoring.prometheus_url" => "http://prom:9090",
             "monitoring.reload" => "false",
             "helm.plain_http" => "true",
+            "placement.strategy" | "placement.replacement_strategy" => "cost",
+            "scaling.strategy" => "other",
+            "scaling.compat" => "original",
+            "scaling.query" => "up",
+            "scaling.tolerance" => "0.5",
+            "placement.strict" | "scaling.enabled" => "true",
             "log.format" => "json",
             "log.filter" => "debug",
             key if key.ends_with("kubeconfig") => "/k",
             "reconcile.backoff_first" => "7",
             _ => "77",
         };
-        let mode = ("SMO_MODE", "simulated");
-        let settings = settings(&[mode, (variable, text)], &kubeconfig);
+        let base = [("SMO_MODE", "simulated"), ("SMO_CONFIG", "/etc/smo.yaml")];
+        let settings = settings(&[base[0], base[1], (variable, text)], &files);
         let shown = (row.show)(&settings);
         let default = (row.show)(&Settings::default());
         assert!(row.key == "mode" || shown != default, "{variable} had no effect");
@@ -254,10 +263,10 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn features_of_the_original_that_are_missing_are_warned_of() {
-    let env = [("SCALING_ENABLED", "True"), ("SCALING_INTERVAL", "30"), ("GRAFANA_PASSWORD", "x")];
+    let env = [("GRAFANA_USERNAME", "admin"), ("GRAFANA_PASSWORD", "x")];
     let warnings = load_with(&env, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert!(load_with(&[("SCALING_ENABLED", "False")], &[]).unwrap().warnings.is_empty());
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(load_with(&[("GRAFANA_USERNAME", "False")], &[]).unwrap().warnings.is_empty());
 }
 
 #[test]
@@ -277,7 +286,9 @@ fn the_documentation_lists_every_variable() {
         .iter()
         .map(|row| {
             let default = match row.key {
-                "intents" | "limits" => "see the example".to_owned(),
+                "intents" | "limits" | "scaling.weights" | "scaling.profiles" | "cluster_labels" => {
+                    "see the example".to_owned()
+                }
                 "mode" => "depends".to_owned(),
                 _ => default(row),
             };

@@ -1,0 +1,230 @@
+//! Settings of placement: strategies, their parameters, and what intents beyond the information model mean.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::section::{Section, shown};
+use super::strategies::{BuiltIn, ExternalStrategy, PLACEMENT_STRATEGIES};
+use super::value::{Parse, scalar};
+use crate::hdag::{MAX_PATH, Numbers, PARAMETERS, WEIGHTS};
+
+/// Placement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacementSettings {
+    /// After a service became ready, how long its use is still reserved, because the cluster's own report
+    /// shows it only at the next status round.
+    pub settle: Duration,
+    /// Strategy for new graphs.
+    pub strategy: String,
+    /// Strategy for graphs that are placed already.
+    pub replacement_strategy: String,
+    /// Strategies of single projects.
+    pub projects: BTreeMap<String, ProjectPlacement>,
+    /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
+    pub strict: bool,
+    /// Weights of the objective that differ from the strategy's own, by the names of [`WEIGHTS`].
+    pub weights: BTreeMap<String, f64>,
+    /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
+    pub limits: BTreeMap<String, f64>,
+    /// Strategies over HTTP, by name.
+    pub external: BTreeMap<String, ExternalStrategy>,
+    /// What intents beyond the information model mean.
+    pub intents: Vec<IntentRule>,
+}
+
+impl Default for PlacementSettings {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(30),
+            strategy: "first-fit".to_owned(),
+            replacement_strategy: "min-moves".to_owned(),
+            projects: BTreeMap::new(),
+            strict: false,
+            weights: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            external: BTreeMap::new(),
+            intents: Vec::new(),
+        }
+    }
+}
+
+/// Strategies of one project; what is absent is as for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectPlacement {
+    /// Strategy for new graphs.
+    pub strategy: Option<String>,
+    /// Strategy for graphs that are placed already.
+    pub replacement_strategy: Option<String>,
+}
+
+/// What an intent of a graph or service means to its placement. All rules that apply count; where two state the same
+/// weight, or a strategy, the later one does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntentRule {
+    /// Path with dots from `hdaGraphIntent` or a service's `intent`, such as `energy_preference`.
+    pub path: String,
+    /// The text, number or boolean that the intent must have; `None` for any.
+    pub value: Option<Value>,
+    /// What clusters must be like.
+    pub require: Option<AttributeRequirement>,
+    /// Weights of the objective, by the names of [`WEIGHTS`].
+    pub weights: BTreeMap<String, f64>,
+    /// Strategy for the graph.
+    pub strategy: Option<String>,
+}
+
+/// A condition on one attribute of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttributeRequirement {
+    /// Name of the attribute: a field of [`ClusterAttributes`](crate::optimizer::ClusterAttributes), or a label.
+    pub attribute: String,
+    /// What its value must be.
+    pub test: RequirementTest,
+}
+
+/// What the value of an attribute must be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequirementTest {
+    /// One of these texts.
+    OneOf(Vec<String>),
+    /// None of these texts.
+    NoneOf(Vec<String>),
+    /// A number not above this.
+    AtMost(f64),
+    /// A number not below this.
+    AtLeast(f64),
+    /// Anything, as long as it is known.
+    Known,
+}
+
+impl IntentRule {
+    /// Whether the rule applies to an intent of this value. Spelling counts, not type: `true` and `"True"` are the
+    /// same, and so are `5` and `"5"`.
+    #[must_use]
+    pub fn applies_to(&self, value: &Value) -> bool {
+        let same = |wanted: &Value| match wanted {
+            Value::Bool(wanted) => bool::parse(value) == Ok(*wanted),
+            wanted => matches!((scalar(wanted), scalar(value)), (Ok(one), Ok(other)) if one == other),
+        };
+        self.value.as_ref().is_none_or(same)
+    }
+}
+
+impl Parse for ProjectPlacement {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let section = Section::of(value, &["strategy", "replacement_strategy"])?;
+        Ok(Self {
+            strategy: section.get("strategy")?,
+            replacement_strategy: section.get("replacement_strategy")?,
+        })
+    }
+
+    fn show(&self) -> Value {
+        shown([
+            ("strategy", self.strategy.show()),
+            ("replacement_strategy", self.replacement_strategy.show()),
+        ])
+    }
+}
+
+impl Parse for IntentRule {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let section = Section::of(value, &["path", "value", "require", "weights", "strategy"])?;
+        let rule = Self {
+            path: section.require("path")?,
+            value: section.get_with("value", |value| scalar(value).map(|_| value.clone()))?,
+            require: section.get("require")?,
+            weights: section.get("weights")?.unwrap_or_default(),
+            strategy: section.get("strategy")?,
+        };
+        if rule.path.len() > MAX_PATH || rule.path.split('.').any(str::is_empty) {
+            return Err(format!("path: {:?} is not of the form name.name", rule.path));
+        }
+        if rule.require.is_none() && rule.weights.is_empty() && rule.strategy.is_none() {
+            return Err("has no effect; give require, weights or strategy".to_owned());
+        }
+        Ok(rule)
+    }
+
+    fn show(&self) -> Value {
+        let weights = if self.weights.is_empty() { Value::Null } else { self.weights.show() };
+        shown([
+            ("path", self.path.show()),
+            ("value", self.value.clone().unwrap_or_default()),
+            ("require", self.require.show()),
+            ("weights", weights),
+            ("strategy", self.strategy.show()),
+        ])
+    }
+}
+
+impl Parse for AttributeRequirement {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let section =
+            Section::of(value, &["attribute", "one_of", "none_of", "at_most", "at_least", "known"])?;
+        let known = match section.get("known")? {
+            Some(false) => return Err("known: only true makes sense".to_owned()),
+            known => known.map(|_: bool| RequirementTest::Known),
+        };
+        let tests = [
+            section.get("one_of")?.map(RequirementTest::OneOf),
+            section.get("none_of")?.map(RequirementTest::NoneOf),
+            section.get("at_most")?.map(RequirementTest::AtMost),
+            section.get("at_least")?.map(RequirementTest::AtLeast),
+            known,
+        ];
+        let mut tests = tests.into_iter().flatten();
+        let (Some(test), None) = (tests.next(), tests.next()) else {
+            return Err("give one of one_of, none_of, at_most, at_least and known".to_owned());
+        };
+        if matches!(&test, RequirementTest::OneOf(values) if values.is_empty()) {
+            return Err("one_of: no cluster could have one of no values".to_owned());
+        }
+        Ok(Self { attribute: section.require("attribute")?, test })
+    }
+
+    fn show(&self) -> Value {
+        let (name, value) = match &self.test {
+            RequirementTest::OneOf(values) => ("one_of", json!(values)),
+            RequirementTest::NoneOf(values) => ("none_of", json!(values)),
+            RequirementTest::AtMost(bound) => ("at_most", json!(bound)),
+            RequirementTest::AtLeast(bound) => ("at_least", json!(bound)),
+            RequirementTest::Known => ("known", json!(true)),
+        };
+        shown([("attribute", self.attribute.show()), (name, value)])
+    }
+}
+
+/// Reports names that do not exist and numbers out of bounds, with their keys.
+pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
+    let mut strategy = |key: String, name: &Option<String>| {
+        let Some(name) = name else { return };
+        if let Err(message) = BuiltIn(&PLACEMENT_STRATEGIES).check(name, &placement.external) {
+            errors.push(format!("{key}: {message}"));
+        }
+    };
+    strategy("placement.strategy".to_owned(), &Some(placement.strategy.clone()));
+    strategy("placement.replacement_strategy".to_owned(), &Some(placement.replacement_strategy.clone()));
+    for (project, own) in &placement.projects {
+        strategy(format!("placement.projects.{project}.strategy"), &own.strategy);
+        strategy(format!("placement.projects.{project}.replacement_strategy"), &own.replacement_strategy);
+    }
+    for (index, rule) in placement.intents.iter().enumerate() {
+        strategy(format!("placement.intents entry {}", index + 1), &rule.strategy);
+    }
+    check_numbers("placement.weights", WEIGHTS, &placement.weights, errors);
+    check_numbers("placement.limits", PARAMETERS, &placement.limits, errors);
+    for (index, rule) in placement.intents.iter().enumerate() {
+        check_numbers(&format!("placement.intents entry {}", index + 1), WEIGHTS, &rule.weights, errors);
+    }
+}
+
+fn check_numbers(key: &str, known: Numbers, numbers: &BTreeMap<String, f64>, errors: &mut Vec<String>) {
+    for (name, value) in numbers {
+        if let Err(message) = known.check(name, *value) {
+            errors.push(format!("{key}: {name}: {message}"));
+        }
+    }
+}
