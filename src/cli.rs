@@ -4,6 +4,9 @@
 //! output is the result of a command; everything else goes to standard error. It decides about exit codes:
 //! 0 done, 1 failed (or the descriptor is invalid), 2 wrong arguments or configuration.
 
+mod client;
+mod replay;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,9 +36,32 @@ enum Command {
     Config(SettingsArgs),
     /// Print the OpenAPI document.
     Openapi,
+    /// Ask a running server about a graph.
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Decide a recorded decision again and compare: exit code 1 when the answer is another.
+    Replay {
+        /// JSON of a decision, as `GET /graphs/NAME/decisions/ID` gives it.
+        file: PathBuf,
+    },
     /// Work with descriptors.
     #[command(subcommand)]
     Hdag(HdagCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum GraphCommand {
+    /// Explain why the services of a graph are where they are.
+    Explain {
+        /// Name of the graph.
+        name: String,
+        /// Id of a decision; without it the one that placed the graph.
+        #[arg(long, value_name = "ID")]
+        decision: Option<String>,
+        /// Address of the server.
+        #[arg(long, value_name = "URL", env = "SMO_URL", default_value = "http://127.0.0.1:8000")]
+        url: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +133,19 @@ enum CliError {
     /// The descriptor is invalid; the text says what is wrong with it.
     #[error("{0}")]
     Descriptor(String),
+    /// The server did not answer as wanted.
+    #[error(transparent)]
+    Client(#[from] client::ClientCommandError),
+    /// A decision cannot be replayed.
+    #[error("{}", path.display())]
+    Replay {
+        path: PathBuf,
+        #[source]
+        source: replay::ReplayError,
+    },
+    /// A decision made again is not the recorded one.
+    #[error("the decision in {} is another one when it is made again", .0.display())]
+    Differs(PathBuf),
     /// The document cannot be written.
     #[error("the OpenAPI document cannot be written")]
     Document(#[from] serde_json::Error),
@@ -120,6 +159,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => migrate(args).await,
         Some(Command::Config(args)) => show_config(args),
         Some(Command::Openapi) => show_openapi(),
+        Some(Command::Graph(GraphCommand::Explain { name, decision, url })) => {
+            explain(&url, &name, decision.as_deref()).await
+        }
+        Some(Command::Replay { file }) => replay_file(&file),
         Some(Command::Hdag(HdagCommand::Schema)) => {
             print(hdag::SCHEMA);
             Ok(())
@@ -154,6 +197,25 @@ fn start(args: SettingsArgs) -> Result<config::Settings, CliError> {
         tracing::warn!("{warning}");
     }
     Ok(settings)
+}
+
+async fn explain(url: &str, graph: &str, decision: Option<&str>) -> Result<(), CliError> {
+    print(&client::Server::new(url).explain(graph, decision).await?);
+    Ok(())
+}
+
+fn replay_file(file: &Path) -> Result<(), CliError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|source| CliError::Read { path: file.to_owned(), source })?;
+    let replayed =
+        replay::replay(&text).map_err(|source| CliError::Replay { path: file.to_owned(), source })?;
+    print(&replayed.text);
+    match replayed.same {
+        Some(true) => eprintln!("smo: the same as recorded"),
+        Some(false) => return Err(CliError::Differs(file.to_owned())),
+        None => eprintln!("smo: made by the clock or outside of smo, so it need not be the same again"),
+    }
+    Ok(())
 }
 
 fn show_config(args: SettingsArgs) -> Result<(), CliError> {

@@ -47,6 +47,14 @@ pub enum Error {
     /// No placement satisfies the constraints.
     #[error("{}", .0.summary)]
     Infeasible(Box<Infeasibility>),
+    /// A plan does not fit the world any more.
+    #[error("the world has changed since plan {plan} was made: {}", changes.join("; "))]
+    WorldChanged {
+        /// Id of the plan.
+        plan: String,
+        /// What is different, one sentence each.
+        changes: Vec<String>,
+    },
     /// What is known of the clusters is too old to decide on.
     #[error("the state of the clusters was last observed {} and is too old to decide on", observed(*.observed_at))]
     Stale {

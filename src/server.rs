@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,9 @@ use crate::telemetry::{self, Metrics};
 
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
+
+/// Solves at the same time. One already uses two threads.
+const SOLVES: usize = 1;
 
 /// A server without its socket.
 pub struct App {
@@ -74,6 +77,11 @@ impl App {
             loops,
             world,
             deciding: Mutex::default(),
+            solving: Semaphore::new(SOLVES),
+        });
+        let (scaling, stopping) = (service.clone(), stop.clone());
+        tracker.spawn(async move {
+            tokio::select! { () = stopping.cancelled() => {}, () = scaling.scale_now_and_then() => {} }
         });
         let router = crate::api::router(service.clone(), Metrics::new(registry), &settings.limits);
         Ok(Self { router, service, supervisor, settings, stop, loops: tracker })

@@ -8,5 +8,3 @@ ALTER TABLE decisions ADD COLUMN outcome TEXT NOT NULL DEFAULT '';
 ALTER TABLE decisions ADD COLUMN duration_ms INTEGER;
 -- When its plan became what is wanted; null while it is only a proposal.
 ALTER TABLE decisions ADD COLUMN applied_at TEXT;
--- Digest of the world that the plan was made from; null when nobody will apply it later.
-ALTER TABLE decisions ADD COLUMN basis TEXT;

@@ -12,15 +12,18 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use super::middleware::RequestId;
 use super::problem::ApiError;
 use crate::error::Error;
-use crate::hdag::Format;
+use crate::hdag::{Format, is_dns_label};
 use crate::service::RequestContext;
 
 /// Longest name of a graph.
 const LONGEST_NAME: usize = 253;
+/// Longest name of a service: that of a Helm release.
+const LONGEST_SERVICE: usize = 53;
 const JSON_TYPES: &str = "application/json";
 const DESCRIPTOR_TYPES: &str =
     "application/json, application/yaml, application/x-yaml, text/yaml, text/x-yaml";
@@ -63,7 +66,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ProjectPath {
     }
 }
 
-/// Name of a simulated cluster in the path.
+/// Name of a cluster in the path.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct ClusterPath {
@@ -77,6 +80,52 @@ impl<S: Send + Sync> FromRequestParts<S> for ClusterPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         Ok(Self { name: one_name(parts, state).await? })
+    }
+}
+
+/// Name of a service in the path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct ServicePath {
+    /// Name of the service (`services[].id`).
+    #[param(example = "noise-reduction")]
+    pub(super) service: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ServicePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let service = one_name(parts, state).await?;
+        if is_dns_label(&service, LONGEST_SERVICE) {
+            return Ok(Self { service });
+        }
+        Err(Error::NotFound { kind: "service", name: service }.into())
+    }
+}
+
+/// A decision of a graph in the path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct DecisionPath {
+    /// Name of the graph.
+    #[param(example = "brussels")]
+    pub(super) name: String,
+    /// Id of the decision.
+    pub(super) id: Uuid,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DecisionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match <Path<(String, String)> as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(Path((name, id))) => match id.parse() {
+                Ok(id) => Ok(Self { name, id }),
+                Err(_) => Err(Error::NotFound { kind: "decision", name: id }.into()),
+            },
+            Err(rejection) => Err(ApiError::new(rejection.status(), rejection.body_text())),
+        }
     }
 }
 
@@ -139,6 +188,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         }
         let body = read(request, state).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not as expected: {error}"))
+        })
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(super) struct OptionalJson<T>(pub(super) Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(&media_type(request.headers()));
+        let body = read(request, state).await?;
+        if body.trim_ascii().is_empty() {
+            return Ok(Self(None));
+        }
+        if !json {
+            return Err(ApiError::unsupported_media_type(JSON_TYPES));
+        }
+        serde_json::from_slice(&body).map(|body| Self(Some(body))).map_err(|error| {
             ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not as expected: {error}"))
         })
     }

@@ -61,7 +61,7 @@ pub struct Graph {
     /// What the request led to; only in answers to changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Graph deployment successful")]
-    message: Option<&'static str>,
+    message: Option<String>,
     /// Things in the descriptor that are not errors; only in the answer to a deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<InputFinding>>,
@@ -231,8 +231,8 @@ pub struct AlertEvent {
 
 impl Graph {
     /// The graph with a sentence about what the request led to.
-    pub(super) fn with_message(mut self, message: &'static str) -> Self {
-        self.message = Some(message);
+    pub(super) fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
         self
     }
 

@@ -293,19 +293,26 @@ pub(super) async fn list_graph_events(
 
 /// The answer to a change of intent.
 fn changed(graph: Graph, completed: bool, respond_async: bool, messages: &Messages) -> Response {
+    let name = graph.name().to_owned();
+    let message = if completed { messages.done } else { messages.going_on };
+    answer(&name, graph.with_message(message), completed, respond_async)
+}
+
+/// 200 for work that is done; 202, with the place where the graph tells how far it is, for work that goes on.
+pub(super) fn answer(name: &str, body: impl Serialize, completed: bool, respond_async: bool) -> Response {
     if completed {
-        return Json(graph.with_message(messages.done)).into_response();
+        return Json(body).into_response();
     }
     let mut headers = HeaderMap::new();
-    let location = format!("/graphs/{}", encoded(graph.name()));
+    let location = format!("/graphs/{}", encoded(name));
     headers.extend(HeaderValue::from_str(&location).ok().map(|value| (header::LOCATION, value)));
     if respond_async {
         headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     }
-    (StatusCode::ACCEPTED, headers, Json(graph.with_message(messages.going_on))).into_response()
+    (StatusCode::ACCEPTED, headers, Json(body)).into_response()
 }
 
-fn in_page(name: &str, limit: Option<i64>) -> Result<(), Error> {
+pub(super) fn in_page(name: &str, limit: Option<i64>) -> Result<(), Error> {
     match limit {
         Some(limit) if !(1..=LARGEST_PAGE).contains(&limit) => Err(Error::invalid(
             format!("/{name}"),

@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::clusters::{self, Cluster};
-use super::extract::{Context, GraphPath};
+use super::extract::{Context, GraphPath, Parameters};
 use super::graph_view::Graph;
 use super::graphs;
+use super::placement::{self, PlaceGraphRequest, PlacedGraph, PlacementAnswer, PlacementParameters};
 use super::problem::{ApiError, CommonErrors};
 use crate::service::Service;
 
@@ -41,6 +42,26 @@ pub(super) async fn start_graph_by_get(
     context: Context,
 ) -> Result<Response, ApiError> {
     graphs::start_graph(service, path, context).await
+}
+
+/// Place a running graph again; use POST.
+#[utoipa::path(
+    get, path = "/graphs/{name}/placement", operation_id = "place_graph_by_get", tag = TAG,
+    params(GraphPath, PlacementParameters),
+    responses(
+        (status = 200, description = "The graph as it is now wanted, or the proposal of a dry run", body = PlacementAnswer),
+        (status = 202, description = "Accepted; the work goes on", body = PlacedGraph),
+        CommonErrors
+    )
+)]
+#[deprecated]
+pub(super) async fn place_graph_by_get(
+    State(service): State<Service>,
+    GraphPath { name }: GraphPath,
+    Parameters(parameters): Parameters<PlacementParameters>,
+    Context(context): Context,
+) -> Result<Response, ApiError> {
+    placement::place(&service, &name, parameters, PlaceGraphRequest::default(), &context).await
 }
 
 /// Stop a graph; use POST.

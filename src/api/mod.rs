@@ -6,14 +6,18 @@
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
 
 mod alerts;
+mod attributes;
 mod clusters;
+mod decisions;
 mod extract;
 mod graph_view;
 mod graphs;
 mod health;
 mod legacy;
 mod middleware;
+mod placement;
 mod problem;
+mod scaling;
 mod simulation;
 
 use std::sync::Arc;
@@ -29,6 +33,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::clients::{
+    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+};
 use crate::hdag::Limits;
 use crate::service::Service;
 use crate::telemetry::Metrics;
@@ -48,9 +55,17 @@ struct AppState {
         description = "Meta-orchestrator for applications spread over many Kubernetes clusters.\n\n\
             Errors are problems (RFC 9457). Every answer carries `x-request-id`; one that is sent along is kept."
     ),
-    components(schemas(problem::Problem)),
+    components(schemas(
+        problem::Problem,
+        ExternalPlacementQuestion<'static>,
+        ExternalPlacementAnswer,
+        ExternalScalingQuestion<'static>,
+        ExternalScalingAnswer
+    )),
     tags(
         (name = "graphs", description = "Applications and where they run"),
+        (name = "placement", description = "Where services run, and why"),
+        (name = "scaling", description = "How many replicas services have, and why"),
         (name = "clusters", description = "Member clusters"),
         (name = "alerts", description = "Events that trigger conditional services"),
         (name = "health", description = "For machines that watch this server"),
@@ -71,6 +86,17 @@ fn routes(simulated: bool) -> OpenApiRouter<AppState> {
         .routes(routes!(graphs::get_graph, graphs::delete_graph))
         .routes(routes!(graphs::start_graph, legacy::start_graph_by_get))
         .routes(routes!(graphs::stop_graph, legacy::stop_graph_by_get))
+        .routes(routes!(placement::place_graph, legacy::place_graph_by_get))
+        .routes(routes!(decisions::list_decisions))
+        .routes(routes!(decisions::get_decision))
+        .routes(routes!(scaling::get_graph_scaling, scaling::set_graph_scaling))
+        .routes(routes!(scaling::list_profiles))
+        .routes(routes!(scaling::get_profile, scaling::set_profile, scaling::delete_profile))
+        .routes(routes!(
+            attributes::get_cluster_attributes,
+            attributes::set_cluster_attributes,
+            attributes::reset_cluster_attributes
+        ))
         .routes(routes!(graphs::list_graph_events))
         .routes(routes!(alerts::receive_alerts))
         .routes(routes!(health::get_health))

@@ -53,6 +53,9 @@ pub struct Problem {
     /// What is missing where, when no placement is feasible.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Box<Infeasibility>>,
+    /// What has changed since a plan was made, when it does not fit the world any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<String>,
     /// The title again, for clients of the original.
     #[schema(example = "Not found")]
     error: &'static str,
@@ -127,6 +130,7 @@ impl ApiError {
             request_id: None,
             system: None,
             explanation: None,
+            changes: Vec::new(),
             error: title,
         };
         Self { problem: Box::new(problem), retry_after: None, headers: Vec::new(), cause: None }
@@ -165,6 +169,7 @@ impl From<Error> for ApiError {
         let (status, name, title) = match &error {
             Error::State(_) => (StatusCode::BAD_REQUEST, "state", "Wrong state"),
             Error::Infeasible(_) => (StatusCode::CONFLICT, "infeasible", "No feasible placement"),
+            Error::WorldChanged { .. } => (StatusCode::CONFLICT, "world-changed", "The world has changed"),
             Error::Stale { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "stale", "State of the clusters is too old")
             }
@@ -183,6 +188,7 @@ impl From<Error> for ApiError {
                 answer.problem.errors = findings.into_iter().map(InputFinding::from).collect();
             }
             Error::Infeasible(infeasibility) => answer.problem.explanation = Some(infeasibility),
+            Error::WorldChanged { changes, .. } => answer.problem.changes = changes,
             Error::Stale { retry_after, .. } => answer.retry_after = Some(retry_after),
             Error::Client(client) => {
                 answer.problem.system = Some(client.system);
@@ -207,7 +213,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::Invalid { .. } | Error::State(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
-        Error::Conflict(_) | Error::Infeasible(_) => StatusCode::CONFLICT,
+        Error::Conflict(_) | Error::Infeasible(_) | Error::WorldChanged { .. } => StatusCode::CONFLICT,
         Error::Stale { .. } | Error::NotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Client(client) => match client.kind {
             ClientErrorKind::Conflict => StatusCode::CONFLICT,

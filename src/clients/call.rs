@@ -41,6 +41,8 @@ pub enum Policy {
     Read,
     /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
     Write,
+    /// A question within a deadline of its own; not retried, since whoever asks has another way.
+    Once(Duration),
     /// A Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
     Release,
 }
@@ -163,6 +165,7 @@ impl Calls {
                     self.step(operation, Phase::After).await?;
                     Ok(answer)
                 }
+                Policy::Once(deadline) => self.once(operation, deadline, call).await,
                 Policy::Release => self.release(operation, call).await,
             }
         }
@@ -199,6 +202,17 @@ impl Calls {
             tracing::debug!(%error, delay_ms = delay.as_millis(), "call failed, trying again");
         })
         .await
+    }
+
+    async fn once<T, F, Fut>(&self, operation: Operation, deadline: Duration, mut call: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let guard = self.admit(operation)?;
+        let answer = self.timed(operation, deadline, call()).await;
+        guard.finish(&answer);
+        answer
     }
 
     async fn release<T, F, Fut>(&self, operation: Operation, mut call: F) -> Result<T>

@@ -2,8 +2,8 @@
 //!
 //! [`ports`](self) declares what `smo` needs of other systems as traits. One file or folder per real system
 //! implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and [`prometheus`]
-//! (alerting), [`submariner`] (networks), [`gateways`] (round-trip times). The layers above hold an [`Outside`] and nothing else: each of its
-//! methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and [`faults`].
+//! (alerting), [`submariner`] (networks), [`gateways`] (round-trip times); `strategies` asks programs of the operator
+//! for decisions. The layers above hold an [`Outside`] and nothing else: each of its methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and [`faults`].
 //!
 //! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out. They
 //! decide nothing, know nothing of graphs, and keep no state but what they watch. No client is made by speaking
@@ -22,6 +22,7 @@ mod outside;
 mod ports;
 pub mod prometheus;
 pub mod rules;
+mod strategies;
 pub mod submariner;
 #[cfg(test)]
 mod testing;
@@ -32,6 +33,9 @@ pub use call::{Calls, Operation, Policy};
 pub use error::{ClientError, ClientErrorKind};
 pub use outside::Outside;
 pub use ports::*;
+pub use strategies::{
+    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+};
 
 use crate::config::Settings;
 

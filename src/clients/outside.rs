@@ -5,13 +5,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
 use super::call::{Calls, Operation, Policy};
+use super::strategies::{
+    Endpoint, ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer,
+    ExternalScalingQuestion, Strategies,
+};
 use super::{
     ClientError, ClientErrorKind, ClusterNetworks, ClusterObservation, FiringAlert, GraphRules, Ports, Probe,
     ReleaseKey, ReleaseObservation, ReleaseSpec, Result, RoundTripTimes, WorkloadObservation,
 };
+use crate::config::ExternalStrategy;
+use crate::optimizer::Problem;
+use crate::optimizer::scaling::ScalingProblem;
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");
@@ -46,13 +55,14 @@ pub struct Outside(Arc<Inner>);
 struct Inner {
     ports: Ports,
     calls: Calls,
+    strategies: Strategies,
 }
 
 impl Outside {
     /// Puts `ports` behind `calls`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls) -> Self {
-        Self(Arc::new(Inner { ports, calls }))
+        Self(Arc::new(Inner { ports, calls, strategies: Strategies::default() }))
     }
 
     /// Reads all clusters now.
@@ -173,6 +183,48 @@ impl Outside {
     pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(RATES, || port.rates(query)).await
+    }
+
+    /// Asks an external placement strategy: service name to cluster name.
+    ///
+    /// # Errors
+    /// It does not answer in time, or not as wanted.
+    pub async fn ask_placement(
+        &self,
+        name: &str,
+        strategy: &ExternalStrategy,
+        problem: &Problem,
+    ) -> Result<BTreeMap<String, String>> {
+        let question = ExternalPlacementQuestion { problem };
+        let answer: ExternalPlacementAnswer = self.ask(name, strategy, &question).await?;
+        Ok(answer.assignment)
+    }
+
+    /// Asks an external scaling strategy: service name to replicas.
+    ///
+    /// # Errors
+    /// It does not answer in time, or not as wanted.
+    pub async fn ask_scaling(
+        &self,
+        name: &str,
+        strategy: &ExternalStrategy,
+        problem: &ScalingProblem,
+    ) -> Result<BTreeMap<String, i64>> {
+        let question = ExternalScalingQuestion { problem };
+        let answer: ExternalScalingAnswer = self.ask(name, strategy, &question).await?;
+        Ok(answer.replicas)
+    }
+
+    async fn ask<A: DeserializeOwned>(
+        &self,
+        name: &str,
+        strategy: &ExternalStrategy,
+        question: &(impl Serialize + Sync),
+    ) -> Result<A> {
+        let endpoint = Endpoint { name, url: &strategy.url, deadline: strategy.deadline };
+        let policy = Policy::Once(strategy.deadline);
+        let decide = Operation { system: "strategy", name: "decide", policy, proves: &[] };
+        self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await
     }
 
     /// Whether networks can be read.

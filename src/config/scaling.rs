@@ -209,6 +209,26 @@ impl Parse for ScalingProfile {
 }
 
 impl ScalingProfile {
+    /// Reads a profile as a configuration file states it.
+    ///
+    /// # Errors
+    /// Field and cause.
+    pub fn read(value: &Value) -> Result<Self, String> {
+        Self::parse(value)
+    }
+
+    /// The profile as a configuration file would state it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        self.show()
+    }
+
+    /// The window as text, such as `1m`.
+    #[must_use]
+    pub fn window_text(&self) -> Option<String> {
+        self.window.show().as_str().map(str::to_owned)
+    }
+
     fn check(&self) -> Result<(), String> {
         let named = |name, result: Result<(), String>| result.map_err(|message| format!("{name}: {message}"));
         named("alpha", check_alpha(self.alpha))?;

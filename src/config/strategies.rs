@@ -9,11 +9,12 @@ use serde_json::Value;
 use super::section::{Section, shown};
 use super::value::{Parse, http_url, without_password};
 use crate::hdag::is_dns_label;
+use crate::optimizer;
 
 /// Placement strategies that are built in.
-pub const PLACEMENT_STRATEGIES: [&str; 4] = ["first-fit", "min-moves", "cost", "green"];
+pub const PLACEMENT_STRATEGIES: [&str; 4] = optimizer::BUILT_IN;
 /// Scaling strategies that are built in.
-pub const SCALING_STRATEGIES: [&str; 1] = ["exact"];
+pub const SCALING_STRATEGIES: [&str; 2] = optimizer::scaling::BUILT_IN;
 
 /// A strategy that another program computes.
 #[derive(Clone, PartialEq, Eq)]

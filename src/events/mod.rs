@@ -16,6 +16,12 @@ pub const GRAPH_STOPPED: &str = "graph.stopped";
 pub const GRAPH_DELETING: &str = "graph.deleting";
 /// Nothing of a graph is left, and its record is gone.
 pub const GRAPH_DELETED: &str = "graph.deleted";
+/// The services of a running graph were placed again; `moves` names those that change their cluster.
+pub const GRAPH_PLACED: &str = "graph.placed";
+/// Replicas of services of a graph were decided by their load.
+pub const GRAPH_SCALED: &str = "graph.scaled";
+/// Scaling of a graph was switched on or off.
+pub const GRAPH_SCALING_SET: &str = "graph.scaling_set";
 /// A conditional service's event has happened.
 pub const SERVICE_TRIGGERED: &str = "service.triggered";
 /// Helm has accepted the release of a service.

@@ -99,7 +99,8 @@ impl ClusterAttributes {
             ("activation_cost", self.activation_cost),
         ];
         let named = numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let latencies = self.latencies_ms.iter().map(|(name, value)| (format!("latencies_ms/{name}"), *value));
+        let latencies =
+            self.latencies_ms.iter().map(|(name, value)| (format!("latencies_ms/{name}"), *value));
         for (name, value) in named.chain(latencies) {
             if !(value.is_finite() && (0.0..=MOST).contains(&value)) {
                 faults.push((name, format!("must be a number from 0 to {MOST}, not {value}")));

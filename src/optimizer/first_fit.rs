@@ -1,141 +1,62 @@
-//! First fit: services in the order of the problem, clusters in the order of their names.
+//! First fit: services in their turn, clusters in the order of their names.
 //!
-//! Co-located services form one group that is placed as a whole when its first member's turn comes. The
-//! strategy never looks back: a group that finds no room makes the problem infeasible, although another order
-//! might have worked. The answer says what each cluster lacked at that moment.
+//! Co-located services form one item that is placed as a whole when its first member's turn comes. The
+//! strategy never looks back: an item that finds no room ends it, although another order might have worked.
+//! The answer says what each cluster lacked at that moment.
 
-use std::collections::{BTreeMap, HashMap};
-
+use super::compile::Compiled;
+use super::situation::Situation;
 use super::text::amounts;
-use super::{
-    ClusterState, ClusterVerdict, Infeasibility, Outcome, Plan, Problem, ServiceDemand, ServiceExplanation,
-    Violation,
-};
-use crate::hdag::Resources;
+use super::{ClusterVerdict, Infeasibility};
 
-const NAME: &str = "first-fit";
 /// So many clusters are named in a summary; the verdicts list all.
 const MAX_NAMED: usize = 8;
 
-/// Places each service, or group of co-located services, on the first cluster by name that has room for it.
-#[must_use]
-pub fn first_fit(problem: &Problem) -> Outcome {
-    let mut clusters: Vec<Room<'_>> = problem.clusters.iter().map(Room::new).collect();
-    clusters.sort_by(|one, other| one.cluster.name.cmp(&other.cluster.name));
-    let mut assignment = BTreeMap::new();
-    let mut explained: Vec<Option<ServiceExplanation>> = vec![None; problem.services.len()];
-    for members in groups(&problem.services) {
-        let group: Vec<&ServiceDemand> = members.iter().map(|index| &problem.services[*index]).collect();
-        let needs = group.iter().fold(Resources::default(), |sum, service| sum + service.total());
-        let verdicts: Vec<ClusterVerdict> = clusters.iter().map(|room| room.verdict(needs)).collect();
+/// Places each item on the first cluster by name that has room for it; gives the reasons too.
+pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<String>), Box<Infeasibility>> {
+    let mut situation = Situation::empty(compiled);
+    let (mut assignment, mut reasons) = (Vec::new(), Vec::new());
+    for item in 0..compiled.items.len() {
+        let verdicts = situation.verdicts(item);
         let Some(chosen) = verdicts.iter().position(|verdict| verdict.feasible) else {
-            return Outcome::Infeasible(infeasible(&group, verdicts));
+            return Err(Box::new(no_cluster(compiled, item, verdicts)));
         };
-        for (index, service) in members.iter().zip(&group) {
-            let cluster = clusters[chosen].cluster.name.clone();
-            explained[*index] = Some(ServiceExplanation {
-                service: service.name.clone(),
-                cluster: cluster.clone(),
-                reason: reason(service, &group, needs, &clusters[chosen]),
-                clusters: verdicts.clone(),
-            });
-            assignment.insert(service.name.clone(), cluster);
-        }
-        clusters[chosen].used += needs;
+        reasons.push(reason(&situation, compiled, item, chosen));
+        situation.place(item, chosen);
+        assignment.push(chosen);
     }
-    let explanation = explained.into_iter().flatten().collect();
-    Outcome::Feasible(Plan { strategy: NAME.to_owned(), assignment, explanation })
+    Ok((assignment, reasons))
 }
 
-/// A cluster and what this run has placed on it.
-struct Room<'a> {
-    cluster: &'a ClusterState,
-    used: Resources,
-}
-
-impl<'a> Room<'a> {
-    fn new(cluster: &'a ClusterState) -> Self {
-        Self { cluster, used: Resources::default() }
-    }
-
-    fn free(&self) -> Resources {
-        self.cluster.free.minus_clamped(self.used)
-    }
-
-    fn verdict(&self, needs: Resources) -> ClusterVerdict {
-        let free = self.free();
-        let mut violated = Vec::new();
-        if !self.cluster.available {
-            violated.push(Violation::Unavailable);
-        }
-        if needs.cpu_millicores > free.cpu_millicores {
-            violated.push(Violation::Cpu { needed: needs.cpu_millicores, free: free.cpu_millicores });
-        }
-        if needs.ram_bytes > free.ram_bytes {
-            violated.push(Violation::Ram { needed: needs.ram_bytes, free: free.ram_bytes });
-        }
-        if self.cluster.storage_reported && needs.storage_bytes > free.storage_bytes {
-            violated.push(Violation::Storage { needed: needs.storage_bytes, free: free.storage_bytes });
-        }
-        if needs.gpus > free.gpus {
-            violated.push(Violation::Gpu { needed: needs.gpus, free: free.gpus });
-        }
-        ClusterVerdict { cluster: self.cluster.name.clone(), feasible: violated.is_empty(), violated }
-    }
-}
-
-/// Indices of the services that must share a cluster, by the first member's turn; members in order.
-///
-/// Co-location is symmetric and transitive; names that are not in the problem bind nothing.
-fn groups(services: &[ServiceDemand]) -> Vec<Vec<usize>> {
-    let index: HashMap<&str, usize> =
-        services.iter().enumerate().map(|(index, service)| (service.name.as_str(), index)).collect();
-    let mut parent: Vec<usize> = (0..services.len()).collect();
-    for (this, service) in services.iter().enumerate() {
-        for other in service.co_location.iter().filter_map(|name| index.get(name.as_str())) {
-            let (one, other) = (root(&mut parent, this), root(&mut parent, *other));
-            // The smaller index leads, so the leader is the member whose turn comes first.
-            parent[one.max(other)] = one.min(other);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for this in 0..services.len() {
-        groups.entry(root(&mut parent, this)).or_default().push(this);
-    }
-    groups.into_values().collect()
-}
-
-fn root(parent: &mut [usize], mut node: usize) -> usize {
-    while parent[node] != node {
-        parent[node] = parent[parent[node]];
-        node = parent[node];
-    }
-    node
-}
-
-fn reason(service: &ServiceDemand, group: &[&ServiceDemand], needs: Resources, room: &Room<'_>) -> String {
-    let others: Vec<&str> =
-        group.iter().map(|member| member.name.as_str()).filter(|name| *name != service.name).collect();
-    let who = if others.is_empty() {
-        "needs".to_owned()
-    } else {
-        format!("together with co-located {} needs", others.join(", "))
+fn reason(situation: &Situation<'_>, compiled: &Compiled<'_>, item: usize, cluster: usize) -> String {
+    let (needs, free) = (situation.total(item), situation.free_for(item, cluster));
+    let names: Vec<&str> =
+        compiled.items[item].iter().map(|member| compiled.problem.services[*member].name.as_str()).collect();
+    let who = match names.as_slice() {
+        [_] => "needs".to_owned(),
+        several => format!("co-located {} need", several.join(", ")),
     };
     let gpus = needs.gpus > 0;
     format!(
         "first cluster in name order with room: {who} {}; free {}",
         amounts(needs, true, gpus),
-        amounts(room.free(), room.cluster.storage_reported, gpus)
+        amounts(free, compiled.problem.clusters[cluster].storage_reported, gpus)
     )
 }
 
-fn infeasible(group: &[&ServiceDemand], verdicts: Vec<ClusterVerdict>) -> Infeasibility {
-    let services: Vec<String> = group.iter().map(|service| service.name.clone()).collect();
+/// The answer for an item that no cluster can take.
+pub(super) fn no_cluster(
+    compiled: &Compiled<'_>,
+    item: usize,
+    clusters: Vec<ClusterVerdict>,
+) -> Infeasibility {
+    let name = |member: &usize| compiled.problem.services[*member].name.clone();
+    let services: Vec<String> = compiled.items[item].iter().map(name).collect();
     let who = match services.as_slice() {
         [only] => format!("service {only} fits"),
         several => format!("co-located services {} fit together", several.join(", ")),
     };
-    let mut lacks: Vec<String> = verdicts
+    let mut lacks: Vec<String> = clusters
         .iter()
         .take(MAX_NAMED)
         .map(|verdict| {
@@ -143,14 +64,18 @@ fn infeasible(group: &[&ServiceDemand], verdicts: Vec<ClusterVerdict>) -> Infeas
             format!("{} ({})", verdict.cluster, violated.join("; "))
         })
         .collect();
-    if verdicts.len() > MAX_NAMED {
-        lacks.push(format!("and {} more", verdicts.len() - MAX_NAMED));
+    if clusters.len() > MAX_NAMED {
+        lacks.push(format!("and {} more", clusters.len() - MAX_NAMED));
     }
     let where_ = if lacks.is_empty() { "no cluster is known".to_owned() } else { lacks.join(", ") };
     Infeasibility {
-        strategy: NAME.to_owned(),
+        strategy: compiled.problem.strategy.clone(),
         summary: format!("{who} on no cluster: {where_}"),
         services,
-        clusters: verdicts,
+        clusters,
+        proven: false,
+        conflict: Vec::new(),
+        minimal: false,
+        relaxations: Vec::new(),
     }
 }

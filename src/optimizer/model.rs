@@ -1,166 +1,168 @@
-//! Problem and plan: everything a placement decision may look at, and everything it says.
+//! A placement problem in ordinals and integers: what strategies compute with.
 //!
-//! Both are plain data that serialise, so a decision is stored whole and can be replayed.
+//! [`super::compile`] makes it out of a [`super::Problem`]; nothing here knows a name. Services that must share a
+//! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact and
+//! equal on every machine; amounts of resources stay in their own integer units.
 
-use std::collections::BTreeMap;
+/// Resources that limit a cluster, in this order: CPU (millicores), RAM (bytes), storage (bytes), GPUs.
+pub const RESOURCES: usize = 4;
+/// Nano-costs per cost unit.
+pub const NANO: f64 = 1e9;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use crate::hdag::Resources;
-
-/// A placement problem. Clusters are sorted by name; services are in the order in which a strategy shall
-/// consider them (dependencies first, then the order of the descriptor).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// Name of the graph the decision is about.
-    pub graph: String,
-    /// The clusters that are known.
-    pub clusters: Vec<ClusterState>,
-    /// The services to place.
-    pub services: Vec<ServiceDemand>,
+/// A dense matrix, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matrix<T> {
+    columns: usize,
+    cells: Vec<T>,
 }
 
-impl Problem {
-    /// A problem with its clusters sorted by name, so that equal input gives an equal problem.
+impl<T: Copy> Matrix<T> {
+    /// A matrix of equal cells.
     #[must_use]
-    pub fn new(
-        graph: impl Into<String>,
-        mut clusters: Vec<ClusterState>,
-        services: Vec<ServiceDemand>,
-    ) -> Self {
-        clusters.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { graph: graph.into(), clusters, services }
+    pub fn new(rows: usize, columns: usize, cell: T) -> Self {
+        Self { columns, cells: vec![cell; rows * columns] }
+    }
+
+    /// One cell.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, row: usize, column: usize) -> T {
+        self.cells[row * self.columns + column]
+    }
+
+    /// Changes one cell.
+    #[inline]
+    pub fn set(&mut self, row: usize, column: usize, cell: T) {
+        self.cells[row * self.columns + column] = cell;
+    }
+
+    /// One row.
+    #[must_use]
+    #[inline]
+    pub fn row(&self, row: usize) -> &[T] {
+        &self.cells[row * self.columns..(row + 1) * self.columns]
     }
 }
 
-/// What a decision knows of one cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ClusterState {
-    /// Name in Karmada.
-    pub name: String,
-    /// Whether the cluster can take services now.
-    pub available: bool,
-    /// What is free: allocatable minus allocated minus reserved.
-    pub free: Resources,
-    /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
-    pub storage_reported: bool,
-    /// Part of what is not free: held for services that are placed here but do not show in the cluster's
-    /// own report yet.
-    pub reserved: Resources,
+/// Two items that exchange traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    /// The two items; `a < b`, each pair once.
+    pub a: usize,
+    /// The other one.
+    pub b: usize,
+    /// Nano-cost per microsecond of latency between their clusters; not negative.
+    pub weight: i64,
 }
 
-/// What a decision knows of one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ServiceDemand {
-    /// Name of the service.
-    pub name: String,
-    /// What one replica needs.
-    pub needs: Resources,
-    /// Number of replicas to place.
-    pub replicas: i64,
-    /// Services that must be on the same cluster.
-    pub co_location: Vec<String>,
+/// Two items whose clusters must stand in a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairRule {
+    /// The two items; `a < b`.
+    pub a: usize,
+    /// The other one.
+    pub b: usize,
+    /// Index into [`Model::relations`].
+    pub relation: usize,
 }
 
-impl ServiceDemand {
-    /// What all replicas need together.
+/// A soft limit of CPU per cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overload {
+    /// Nano-cost per millicore above the threshold.
+    pub rate: i64,
+    /// Millicores from which on it costs, per cluster.
+    pub threshold: Vec<i64>,
+}
+
+/// Assign every item to one allowed cluster, within capacities and pair rules, at least cost:
+/// `Σ cost[i][e(i)] + Σ_{used e} activation[e] + Σ_edges weight·latency[e(a)][e(b)] + Σ_e rate·max(0, cpu_e − threshold_e)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// What each item needs, all replicas of all its services together.
+    pub demand: Vec<[i64; RESOURCES]>,
+    /// What each cluster has free; `i64::MAX` where a resource is no limit. Never negative.
+    pub capacity: Vec<[i64; RESOURCES]>,
+    /// Items × clusters: whether the item may go there, by every rule that looks at one item and one cluster
+    /// alone (availability, requirements, pinning, and that its demand fits the empty cluster).
+    pub allowed: Matrix<bool>,
+    /// Items × clusters: nano-cost of the item there (price, carbon, moving); not negative.
+    pub cost: Matrix<i64>,
+    /// Nano-cost of using a cluster at all; not negative.
+    pub activation: Vec<i64>,
+    /// Traffic between items.
+    pub edges: Vec<Edge>,
+    /// Clusters × clusters: microseconds; symmetric, not negative, zero on the diagonal. Not always a metric.
+    pub latency: Matrix<i64>,
+    /// Which pairs of clusters are compatible, clusters × clusters, symmetric; one matrix per kind of rule.
+    pub relations: Vec<Matrix<bool>>,
+    /// Pairs of items bound by a relation.
+    pub pair_rules: Vec<PairRule>,
+    /// Soft limit of CPU, if any.
+    pub overload: Option<Overload>,
+    /// Where each item is now; `None` when it is new (or when its services are on several clusters).
+    pub current: Vec<Option<usize>>,
+}
+
+impl Model {
+    /// Number of items.
     #[must_use]
-    pub fn total(&self) -> Resources {
-        self.needs.times(self.replicas)
+    pub fn items(&self) -> usize {
+        self.demand.len()
     }
-}
 
-/// Answer of a strategy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// A placement that satisfies every constraint.
-    Feasible(Plan),
-    /// The strategy found none.
-    Infeasible(Infeasibility),
-}
+    /// Number of clusters.
+    #[must_use]
+    pub fn clusters(&self) -> usize {
+        self.capacity.len()
+    }
 
-/// A placement with the reasons for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Plan {
-    /// Name of the strategy that made the plan.
-    pub strategy: String,
-    /// Service name to cluster name.
-    pub assignment: BTreeMap<String, String>,
-    /// Why each service is where it is, in the order of the problem's services.
-    pub explanation: Vec<ServiceExplanation>,
-}
+    /// Nano-cost of an assignment (item → cluster), feasible or not.
+    #[must_use]
+    pub fn cost_of(&self, assignment: &[usize]) -> i64 {
+        let mut used = vec![false; self.clusters()];
+        let mut total = 0;
+        for (item, cluster) in assignment.iter().enumerate() {
+            used[*cluster] = true;
+            total += self.cost.at(item, *cluster);
+        }
+        total +=
+            used.iter().zip(&self.activation).filter(|(used, _)| **used).map(|(_, cost)| cost).sum::<i64>();
+        for edge in &self.edges {
+            total += edge.weight * self.latency.at(assignment[edge.a], assignment[edge.b]);
+        }
+        if let Some(overload) = &self.overload {
+            for (sum, threshold) in self.used(assignment).iter().zip(&overload.threshold) {
+                total += overload.rate * (sum[0] - threshold).max(0);
+            }
+        }
+        total
+    }
 
-/// Why no placement was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Infeasibility {
-    /// Name of the strategy that gave up.
-    pub strategy: String,
-    /// One sentence for a person: which service does not fit, and that no cluster has room.
-    pub summary: String,
-    /// The services (one, or a co-located group) that did not fit.
-    pub services: Vec<String>,
-    /// Per cluster what was missing for them, after the placement of the services before them.
-    pub clusters: Vec<ClusterVerdict>,
-}
+    /// What an assignment puts on each cluster.
+    #[must_use]
+    pub fn used(&self, assignment: &[usize]) -> Vec<[i64; RESOURCES]> {
+        let mut used = vec![[0; RESOURCES]; self.clusters()];
+        for (demand, cluster) in self.demand.iter().zip(assignment) {
+            for (sum, amount) in used[*cluster].iter_mut().zip(demand) {
+                *sum += amount;
+            }
+        }
+        used
+    }
 
-/// Reasons for one service's place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ServiceExplanation {
-    /// Name of the service.
-    pub service: String,
-    /// Where it goes.
-    pub cluster: String,
-    /// One sentence for a person.
-    pub reason: String,
-    /// The verdict on every cluster.
-    pub clusters: Vec<ClusterVerdict>,
-}
-
-/// Whether a cluster could take a service, and if not, what was missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ClusterVerdict {
-    /// Name of the cluster.
-    pub cluster: String,
-    /// Whether all constraints hold there.
-    pub feasible: bool,
-    /// The constraints that do not hold; empty when feasible.
-    pub violated: Vec<Violation>,
-}
-
-/// A constraint that rules a cluster out, with its numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "constraint", rename_all = "snake_case")]
-pub enum Violation {
-    /// The cluster is not available.
-    Unavailable,
-    /// Too little CPU (millicores).
-    Cpu {
-        /// Millicores needed.
-        needed: i64,
-        /// Millicores free.
-        free: i64,
-    },
-    /// Too little memory (bytes).
-    Ram {
-        /// Bytes needed.
-        needed: i64,
-        /// Bytes free.
-        free: i64,
-    },
-    /// Too little ephemeral storage (bytes).
-    Storage {
-        /// Bytes needed.
-        needed: i64,
-        /// Bytes free.
-        free: i64,
-    },
-    /// Too few GPUs.
-    Gpu {
-        /// GPUs needed.
-        needed: i64,
-        /// GPUs free.
-        free: i64,
-    },
+    /// Whether an assignment keeps every constraint.
+    #[must_use]
+    pub fn is_feasible(&self, assignment: &[usize]) -> bool {
+        assignment.iter().enumerate().all(|(item, cluster)| self.allowed.at(item, *cluster))
+            && self
+                .used(assignment)
+                .iter()
+                .zip(&self.capacity)
+                .all(|(used, capacity)| used.iter().zip(capacity).all(|(used, capacity)| used <= capacity))
+            && self
+                .pair_rules
+                .iter()
+                .all(|rule| self.relations[rule.relation].at(assignment[rule.a], assignment[rule.b]))
+    }
 }

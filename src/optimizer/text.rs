@@ -9,16 +9,28 @@ use crate::hdag::{Resources, cores_text, ram_rounded, ram_text, storage_rounded,
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self {
             Self::Unavailable => f.write_str("unavailable"),
             Self::Cpu { needed, free } => {
-                write!(f, "cpu: needs {}, {} free", cores(needed), cores_text(free))
+                write!(f, "cpu: needs {}, {} free", cores(*needed), cores_text(*free))
             }
-            Self::Ram { needed, free } => write_bytes(f, "ram", needed, free, ram_text, ram_rounded),
+            Self::Ram { needed, free } => write_bytes(f, "ram", *needed, *free, ram_text, ram_rounded),
             Self::Storage { needed, free } => {
-                write_bytes(f, "storage", needed, free, storage_text, storage_rounded)
+                write_bytes(f, "storage", *needed, *free, storage_text, storage_rounded)
             }
             Self::Gpu { needed, free } => write!(f, "gpu: needs {needed}, {free} free"),
+            Self::Pinned { cluster } => write!(f, "must stay on {cluster}"),
+            Self::Attribute { intent, attribute, wanted, found } => {
+                let found = found.as_deref().unwrap_or("unknown");
+                write!(f, "{intent}: {attribute} must be {wanted}, is {found}")
+            }
+            Self::Latency { service, wanted, milliseconds: Some(ms) } => {
+                write!(f, "latency to {service}: {ms} ms, wanted {wanted}")
+            }
+            Self::Latency { service, wanted, milliseconds: None } => {
+                write!(f, "latency to {service}: unknown, wanted {wanted}")
+            }
+            Self::AntiAffinity { service } => write!(f, "must be apart from {service}"),
         }
     }
 }
@@ -53,6 +65,6 @@ pub(super) fn amounts(resources: Resources, with_storage: bool, with_gpus: bool)
     parts.join(", ")
 }
 
-fn cores(millicores: i64) -> String {
+pub(super) fn cores(millicores: i64) -> String {
     format!("{} core{}", cores_text(millicores), if millicores == 1000 { "" } else { "s" })
 }

@@ -12,6 +12,8 @@ pub const READY: &str = "Ready";
 pub const RESOURCES_MATCH: &str = "ResourcesMatch";
 /// The service has the replicas that scaling decided.
 pub const SCALED: &str = "Scaled";
+/// The request rate of the service is known.
+pub const RATE_KNOWN: &str = "RateKnown";
 /// The alert rules of the graph are published.
 pub const RULES_PUBLISHED: &str = "RulesPublished";
 /// The last reconcile of the graph came through.

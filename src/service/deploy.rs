@@ -78,7 +78,7 @@ impl Service {
         let decided = if descriptor.intent.use_static_placement {
             None
         } else {
-            Some(self.decide_placement(descriptor, at).await?)
+            Some(self.decide_placement(project, descriptor, at).await?)
         };
         let graph = graph_record(descriptor, project, namespace, decided.as_ref(), at);
         self.record_new(&graph, descriptor, decided, context).await?;
@@ -159,7 +159,10 @@ impl Service {
         decided: Option<Decided>,
         context: &RequestContext,
     ) -> Result<()> {
-        let assignment = decided.as_ref().map(|decided| &decided.assignment);
+        let assignment = match &decided {
+            Some(decided) => Some(&decided.plan()?.assignment),
+            None => None,
+        };
         let services = service_records(graph, descriptor, assignment);
         let _wake = self.parts.supervisor.wake_on_drop(&graph.name);
         let mut tx = self.parts.store.begin().await?;

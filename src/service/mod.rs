@@ -4,23 +4,30 @@
 //! made inside a transaction.
 
 mod alerts;
+mod attributes;
+mod decisions;
 mod deploy;
 mod lifecycle;
 mod placement;
 mod readiness;
+mod scaling;
 mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
+pub use attributes::AttributesView;
+pub use placement::{Move, PlacementOptions, Proposal, Replacement};
+pub use scaling::{ScalingMemory, ScalingView, TickSummary};
 pub use types::*;
 
 use crate::clients::Outside;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::events::Cause;
+use crate::hdag;
 use crate::reconcile::loops::Loops;
 use crate::reconcile::{Progress, Supervisor};
 use crate::simulation::World;
@@ -48,6 +55,8 @@ pub struct Parts {
     pub world: Option<World>,
     /// Held while a placement is decided and recorded, so that two graphs do not take the same room.
     pub deciding: Mutex<()>,
+    /// Solves that may run at the same time: each keeps a core busy.
+    pub solving: Semaphore,
 }
 
 impl Service {
@@ -155,6 +164,21 @@ impl Service {
         let missing =
             Error::NotConfigured { system: "the simulated continuum", setting: "SMO_MODE=simulated" };
         self.parts.world.as_ref().ok_or(missing)
+    }
+
+    /// The descriptor that a graph was made from.
+    fn descriptor_of(&self, graph: &GraphRecord) -> Result<hdag::Descriptor> {
+        let settings = &self.parts.settings;
+        match hdag::from_document(graph.document.clone(), &settings.intents, &settings.limits) {
+            Ok(parsed) => Ok(parsed.descriptor),
+            Err(findings) => {
+                let detail = format!(
+                    "the stored descriptor of graph {:?} is not valid under the present settings",
+                    graph.name
+                );
+                Err(Error::Invalid { detail, findings })
+            }
+        }
     }
 
     async fn find_graph(&self, name: &str) -> Result<Option<GraphView>> {

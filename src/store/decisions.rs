@@ -10,8 +10,8 @@ use super::json::JsonText;
 use super::{DecisionRecord, DecisionSummary, Result, Store};
 
 const INSERT: &str = "INSERT INTO decisions (id, graph, kind, problem, plan, strategy, outcome, duration_ms,
-        created_at, applied_at, basis)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        created_at, applied_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const GET: &str = "SELECT * FROM decisions WHERE id = $1";
 const LIST: &str = "SELECT id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at
     FROM decisions WHERE graph = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
@@ -29,7 +29,6 @@ struct DecisionRow {
     duration_ms: Option<i64>,
     created_at: DateTime<Utc>,
     applied_at: Option<DateTime<Utc>>,
-    basis: Option<String>,
 }
 
 impl From<DecisionRow> for DecisionRecord {
@@ -45,7 +44,6 @@ impl From<DecisionRow> for DecisionRecord {
             duration_ms: row.duration_ms,
             created_at: row.created_at,
             applied_at: row.applied_at,
-            basis: row.basis,
         }
     }
 }
@@ -99,7 +97,6 @@ impl Tx {
             .bind(decision.duration_ms)
             .bind(micros(decision.created_at))
             .bind(decision.applied_at.map(micros))
-            .bind(decision.basis.as_deref())
             .execute(c).await.map(drop))?;
         Ok(())
     }

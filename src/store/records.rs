@@ -217,8 +217,6 @@ pub struct DecisionRecord {
     pub created_at: DateTime<Utc>,
     /// When the plan became what is wanted; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
-    /// Digest of the world that the plan was made from; `None` when nobody will apply it later.
-    pub basis: Option<String>,
 }
 
 /// A decision without its problem and its answer.

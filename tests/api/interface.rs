@@ -78,9 +78,7 @@ async fn the_document_is_served_under_both_names_and_shows_only_what_is_there(da
         assert_eq!(app.get(absent).await.status, 404, "{absent}");
     }
     let paths = document.body["paths"].as_object().unwrap();
-    assert!(
-        !paths.keys().any(|path| path.contains("k8s") || path.contains("vims") || path.contains("placement"))
-    );
+    assert!(!paths.keys().any(|path| path.contains("k8s") || path.contains("vims")));
     app.shutdown().await;
 }
 

@@ -6,5 +6,7 @@ mod alerts;
 mod cluster_sync;
 mod graphs;
 mod interface;
+mod placement;
 mod recovery;
+mod scaling;
 mod scaling_reconcile;

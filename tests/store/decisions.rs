@@ -92,7 +92,7 @@ async fn decisions_of_a_graph_are_listed_newest_first_in_pages(database: TestDat
 
 async fn a_decision_is_applied_once(database: TestDatabase) {
     let store = &database.store;
-    let proposal = DecisionRecord { applied_at: None, basis: None, duration_ms: None, ..decision(1) };
+    let proposal = DecisionRecord { applied_at: None, duration_ms: None, ..decision(1) };
     let mut tx = store.begin().await.unwrap();
     tx.insert_decision(&proposal).await.unwrap();
     tx.commit("propose").await.unwrap();

@@ -209,9 +209,11 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         needs: Resources { cpu_millicores: 500, ram_bytes: 20, storage_bytes: 0, gpus: 0 },
         replicas_desired: Some(6),
         replicas_wanted: Some(4),
+        replicas_ready: Some(3),
         ready: true,
         ready_since: Some(at(5)),
         state: ServiceState::Deploying,
+        changed_at: graph("running").updated_at,
     };
     let waiting = PlacedService {
         graph: "running".to_owned(),
@@ -220,9 +222,11 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         needs: resources(1),
         replicas_desired: None,
         replicas_wanted: None,
+        replicas_ready: None,
         ready: false,
         ready_since: None,
         state: ServiceState::Pending,
+        changed_at: graph("running").updated_at,
     };
     assert_eq!(database.store.placed_services().await.unwrap(), [light, waiting]);
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use smo::clients::faults::Faults;
 use smo::config::{Settings, Sources, load};
 use smo::server::App;
+use smo::service::{ScalingMemory, TickSummary};
 use smo::simulation::{Continuum, World};
 use tower::ServiceExt as _;
 
@@ -101,6 +102,11 @@ impl TestApp {
         let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer { status: parts.status.as_u16(), headers: parts.headers, body, text }
+    }
+
+    /// Looks at the load of all graphs, as the server does every interval.
+    pub async fn tick(&self, memory: &mut ScalingMemory) -> TickSummary {
+        self.app.service.scaling_tick(memory).await.unwrap()
     }
 
     /// Waits until a graph is as wanted.

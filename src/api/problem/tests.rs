@@ -111,7 +111,12 @@ async fn an_infeasible_placement_is_explained() {
             cluster: "edge-1".to_owned(),
             feasible: false,
             violated: vec![Violation::Cpu { needed: 8000, free: 1500 }],
+            cost_difference: None,
         }],
+        proven: false,
+        conflict: Vec::new(),
+        minimal: false,
+        relaxations: Vec::new(),
     };
     let (status, _, body) = answer(Error::Infeasible(Box::new(explanation))).await;
     assert_eq!((status, &body["detail"]), (409, &json!("service a fits nowhere")));

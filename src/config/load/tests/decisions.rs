@@ -149,7 +149,7 @@ clusters: {edge: {price_per_core_hour: -1}}
     placement.weights: prize: unknown weight "prize"; known ones are moves, activation, price, carbon, latency, balance
     placement.limits: seed: must be a whole number from 0 to 9007199254740992, not 1.5
     placement.intents entry 1: crabon: unknown weight "crabon"; known ones are moves, activation, price, carbon, latency, balance
-    scaling.strategy: unknown strategy "fast"; known ones are exact
+    scaling.strategy: unknown strategy "fast"; known ones are exact, threshold
     scaling.query: "rate(" is not a PromQL expression: unclosed left parenthesis
     scaling.tolerance: must be at least 0 and less than 1, not 1
     scaling.weights: change: must be a number from 0 to 1000000, not -1

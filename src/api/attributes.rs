@@ -1,0 +1,70 @@
+//! What is known of a cluster beyond its resources.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::extract::{ClusterPath, JsonBody};
+use super::problem::{ApiError, CommonErrors};
+use crate::optimizer::ClusterAttributes;
+use crate::service::{AttributesView, Service};
+
+const TAG: &str = "clusters";
+
+/// Attributes of a cluster: what decisions count, and under `set` what was set here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Attributes {
+    #[serde(flatten)]
+    effective: ClusterAttributes,
+    /// What was set through this interface.
+    set: ClusterAttributes,
+}
+
+impl From<AttributesView> for Attributes {
+    fn from(view: AttributesView) -> Self {
+        Self { effective: view.effective, set: view.set }
+    }
+}
+
+/// Show the attributes of a cluster.
+///
+/// They come, in this order, from this interface, the configuration, the labels of Karmada's Cluster object, and
+/// measured round-trip times. What is absent is unknown.
+#[utoipa::path(
+    get, path = "/clusters/{name}/attributes", operation_id = "get_cluster_attributes", tag = TAG, params(ClusterPath),
+    responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
+)]
+pub(super) async fn get_cluster_attributes(
+    State(service): State<Service>,
+    ClusterPath { name }: ClusterPath,
+) -> Result<Json<Attributes>, ApiError> {
+    Ok(Json(service.cluster_attributes(&name).await?.into()))
+}
+
+/// Set the attributes of a cluster. What is left out, or 0, comes from the other sources again.
+#[utoipa::path(
+    put, path = "/clusters/{name}/attributes", operation_id = "set_cluster_attributes", tag = TAG, params(ClusterPath),
+    request_body = ClusterAttributes,
+    responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
+)]
+pub(super) async fn set_cluster_attributes(
+    State(service): State<Service>,
+    ClusterPath { name }: ClusterPath,
+    JsonBody(attributes): JsonBody<ClusterAttributes>,
+) -> Result<Json<Attributes>, ApiError> {
+    Ok(Json(service.set_cluster_attributes(&name, &attributes).await?.into()))
+}
+
+/// Forget what was set for a cluster.
+#[utoipa::path(
+    delete, path = "/clusters/{name}/attributes", operation_id = "reset_cluster_attributes", tag = TAG,
+    params(ClusterPath),
+    responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
+)]
+pub(super) async fn reset_cluster_attributes(
+    State(service): State<Service>,
+    ClusterPath { name }: ClusterPath,
+) -> Result<Json<Attributes>, ApiError> {
+    Ok(Json(service.reset_cluster_attributes(&name).await?.into()))
+}

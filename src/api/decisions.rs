@@ -1,0 +1,188 @@
+//! Decisions of a graph: what was decided, on what it rested, and why.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::extract::{DecisionPath, GraphPath, Parameters};
+use super::graphs::in_page;
+use super::problem::{ApiError, CommonErrors};
+use crate::error::Error;
+use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
+use crate::optimizer::{Outcome, Problem, report};
+use crate::service::Service;
+use crate::store::{DecisionRecord, DecisionSummary};
+
+const TAG: &str = "placement";
+/// Size of a page when none is asked for.
+const PAGE: i64 = 50;
+
+/// Which decisions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListDecisionsParameters {
+    /// Only decisions before this one (the last of the page before).
+    #[param(nullable = false)]
+    before: Option<Uuid>,
+    /// At most so many; 50 without it.
+    #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
+    limit: Option<i64>,
+}
+
+/// A decision without its documents.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Decision {
+    /// Its id; later decisions have larger ones.
+    id: Uuid,
+    /// The graph decided about.
+    #[schema(example = "brussels")]
+    graph: String,
+    /// `placement` or `scaling`.
+    #[schema(example = "placement")]
+    kind: String,
+    /// Name of the strategy.
+    #[schema(example = "min-moves")]
+    strategy: String,
+    /// `optimal`, `feasible`, `infeasible` or `timed_out`.
+    #[schema(example = "optimal")]
+    outcome: String,
+    /// How long deciding took, in milliseconds.
+    #[schema(example = 3)]
+    duration_ms: Option<i64>,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it became what is wanted; `null` for one that was not carried out.
+    applied_at: Option<DateTime<Utc>>,
+}
+
+impl From<DecisionSummary> for Decision {
+    fn from(summary: DecisionSummary) -> Self {
+        let DecisionSummary { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at } =
+            summary;
+        Self { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at }
+    }
+}
+
+/// A decision with everything it looked at and everything it says. `smo replay` takes it as a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FullDecision {
+    #[serde(flatten)]
+    decision: Decision,
+    /// What it looked at: a placement problem or a scaling problem.
+    #[schema(value_type = DecisionProblem)]
+    problem: Value,
+    /// What it answers: a placement outcome or a scaling outcome.
+    #[schema(value_type = DecisionAnswer)]
+    answer: Value,
+}
+
+/// What a decision looks at.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes the answer in the document")]
+pub(super) enum DecisionProblem {
+    /// Of a placement.
+    Placement(Problem),
+    /// Of a number of replicas.
+    Scaling(ScalingProblem),
+}
+
+/// What a decision answers.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes the answer in the document")]
+pub(super) enum DecisionAnswer {
+    /// Of a placement.
+    Placement(Outcome),
+    /// Of a number of replicas.
+    Scaling(ScalingOutcome),
+}
+
+/// How to show a decision.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShowDecisionParameters {
+    /// `json` (the default), or `text`: tables for people.
+    #[param(nullable = false)]
+    format: Option<DecisionFormat>,
+}
+
+/// How to show a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DecisionFormat {
+    /// For programs.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// List the decisions about a graph, newest first; of a deleted one too.
+#[utoipa::path(
+    get, path = "/graphs/{name}/decisions", operation_id = "list_decisions", tag = TAG,
+    params(GraphPath, ListDecisionsParameters),
+    responses((status = 200, description = "Decisions without their documents", body = [Decision]), CommonErrors)
+)]
+pub(super) async fn list_decisions(
+    State(service): State<Service>,
+    GraphPath { name }: GraphPath,
+    Parameters(ListDecisionsParameters { before, limit }): Parameters<ListDecisionsParameters>,
+) -> Result<Json<Vec<Decision>>, ApiError> {
+    in_page("limit", limit)?;
+    let decisions = service.list_decisions(&name, limit.unwrap_or(PAGE), before).await?;
+    Ok(Json(decisions.into_iter().map(Decision::from).collect()))
+}
+
+/// Show a decision with its problem, its answer and its explanation.
+#[utoipa::path(
+    get, path = "/graphs/{name}/decisions/{id}", operation_id = "get_decision", tag = TAG,
+    params(DecisionPath, ShowDecisionParameters),
+    responses(
+        (status = 200, description = "The decision", content((FullDecision = "application/json"), (String = "text/plain"))),
+        CommonErrors
+    )
+)]
+pub(super) async fn get_decision(
+    State(service): State<Service>,
+    DecisionPath { name, id }: DecisionPath,
+    Parameters(ShowDecisionParameters { format }): Parameters<ShowDecisionParameters>,
+) -> Result<Response, ApiError> {
+    let record = service.get_decision(&name, id).await?;
+    if format == Some(DecisionFormat::Text) {
+        let text = text(&record)?;
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+    }
+    Ok(Json(FullDecision::from(record)).into_response())
+}
+
+impl From<DecisionRecord> for FullDecision {
+    fn from(record: DecisionRecord) -> Self {
+        let DecisionRecord {
+            id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at, ..
+        } = record;
+        let decision = Decision { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at };
+        Self { decision, problem: record.problem, answer: record.plan }
+    }
+}
+
+/// The outcome of a recorded placement.
+pub(super) fn outcome(record: &DecisionRecord) -> Result<Outcome, Error> {
+    serde_json::from_value(record.plan.clone()).map_err(|error| Error::Internal(error.into()))
+}
+
+fn text(record: &DecisionRecord) -> Result<String, Error> {
+    let internal = |error: serde_json::Error| Error::Internal(error.into());
+    if record.kind == "scaling" {
+        let problem: ScalingProblem = serde_json::from_value(record.problem.clone()).map_err(internal)?;
+        let outcome: ScalingOutcome = serde_json::from_value(record.plan.clone()).map_err(internal)?;
+        return Ok(scaling::render(&problem, &outcome));
+    }
+    let problem: Problem = serde_json::from_value(record.problem.clone()).map_err(internal)?;
+    Ok(report(&problem, &outcome(record)?))
+}

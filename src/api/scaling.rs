@@ -1,0 +1,186 @@
+//! Scaling: whether a graph is scaled, what the last ticks decided, and the capacity models of services.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::{Context, GraphPath, JsonBody, ServicePath};
+use super::problem::{ApiError, CommonErrors};
+use crate::config::ScalingProfile;
+use crate::reconcile::now;
+use crate::service::{ScalingView, Service};
+
+const TAG: &str = "scaling";
+
+/// Scaling of a graph.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Scaling {
+    /// Whether it is scaled.
+    #[schema(example = true)]
+    enabled: bool,
+    /// Name of the strategy.
+    #[schema(example = "exact")]
+    strategy: String,
+    /// Time between two ticks, in seconds.
+    #[schema(example = 30.0)]
+    interval_seconds: f64,
+    /// The last ticks, newest first.
+    ticks: Vec<Tick>,
+}
+
+/// What one look at the load led to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Tick {
+    /// When it was.
+    at: DateTime<Utc>,
+    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests per second or
+    /// null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the replicas `needed`;
+    /// `replacement` when the graph had to be placed again.
+    #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, Value>, example = json!({"outcome": "decided", "strategy": "exact", "services": [{
+        "service": "noise-reduction", "cluster": "edge-1", "rate": 0.9, "previous": 1, "replicas": 3, "needed": 3,
+        "saturated": false, "reason": "rate 0.9 requests/s needs 3 replicas"
+    }]}))]
+    data: Value,
+}
+
+impl From<ScalingView> for Scaling {
+    fn from(view: ScalingView) -> Self {
+        Self {
+            enabled: view.enabled,
+            strategy: view.strategy,
+            interval_seconds: view.interval.as_secs_f64(),
+            ticks: view.ticks.into_iter().map(|tick| Tick { at: tick.at, data: tick.data }).collect(),
+        }
+    }
+}
+
+/// Switches scaling.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetScalingRequest {
+    /// Whether the graph shall be scaled.
+    #[schema(example = true)]
+    enabled: bool,
+}
+
+/// Show the scaling of a graph and its last ticks.
+#[utoipa::path(
+    get, path = "/graphs/{name}/scaling", operation_id = "get_graph_scaling", tag = TAG, params(GraphPath),
+    responses((status = 200, description = "Scaling of the graph", body = Scaling), CommonErrors)
+)]
+pub(super) async fn get_graph_scaling(
+    State(service): State<Service>,
+    GraphPath { name }: GraphPath,
+) -> Result<Json<Scaling>, ApiError> {
+    Ok(Json(service.graph_scaling(&name).await?.into()))
+}
+
+/// Switch the scaling of a graph on or off, whatever descriptor and configuration say.
+#[utoipa::path(
+    post, path = "/graphs/{name}/scaling", operation_id = "set_graph_scaling", tag = TAG, params(GraphPath),
+    request_body = SetScalingRequest,
+    responses((status = 200, description = "Scaling of the graph", body = Scaling), CommonErrors)
+)]
+pub(super) async fn set_graph_scaling(
+    State(service): State<Service>,
+    GraphPath { name }: GraphPath,
+    Context(context): Context,
+    JsonBody(request): JsonBody<SetScalingRequest>,
+) -> Result<Json<Scaling>, ApiError> {
+    Ok(Json(service.set_graph_scaling(&name, request.enabled, &context).await?.into()))
+}
+
+/// Capacity model of a service: `r` replicas serve up to `alpha · r + beta` requests per second.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Profile {
+    /// Requests per second that one more replica serves; more than 0.
+    #[schema(example = 33.33)]
+    alpha: f64,
+    /// Constant part in requests per second; may be negative.
+    #[schema(example = -16.66)]
+    beta: f64,
+    /// Least replicas.
+    #[schema(example = 1, minimum = 1)]
+    min: i64,
+    /// Most replicas.
+    #[schema(example = 3, minimum = 1)]
+    max: i64,
+    /// Another service whose rate counts instead of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "noise-reduction")]
+    rate_from: Option<String>,
+    /// `PromQL` query of its own, with `{services}` and `{window}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    query: Option<String>,
+    /// Over which time its rate is taken, such as `1m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "1m")]
+    window: Option<String>,
+}
+
+impl From<ScalingProfile> for Profile {
+    fn from(profile: ScalingProfile) -> Self {
+        let window = profile.window_text();
+        let ScalingProfile { alpha, beta, min, max, rate_from, query, .. } = profile;
+        Self { alpha, beta, min, max, rate_from, query, window }
+    }
+}
+
+/// List all profiles by service: those that were set, and those of the configuration.
+#[utoipa::path(
+    get, path = "/profiles", operation_id = "list_profiles", tag = TAG,
+    responses((status = 200, description = "Profiles by service", body = BTreeMap<String, Profile>), CommonErrors)
+)]
+pub(super) async fn list_profiles(
+    State(service): State<Service>,
+) -> Result<Json<BTreeMap<String, Profile>>, ApiError> {
+    let profiles = service.profiles().await?;
+    Ok(Json(profiles.into_iter().map(|(name, profile)| (name, profile.into())).collect()))
+}
+
+/// Show the profile of a service.
+#[utoipa::path(
+    get, path = "/profiles/{service}", operation_id = "get_profile", tag = TAG, params(ServicePath),
+    responses((status = 200, description = "The profile", body = Profile), CommonErrors)
+)]
+pub(super) async fn get_profile(
+    State(service): State<Service>,
+    ServicePath { service: name }: ServicePath,
+) -> Result<Json<Profile>, ApiError> {
+    Ok(Json(service.profile(&name).await?.into()))
+}
+
+/// Set the profile of a service, for every graph that has a service of that name. It comes before the descriptor's.
+#[utoipa::path(
+    put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ServicePath),
+    request_body = Profile,
+    responses((status = 200, description = "The profile", body = Profile), CommonErrors)
+)]
+pub(super) async fn set_profile(
+    State(service): State<Service>,
+    ServicePath { service: name }: ServicePath,
+    JsonBody(document): JsonBody<Value>,
+) -> Result<Json<Profile>, ApiError> {
+    Ok(Json(service.set_profile(&name, &document, now()).await?.into()))
+}
+
+/// Forget the profile that was set for a service; descriptor and configuration count again.
+#[utoipa::path(
+    delete, path = "/profiles/{service}", operation_id = "delete_profile", tag = TAG, params(ServicePath),
+    responses((status = 204, description = "It is forgotten"), CommonErrors)
+)]
+pub(super) async fn delete_profile(
+    State(service): State<Service>,
+    ServicePath { service: name }: ServicePath,
+) -> Result<StatusCode, ApiError> {
+    service.delete_profile(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

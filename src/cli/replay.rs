@@ -1,0 +1,64 @@
+//! Decides a recorded decision again, and compares.
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
+use crate::optimizer::{self, Outcome, Problem, report};
+
+/// Why a decision cannot be replayed.
+#[derive(Debug, Error)]
+pub(super) enum ReplayError {
+    /// The text is not a decision.
+    #[error("not a decision with `problem` and `answer`")]
+    NotADecision(#[source] serde_json::Error),
+    /// The problem cannot be decided here.
+    #[error("{0}")]
+    Undecidable(String),
+}
+
+/// What came of it.
+pub(super) struct Replayed {
+    /// The decision made now, for people.
+    pub(super) text: String,
+    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since it was made under a
+    /// wall-clock deadline or outside.
+    pub(super) same: Option<bool>,
+}
+
+/// Replays a decision as the server shows it.
+pub(super) fn replay(text: &str) -> Result<Replayed, ReplayError> {
+    let decision: Value = serde_json::from_str(text).map_err(ReplayError::NotADecision)?;
+    let (problem, answer) = (decision["problem"].clone(), decision["answer"].clone());
+    if decision["kind"] == "scaling" { scaling(problem, answer) } else { placement(problem, answer) }
+}
+
+fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
+    let problem: Problem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
+    let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
+    let decided = match recorded.plan().filter(|_| !optimizer::BUILT_IN.contains(&problem.strategy.as_str()))
+    {
+        // Somebody else decided it: only what follows from the assignment can be computed again.
+        Some(plan) => optimizer::adopt(&problem, &plan.assignment),
+        None => optimizer::decide(&problem),
+    };
+    let decided = decided.map_err(ReplayError::Undecidable)?;
+    let same = problem.limits.deadline_ms.is_none().then(|| decided == recorded);
+    Ok(Replayed { text: report(&problem, &decided), same })
+}
+
+fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
+    let problem: ScalingProblem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
+    let recorded: ScalingOutcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
+    let name = match &recorded {
+        ScalingOutcome::Decided(plan) => plan.strategy.clone(),
+        ScalingOutcome::Infeasible(cause) => cause.strategy.clone(),
+        ScalingOutcome::Invalid(_) => scaling::EXACT.to_owned(),
+    };
+    let Some(strategy) = scaling::strategy(&name) else {
+        return Ok(Replayed { text: scaling::render(&problem, &recorded), same: None });
+    };
+    let decided = strategy(&problem);
+    let same = Some(decided == recorded);
+    Ok(Replayed { text: scaling::render(&problem, &decided), same })
+}

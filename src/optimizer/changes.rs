@@ -1,0 +1,84 @@
+//! What is different in the world between two problems of one graph.
+
+use std::collections::BTreeMap;
+
+use super::text::amounts;
+use super::{ClusterState, Problem, ServiceDemand};
+
+/// Every difference that a plan for the first problem might not survive, one sentence each.
+#[must_use]
+pub fn changes(planned: &Problem, now: &Problem) -> Vec<String> {
+    let mut changes = Vec::new();
+    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ClusterState> {
+        problem.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.clone())).collect()
+    };
+    let (old, new) = (by_name(planned), by_name(now));
+    for (name, cluster) in &new {
+        match old.get(name) {
+            None => changes.push(format!("cluster {name} is new")),
+            Some(before) => changes.extend(cluster_changes(before, cluster)),
+        }
+    }
+    changes.extend(
+        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("cluster {name} is gone")),
+    );
+    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ServiceDemand> {
+        problem.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
+    };
+    let (old, new) = (by_name(planned), by_name(now));
+    for (name, service) in &new {
+        match old.get(name) {
+            None => changes.push(format!("service {name} is new")),
+            Some(before) => changes.extend(service_changes(before, service)),
+        }
+    }
+    changes.extend(
+        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("service {name} is gone")),
+    );
+    if (planned.weights, planned.limits) != (now.weights, now.limits) {
+        changes.push("the weights or limits of the decision are others".to_owned());
+    }
+    if planned.links != now.links {
+        changes.push("the links between the services are others".to_owned());
+    }
+    changes
+}
+
+fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
+    let name = &now.name;
+    let mut changes = Vec::new();
+    if before.available != now.available {
+        changes.push(format!(
+            "cluster {name} is {}",
+            if now.available { "available again" } else { "not available" }
+        ));
+    }
+    if before.free != now.free {
+        let text = |cluster: &ClusterState| amounts(cluster.free, cluster.storage_reported, true);
+        changes.push(format!("cluster {name} has {} free, it had {}", text(now), text(before)));
+    }
+    if before.attributes != now.attributes {
+        changes.push(format!("the attributes of cluster {name} are others"));
+    }
+    changes
+}
+
+fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
+    let name = &now.name;
+    let place = |service: &ServiceDemand| service.current.clone().unwrap_or_else(|| "nowhere".to_owned());
+    let mut changes = Vec::new();
+    if before.current != now.current {
+        changes.push(format!("service {name} is on {}, it was on {}", place(now), place(before)));
+    }
+    if before.replicas != now.replicas {
+        changes.push(format!(
+            "service {name} has {} replicas, it had {}",
+            now.replicas.min, before.replicas.min
+        ));
+    }
+    if before.needs != now.needs {
+        let text = |service: &ServiceDemand| amounts(service.needs, true, true);
+        changes.push(format!("a replica of service {name} needs {}, it needed {}", text(now), text(before)));
+    }
+    changes
+}

@@ -1,0 +1,231 @@
+//! What a placement decision answers: a plan with its proof and its reasons, or why there is none.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Answer of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[schema(as = PlacementOutcome)]
+pub enum Outcome {
+    /// A placement that no other one beats: its bound equals its objective.
+    Optimal(Plan),
+    /// A placement that satisfies every constraint; its gap says how far it may be from the best.
+    Feasible(Plan),
+    /// There is none, or (for a strategy that does not look back) none was found.
+    Infeasible(Infeasibility),
+    /// The time or budget ended without a placement and without a proof that there is none.
+    TimedOut(TimedOut),
+}
+
+impl Outcome {
+    /// The plan, if there is one.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Optimal(plan) | Self::Feasible(plan) => Some(plan),
+            Self::Infeasible(_) | Self::TimedOut(_) => None,
+        }
+    }
+
+    /// The word for it: `optimal`, `feasible`, `infeasible`, `timed_out`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Optimal(_) => "optimal",
+            Self::Feasible(_) => "feasible",
+            Self::Infeasible(_) => "infeasible",
+            Self::TimedOut(_) => "timed_out",
+        }
+    }
+}
+
+/// A placement with the reasons for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PlacementPlan)]
+pub struct Plan {
+    /// Name of the strategy that made the plan.
+    pub strategy: String,
+    /// Service name to cluster name.
+    pub assignment: BTreeMap<String, String>,
+    /// Service name to number of replicas that room was found for.
+    pub replicas: BTreeMap<String, i64>,
+    /// What the strategy minimises, and of what it is made.
+    pub objective: Objective,
+    /// Proven: no feasible placement has a smaller objective. `None` when nothing was proven.
+    pub bound: Option<f64>,
+    /// `(objective − bound) / objective`, 0 when both are 0; `None` without a bound.
+    pub gap: Option<f64>,
+    /// How the bound was proven.
+    pub certificate: Certificate,
+    /// Whether the same problem gives the same plan again. Not so with a wall-clock deadline.
+    pub reproducible: bool,
+    /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
+    /// plan rests on.
+    pub unknown_allowed: bool,
+    /// What could not be decided or counted because the clusters' data does not say.
+    pub warnings: Vec<String>,
+    /// Why each service is where it is, by name.
+    pub explanation: Vec<ServiceExplanation>,
+}
+
+/// An objective value and its parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Objective {
+    /// Sum of the terms, in cost units (`moves` alone: moved services).
+    pub total: f64,
+    /// Its terms.
+    pub terms: Vec<Term>,
+}
+
+/// One term of an objective.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Term {
+    /// `moves`, `activation`, `price`, `carbon`, `latency` or `balance`.
+    pub name: String,
+    /// Its weighted value in cost units.
+    pub value: f64,
+}
+
+/// How a bound was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificate {
+    /// Nothing is proven.
+    None,
+    /// A counting argument: so much must move, and no more does.
+    Counting,
+    /// A mixed-integer model was solved, or stopped with a bound.
+    Milp,
+    /// A relaxation: linear or Lagrangian.
+    Relaxation,
+}
+
+/// Why no placement was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Infeasibility {
+    /// Name of the strategy that found none.
+    pub strategy: String,
+    /// One sentence for a person.
+    pub summary: String,
+    /// The services (one, or a co-located group) that are looked at per cluster.
+    pub services: Vec<String>,
+    /// Per cluster what is missing for them, with the services before them placed.
+    pub clusters: Vec<ClusterVerdict>,
+    /// Whether it is proven that there is no placement at all.
+    pub proven: bool,
+    /// Requirements that cannot all hold, in the user's words; when `minimal`, dropping any one of them
+    /// resolves this conflict. Empty when it could not be worked out.
+    pub conflict: Vec<String>,
+    /// Whether no requirement of the conflict is superfluous.
+    pub minimal: bool,
+    /// The smallest changes that would make a placement possible; each alone is enough.
+    pub relaxations: Vec<String>,
+}
+
+/// The search ended without an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TimedOut {
+    /// Name of the strategy.
+    pub strategy: String,
+    /// One sentence for a person.
+    pub summary: String,
+}
+
+/// Reasons for one service's place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceExplanation {
+    /// Name of the service.
+    pub service: String,
+    /// Where it goes.
+    pub cluster: String,
+    /// Where it was; `None` when it is new.
+    pub moved_from: Option<String>,
+    /// One sentence for a person.
+    pub reason: String,
+    /// The verdict on every cluster, everything else being placed as planned.
+    pub clusters: Vec<ClusterVerdict>,
+}
+
+/// Whether a cluster could take a service, and if not, what was missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterVerdict {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Whether all constraints hold there.
+    pub feasible: bool,
+    /// The constraints that do not hold; empty when feasible.
+    pub violated: Vec<Violation>,
+    /// What the objective would rise by if the service (with those that must share its cluster) were there;
+    /// `None` where no plan was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost_difference: Option<f64>,
+}
+
+/// A constraint that rules a cluster out, with its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "constraint", rename_all = "snake_case")]
+pub enum Violation {
+    /// The cluster is not available.
+    Unavailable,
+    /// Too little CPU (millicores).
+    Cpu {
+        /// Millicores needed.
+        needed: i64,
+        /// Millicores free.
+        free: i64,
+    },
+    /// Too little memory (bytes).
+    Ram {
+        /// Bytes needed.
+        needed: i64,
+        /// Bytes free.
+        free: i64,
+    },
+    /// Too little ephemeral storage (bytes).
+    Storage {
+        /// Bytes needed.
+        needed: i64,
+        /// Bytes free.
+        free: i64,
+    },
+    /// Too few GPUs.
+    Gpu {
+        /// GPUs needed.
+        needed: i64,
+        /// GPUs free.
+        free: i64,
+    },
+    /// The service must stay where it is.
+    Pinned {
+        /// Where it is.
+        cluster: String,
+    },
+    /// An attribute of the cluster is not as an intent wants it.
+    Attribute {
+        /// The intent, such as `security`.
+        intent: String,
+        /// The attribute.
+        attribute: String,
+        /// What it must be, in words.
+        wanted: String,
+        /// What it is; `None` when unknown.
+        found: Option<String>,
+    },
+    /// Too far from the cluster of another service.
+    Latency {
+        /// The other service.
+        service: String,
+        /// What is wanted, in words.
+        wanted: String,
+        /// Round-trip time in milliseconds; `None` when unknown.
+        milliseconds: Option<f64>,
+    },
+    /// Another service is there that must be elsewhere.
+    AntiAffinity {
+        /// The other service.
+        service: String,
+    },
+}

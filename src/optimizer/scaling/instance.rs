@@ -1,0 +1,218 @@
+//! A scaling problem with ordinals for names, sorted, and the parts of a plan that every strategy shares.
+
+use super::demand::{Demand, Need, counted_millicores};
+use super::reason::Reason;
+use super::{
+    ScaledService, ScalingCluster, ScalingConflict, ScalingInfeasibility, ScalingPlan, ScalingProblem,
+    ServiceScaling,
+};
+use crate::hdag::Resources;
+use crate::optimizer::{Objective, Term, Violation};
+
+/// Resources that limit a cluster: CPU (millicores), RAM (bytes), storage (bytes), GPUs.
+pub(super) const RESOURCES: usize = 4;
+
+/// A valid problem, by ordinals. Services and clusters are in the order of their names.
+pub(super) struct Instance<'a> {
+    pub problem: &'a ScalingProblem,
+    pub services: Vec<&'a ScaledService>,
+    pub demands: Vec<Demand>,
+    /// Cluster of each service.
+    pub on: Vec<usize>,
+    pub clusters: Vec<&'a ScalingCluster>,
+}
+
+impl<'a> Instance<'a> {
+    pub fn new(problem: &'a ScalingProblem) -> Self {
+        let mut services: Vec<&ScaledService> = problem.services.iter().collect();
+        services.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut clusters: Vec<&ScalingCluster> = problem.clusters.iter().collect();
+        clusters.sort_by(|one, other| one.name.cmp(&other.name));
+        let cluster_of = |service: &&ScaledService| {
+            clusters.binary_search_by(|cluster| cluster.name.cmp(&service.cluster)).unwrap_or_default()
+        };
+        let on: Vec<usize> = services.iter().map(cluster_of).collect();
+        let normalisers = normalisers(problem.compat, &services, &on, clusters.len());
+        let demands = services
+            .iter()
+            .zip(&on)
+            .map(|(service, on)| Demand::new(problem, service, normalisers[*on]))
+            .collect();
+        Self { problem, services, demands, on, clusters }
+    }
+
+    /// What the graph may use of each resource on a cluster; `i64::MAX` where a resource is no limit.
+    pub fn capacity(&self, cluster: usize) -> [i64; RESOURCES] {
+        let cluster = self.clusters[cluster];
+        let [cpu, ram, storage, gpus] = amounts(cluster.free);
+        let storage = if cluster.storage_reported { storage } else { i64::MAX };
+        let gpus = if cluster.acceleration { gpus } else { 0 };
+        // What is not used at all cannot be too much, even where less than nothing is free.
+        [cpu, ram, storage, gpus].map(|amount| amount.max(0))
+    }
+
+    /// What the services use on each cluster.
+    pub fn used(&self, replicas: &[i64]) -> Vec<[i128; RESOURCES]> {
+        let mut used = vec![[0; RESOURCES]; self.clusters.len()];
+        for ((service, cluster), replicas) in self.services.iter().zip(&self.on).zip(replicas) {
+            for (sum, amount) in used[*cluster].iter_mut().zip(amounts(service.needs)) {
+                *sum += i128::from(amount) * i128::from(*replicas);
+            }
+        }
+        used
+    }
+
+    /// The clusters that have too little room for these replicas.
+    pub fn overfull(&self, replicas: &[i64]) -> Vec<usize> {
+        let used = self.used(replicas);
+        let over = |cluster: &usize| {
+            used[*cluster].iter().zip(self.capacity(*cluster)).any(|(used, free)| *used > i128::from(free))
+        };
+        (0..self.clusters.len()).filter(over).collect()
+    }
+
+    /// The least replicas of every service.
+    pub fn least(&self) -> Vec<i64> {
+        self.demands.iter().map(|demand| demand.least).collect()
+    }
+
+    /// What stands against any plan with at least `replicas`, as far as single bounds show.
+    pub fn conflicts(&self, replicas: &[i64]) -> Vec<ScalingConflict> {
+        let mut conflicts = Vec::new();
+        if self.problem.compat {
+            let hopeless =
+                self.services.iter().zip(&self.demands).filter(|(_, demand)| demand.need == Need::Never);
+            conflicts.extend(hopeless.map(|(service, _)| ScalingConflict::Rate {
+                service: service.name.clone(),
+                rate: service.rate.unwrap_or_default(),
+            }));
+        }
+        if !conflicts.is_empty() {
+            return conflicts;
+        }
+        let needed = replicas.iter().sum();
+        if let Some(maximum) = self.problem.max_overall.filter(|maximum| needed > *maximum) {
+            conflicts.push(ScalingConflict::Maximum { maximum, needed });
+        }
+        let allowed = self.demands.iter().map(|demand| demand.most).sum();
+        if let Some(minimum) = self.problem.min_overall.filter(|minimum| allowed < *minimum) {
+            conflicts.push(ScalingConflict::Minimum { minimum, allowed });
+        }
+        let overfull = self.overfull(replicas);
+        conflicts.extend(overfull.into_iter().map(|cluster| self.shortage(cluster, replicas)));
+        conflicts
+    }
+
+    fn shortage(&self, cluster: usize, replicas: &[i64]) -> ScalingConflict {
+        let clamped = |sum: i128| i64::try_from(sum).unwrap_or(i64::MAX);
+        let free = self.capacity(cluster);
+        let needed = self.used(replicas)[cluster].map(clamped);
+        let lacks: Vec<usize> =
+            (0..RESOURCES).filter(|resource| needed[*resource] > free[*resource]).collect();
+        let services = (0..self.services.len())
+            .filter(|index| self.on[*index] == cluster && replicas[*index] > 0)
+            .map(|index| self.services[index])
+            .filter(|service| lacks.iter().any(|resource| amounts(service.needs)[*resource] > 0));
+        let violation = |resource: &usize| {
+            let (needed, free) = (needed[*resource], free[*resource]);
+            match resource {
+                0 => Violation::Cpu { needed, free },
+                1 => Violation::Ram { needed, free },
+                2 => Violation::Storage { needed, free },
+                _ => Violation::Gpu { needed, free },
+            }
+        };
+        ScalingConflict::Room {
+            cluster: self.clusters[cluster].name.clone(),
+            services: services.map(|service| service.name.clone()).collect(),
+            violated: lacks.iter().map(violation).collect(),
+        }
+    }
+
+    /// The answer that there is no plan.
+    pub fn infeasible(
+        &self,
+        strategy: &str,
+        conflicts: Vec<ScalingConflict>,
+        needed: &[i64],
+    ) -> ScalingInfeasibility {
+        let sentences: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+        ScalingInfeasibility {
+            strategy: strategy.to_owned(),
+            summary: sentences.join("; "),
+            conflicts,
+            needed: self
+                .services
+                .iter()
+                .map(|service| service.name.clone())
+                .zip(needed.iter().copied())
+                .collect(),
+        }
+    }
+
+    /// The answer with a plan of which nothing is proven.
+    pub fn plan(&self, strategy: &str, replicas: &[i64]) -> ScalingPlan {
+        let scaling = |index: usize| {
+            let (service, demand) = (self.services[index], &self.demands[index]);
+            let reason =
+                Reason { problem: self.problem, strategy, service, demand, replicas: replicas[index] };
+            ServiceScaling {
+                service: service.name.clone(),
+                cluster: service.cluster.clone(),
+                previous: service.previous,
+                replicas: replicas[index],
+                needed: if let Need::Replicas(need) = demand.need { Some(need) } else { None },
+                saturated: demand.is_saturated(replicas[index]),
+                reason: reason.sentence(),
+            }
+        };
+        ScalingPlan {
+            strategy: strategy.to_owned(),
+            replicas: self
+                .services
+                .iter()
+                .map(|service| service.name.clone())
+                .zip(replicas.iter().copied())
+                .collect(),
+            objective: self.objective(replicas),
+            bound: None,
+            optimal: false,
+            services: (0..self.services.len()).map(scaling).collect(),
+        }
+    }
+
+    /// The objective's value and terms.
+    pub fn objective(&self, replicas: &[i64]) -> Objective {
+        let weights = &self.problem.weights;
+        let [mut utilisation, mut change, mut margin] = [0.0; 3];
+        for (demand, replicas) in self.demands.iter().zip(replicas) {
+            utilisation += weights.utilisation * *replicas as f64 * demand.share;
+            change += weights.change * replicas.abs_diff(demand.previous) as f64 * demand.change_share;
+            margin += weights.margin * demand.held.saturating_sub(*replicas).max(0) as f64 * demand.share;
+        }
+        let terms = [("utilisation", utilisation), ("change", change), ("margin", margin)];
+        Objective {
+            total: utilisation + change + margin,
+            terms: terms.map(|(name, value)| Term { name: name.to_owned(), value }).to_vec(),
+        }
+    }
+}
+
+/// The amounts in the order of the capacities.
+pub(super) fn amounts(resources: Resources) -> [i64; RESOURCES] {
+    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus]
+}
+
+/// `U` of each cluster: the largest `max·cpu` of its services (original's model) or of all; at least 1.
+fn normalisers(compat: bool, services: &[&ScaledService], on: &[usize], clusters: usize) -> Vec<f64> {
+    let mut largest = vec![1.0_f64; clusters];
+    for (service, on) in services.iter().zip(on) {
+        let full = service.profile.max as f64 * counted_millicores(compat, service) as f64;
+        largest[*on] = largest[*on].max(full);
+    }
+    if !compat {
+        let overall = largest.iter().copied().fold(1.0, f64::max);
+        largest.fill(overall);
+    }
+    largest
+}

@@ -1,0 +1,56 @@
+//! How many replicas every service of a graph should have, as pure functions: problem in, plan with reasons out.
+//!
+//! Services stay on their clusters. Whoever gathers a [`ScalingProblem`] measures the rates and tells what is in its
+//! cooldown; nothing here reads a clock. When what the rates need does not fit a cluster, the answer says how many
+//! replicas each service needs, so that the graph can be placed anew with them. Every answer can be checked by
+//! [`check()`], which shares no code with the strategies.
+
+mod adopt;
+mod check;
+mod demand;
+mod exact;
+mod instance;
+mod outcome;
+mod problem;
+mod program;
+mod reason;
+mod search;
+mod text;
+mod threshold;
+
+#[cfg(test)]
+mod tests;
+
+pub use adopt::adopt;
+pub use check::check;
+pub use exact::exact;
+pub use outcome::{
+    ScalingConflict, ScalingFault, ScalingInfeasibility, ScalingInvalid, ScalingOutcome, ScalingPlan,
+    ServiceScaling,
+};
+pub use problem::{
+    Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
+};
+pub use text::render;
+pub use threshold::threshold;
+
+/// Name of the strategy [`exact()`].
+pub const EXACT: &str = "exact";
+/// Name of the strategy [`threshold()`].
+pub const THRESHOLD: &str = "threshold";
+
+/// All strategies.
+pub const BUILT_IN: [&str; 2] = [EXACT, THRESHOLD];
+
+/// A scaling strategy.
+pub type ScalingStrategy = fn(&ScalingProblem) -> ScalingOutcome;
+
+/// The strategy of a name.
+#[must_use]
+pub fn strategy(name: &str) -> Option<ScalingStrategy> {
+    match name {
+        EXACT => Some(exact),
+        THRESHOLD => Some(threshold),
+        _ => None,
+    }
+}

@@ -1,0 +1,296 @@
+//! Everything a scaling decision may look at, as plain data.
+//!
+//! A problem serialises, so it is stored with its decision and can be replayed. Strategies look at clusters and
+//! services by name: the order in which they were gathered is irrelevant.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ScalingFault;
+use crate::hdag::Resources;
+
+/// Most replicas of one service, and most of a number of replicas that is looked at.
+pub(super) const MOST_REPLICAS: i64 = 100_000;
+/// Largest weight: sums of costs stay far inside 128-bit integers.
+const MOST_WEIGHT: f64 = 100.0;
+
+/// A scaling problem: one graph whose services may be on several clusters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScalingProblem {
+    /// Name of the graph the decision is about.
+    pub graph: String,
+    /// The clusters that its services are on.
+    pub clusters: Vec<ScalingCluster>,
+    /// Its services.
+    pub services: Vec<ScaledService>,
+    /// What the objective weighs.
+    pub weights: ScalingWeights,
+    /// Hysteresis: a replica is given up only if the others could serve the rate times `1 + tolerance`.
+    pub tolerance: f64,
+    /// Marks of the strategy `threshold`.
+    pub thresholds: Thresholds,
+    /// Least sum of replicas over all services; `None` for no bound.
+    pub min_overall: Option<i64>,
+    /// Largest sum of replicas over all services; `None` for no bound.
+    pub max_overall: Option<i64>,
+    /// The model of the original program: a service has at least one replica, its `max` is no bound but only a
+    /// normaliser, every cluster has its own normaliser of CPU, and neither tolerance nor cooldowns count.
+    pub compat: bool,
+}
+
+impl ScalingProblem {
+    /// A problem with default parameters, sorted by name.
+    #[must_use]
+    pub fn new(
+        graph: impl Into<String>,
+        mut clusters: Vec<ScalingCluster>,
+        mut services: Vec<ScaledService>,
+    ) -> Self {
+        clusters.sort_by(|one, other| one.name.cmp(&other.name));
+        services.sort_by(|one, other| one.name.cmp(&other.name));
+        Self {
+            graph: graph.into(),
+            clusters,
+            services,
+            weights: ScalingWeights::default(),
+            tolerance: 0.1,
+            thresholds: Thresholds::default(),
+            min_overall: None,
+            max_overall: None,
+            compat: false,
+        }
+    }
+
+    /// The same problem in the model and with the weights of the original program.
+    #[must_use]
+    pub fn original(self) -> Self {
+        Self { weights: ScalingWeights::original(), tolerance: 0.0, compat: true, ..self }
+    }
+}
+
+/// What a scaling decision knows of one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScalingCluster {
+    /// Name in Karmada.
+    pub name: String,
+    /// What this graph may use there: what is free and what the graph uses itself.
+    pub free: Resources,
+    /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
+    pub storage_reported: bool,
+    /// Whether it has GPUs at all; if not, none is free there.
+    pub acceleration: bool,
+}
+
+/// What a scaling decision knows of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScaledService {
+    /// Name of the service.
+    pub name: String,
+    /// The cluster it is on.
+    pub cluster: String,
+    /// Requests per second that it has to serve; `None` when that is unknown, and then its replicas are held.
+    pub rate: Option<f64>,
+    /// How many replicas it has now.
+    pub previous: i64,
+    /// What one replica needs.
+    pub needs: Resources,
+    /// What its replicas can do.
+    pub profile: Profile,
+    /// It was scaled too recently to give up replicas. Yields only where other services need the room.
+    pub scale_down_blocked: bool,
+    /// It was scaled too recently to get more replicas than it has; only the minimum comes before that.
+    pub scale_up_blocked: bool,
+}
+
+impl ScaledService {
+    /// A service without a cooldown.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        cluster: impl Into<String>,
+        needs: Resources,
+        profile: Profile,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            cluster: cluster.into(),
+            rate: None,
+            previous: profile.min,
+            needs,
+            profile,
+            scale_down_blocked: false,
+            scale_up_blocked: false,
+        }
+    }
+}
+
+/// Capacity model of a service: `r` replicas serve up to `alpha·r + beta` requests per second, none serve nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Requests per second that one replica adds; not negative.
+    #[schema(example = 33.33)]
+    pub alpha: f64,
+    /// Offset in requests per second; may be negative.
+    #[schema(example = -16.66)]
+    pub beta: f64,
+    /// At least so many replicas.
+    #[schema(example = 1)]
+    pub min: i64,
+    /// At most so many replicas.
+    #[schema(example = 3)]
+    pub max: i64,
+}
+
+impl Profile {
+    /// A capacity model with bounds.
+    #[must_use]
+    pub const fn new(alpha: f64, beta: f64, min: i64, max: i64) -> Self {
+        Self { alpha, beta, min, max }
+    }
+}
+
+/// Weights of the objective
+/// `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`, where `held` is what hysteresis
+/// and cooldowns keep, `cpu` is at least one millicore, and `U` is the largest `max·cpu` of the graph's services.
+///
+/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and so
+/// pays for every service if and only if `utilisation > change`. Giving up a held one changes it by
+/// `(change + margin − utilisation)·cpu/U` and so never pays for itself if and only if
+/// `margin > utilisation − change`: it happens only for the room. The defaults satisfy both.
+///
+/// The original's model normalises otherwise: `Σ utilisation·r·cpu/U + change·|r − previous|/max`, `U` per cluster.
+/// As `cpu/U ≤ 1/max` there, its equal weights never give up a replica while there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScalingWeights {
+    /// Weight of the replicas that run.
+    pub utilisation: f64,
+    /// Weight of the replicas that are started or stopped.
+    pub change: f64,
+    /// Weight of giving up a replica that hysteresis or a cooldown holds.
+    pub margin: f64,
+}
+
+impl ScalingWeights {
+    /// The weights of the original program.
+    #[must_use]
+    pub const fn original() -> Self {
+        Self { utilisation: 0.4, change: 0.4, margin: 0.4 }
+    }
+}
+
+impl Default for ScalingWeights {
+    fn default() -> Self {
+        Self { utilisation: 0.5, change: 0.2, margin: 0.5 }
+    }
+}
+
+/// Marks of the strategy `threshold`: shares of the modelled capacity that the rate uses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// Above it, the least number of replicas that brings the share down to it.
+    pub high: f64,
+    /// Below it, one replica less.
+    pub low: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { high: 0.8, low: 0.5 }
+    }
+}
+
+/// Looks for what makes a problem meaningless; strategies do so themselves.
+///
+/// # Errors
+/// Every fault, with the field (a path such as `services/a/profile/alpha`) and the cause.
+pub fn validate(problem: &ScalingProblem) -> Result<(), Vec<ScalingFault>> {
+    let mut faults = Vec::new();
+    check_parameters(problem, &mut faults);
+    let mut clusters = BTreeSet::new();
+    for cluster in &problem.clusters {
+        if !clusters.insert(cluster.name.as_str()) {
+            faults
+                .push(ScalingFault::new(format!("clusters/{}", cluster.name), "there are two of this name"));
+        }
+    }
+    let mut names: Vec<&str> = problem.services.iter().map(|service| service.name.as_str()).collect();
+    names.sort_unstable();
+    for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+        faults.push(ScalingFault::new(format!("services/{}", pair[0]), "there are two of this name"));
+    }
+    for service in &problem.services {
+        check_service(service, &clusters, &mut faults);
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn check_parameters(problem: &ScalingProblem, faults: &mut Vec<ScalingFault>) {
+    let weights = &problem.weights;
+    let named =
+        [("utilisation", weights.utilisation), ("change", weights.change), ("margin", weights.margin)];
+    for (name, weight) in named {
+        if !(0.0..=MOST_WEIGHT).contains(&weight) {
+            let cause = format!("must be a number from 0 to {MOST_WEIGHT}, not {weight}");
+            faults.push(ScalingFault::new(format!("weights/{name}"), cause));
+        }
+    }
+    if !problem.compat && weights.margin <= weights.utilisation - weights.change {
+        let cause = "must be above utilisation − change, or tolerance and cooldowns hold nothing";
+        faults.push(ScalingFault::new("weights/margin", cause));
+    }
+    if !(0.0..=MOST_WEIGHT).contains(&problem.tolerance) {
+        let cause = format!("must be a number from 0 to {MOST_WEIGHT}, not {}", problem.tolerance);
+        faults.push(ScalingFault::new("tolerance", cause));
+    }
+    let Thresholds { high, low } = problem.thresholds;
+    if !(0.0 <= low && low < high && high <= 1.0) {
+        faults.push(ScalingFault::new(
+            "thresholds",
+            format!("must be 0 ≤ low < high ≤ 1, not low {low} and high {high}"),
+        ));
+    }
+    let (minimum, maximum) = (problem.min_overall.unwrap_or(0), problem.max_overall.unwrap_or(i64::MAX));
+    if !(0..=maximum).contains(&minimum) {
+        let cause = format!("must be from 0 to the maximum, not {minimum} with a maximum of {maximum}");
+        faults.push(ScalingFault::new("min_overall", cause));
+    }
+}
+
+fn check_service(service: &ScaledService, clusters: &BTreeSet<&str>, faults: &mut Vec<ScalingFault>) {
+    let mut fault = |field: &str, cause: String| {
+        faults.push(ScalingFault::new(format!("services/{}/{field}", service.name), cause));
+    };
+    if !clusters.contains(service.cluster.as_str()) {
+        fault("cluster", format!("{} is not among the clusters", service.cluster));
+    }
+    if let Some(rate) = service.rate.filter(|rate| !(rate.is_finite() && *rate >= 0.0)) {
+        fault("rate", format!("must be a number from 0, or absent when it is unknown, not {rate}"));
+    }
+    if !(0..=MOST_REPLICAS).contains(&service.previous) {
+        fault("previous", format!("must be from 0 to {MOST_REPLICAS}, not {}", service.previous));
+    }
+    let Resources { cpu_millicores, ram_bytes, storage_bytes, gpus } = service.needs;
+    if cpu_millicores.min(ram_bytes).min(storage_bytes).min(gpus) < 0 {
+        fault("needs", "must not be negative".to_owned());
+    }
+    let Profile { alpha, beta, min, max } = service.profile;
+    if !alpha.is_finite() {
+        fault("profile/alpha", format!("must be a number, not {alpha}"));
+    } else if alpha < 0.0 {
+        fault("profile/alpha", format!("is {alpha}: more replicas would serve fewer requests"));
+    }
+    if !beta.is_finite() {
+        fault("profile/beta", format!("must be a number, not {beta}"));
+    }
+    if min < 0 {
+        fault("profile/min", format!("must not be negative, is {min}"));
+    }
+    if !(min.max(1)..=MOST_REPLICAS).contains(&max) {
+        fault("profile/max", format!("must be from {} to {MOST_REPLICAS}, not {max}", min.max(1)));
+    }
+}

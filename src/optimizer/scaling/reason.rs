@@ -1,0 +1,196 @@
+//! Decisions in the words of a person.
+
+use std::fmt::{self, Write};
+
+use super::demand::{Demand, Need};
+use super::{ScaledService, ScalingConflict, ScalingProblem, THRESHOLD};
+
+/// So many services are named in a sentence.
+const MAX_NAMED: usize = 8;
+
+/// A decision on one service, with what it was made of.
+pub(super) struct Reason<'a> {
+    pub problem: &'a ScalingProblem,
+    pub strategy: &'a str,
+    pub service: &'a ScaledService,
+    pub demand: &'a Demand,
+    pub replicas: i64,
+}
+
+impl Reason<'_> {
+    /// One sentence, with numbers, on why the service gets so many replicas.
+    pub fn sentence(&self) -> String {
+        // Long enough for most sentences; a thousand of them are made per decision.
+        let mut text = String::with_capacity(128);
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> fmt::Result {
+        let (service, replicas) = (self.service, Count(self.replicas));
+        let Some(rate) = service.rate else {
+            let bounds = if self.replicas == service.previous { "" } else { ", the nearest to what it has" };
+            return write!(text, "the rate is unknown: held at {replicas}{bounds}");
+        };
+        let rate_text = Number(rate);
+        match self.demand.need {
+            Need::Replicas(need) if rate > 0.0 || self.problem.compat => {
+                write!(text, "rate {rate_text} requests/s needs {} (", Count(need))?;
+                self.write_capacity(text, need)?;
+                text.push(')');
+                self.write_cause(text, need)
+            }
+            Need::Replicas(_) | Need::Unknown => {
+                text.push_str("no requests");
+                self.write_cause(text, 0)
+            }
+            Need::Never if service.profile.alpha == 0.0 => {
+                let most = Number(service.profile.beta);
+                write!(
+                    text,
+                    "rate {rate_text} requests/s is above {most} requests/s, to which replicas add nothing; "
+                )?;
+                write!(text, "held at {replicas}")
+            }
+            Need::Never => {
+                write!(text, "rate {rate_text} requests/s needs more replicas than any service may have")?;
+                self.write_cause(text, i64::MAX)
+            }
+        }
+    }
+
+    /// Why the number differs from what the rate needs; nothing if it does not.
+    fn write_cause(&self, text: &mut String, need: i64) -> fmt::Result {
+        let (problem, service, held) = (self.problem, self.service, self.demand.held);
+        let (replicas, now) = (self.replicas, Count(self.replicas));
+        if replicas == need && need >= held {
+            return Ok(());
+        }
+        text.push_str("; ");
+        if replicas < need {
+            let cooldown = service.scale_up_blocked && replicas < service.profile.max;
+            let cause = if cooldown { "held by the cooldown of scale-up at" } else { "the maximum is" };
+            return write!(text, "{cause} {now}");
+        }
+        if replicas < held {
+            return write!(
+                text,
+                "gives up {} of {held} that it would hold, for lack of room",
+                held - replicas
+            );
+        }
+        if replicas > held {
+            return self.write_surplus(text);
+        }
+        if replicas == service.profile.min {
+            return write!(text, "the minimum is {now}");
+        }
+        if service.scale_down_blocked {
+            return write!(text, "held by the cooldown of scale-down at {now}");
+        }
+        let tolerance = Number(100.0 * problem.tolerance);
+        write!(text, "held at {now}: one less would not serve {tolerance} % more (")?;
+        self.write_capacity(text, replicas - 1)?;
+        text.push(')');
+        Ok(())
+    }
+
+    /// Why a service gets more than it needs and holds.
+    fn write_surplus(&self, text: &mut String) -> fmt::Result {
+        let (problem, now) = (self.problem, Count(self.replicas));
+        if self.strategy == THRESHOLD {
+            let capacity = self.service.profile.alpha * self.replicas as f64 + self.service.profile.beta;
+            let share = self.service.rate.unwrap_or(0.0) / capacity;
+            let [share, low, high] =
+                [share, problem.thresholds.low, problem.thresholds.high].map(|share| Number(100.0 * share));
+            return write!(text, "takes {share} % of {now} (marks {low} % and {high} %)");
+        }
+        if self.replicas <= self.demand.previous && problem.weights.utilisation <= problem.weights.change {
+            return write!(text, "held at {now}: giving replicas up does not pay");
+        }
+        let more = self.replicas - self.demand.held;
+        write!(text, "{more} more for the minimum over all services")
+    }
+
+    /// The capacity model with numbers: `33.33·3 − 16.66 = 83.33`.
+    fn write_capacity(&self, text: &mut String, replicas: i64) -> fmt::Result {
+        let (alpha, beta) = (self.service.profile.alpha, self.service.profile.beta);
+        let sign = if beta < 0.0 { '−' } else { '+' };
+        let total = Number(alpha * replicas as f64 + beta);
+        write!(text, "{}·{replicas} {sign} {} = {total}", Number(alpha), Number(beta.abs()))
+    }
+}
+
+/// `1 replica`, `2 replicas`.
+struct Count(i64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} replica{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+/// A number with at most three decimals.
+pub(super) struct Number(pub f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thousandths = (self.0 * 1000.0).round();
+        // Beyond that, integers of floating point are not exact any more.
+        if thousandths.is_nan() || thousandths.abs() > 9e15 {
+            return write!(f, "{}", self.0);
+        }
+        let thousandths = thousandths as i64;
+        let (whole, mut rest, mut digits) = (thousandths / 1000, thousandths.abs() % 1000, 3);
+        let sign = if whole == 0 && thousandths < 0 { "-" } else { "" };
+        if rest == 0 {
+            return write!(f, "{whole}");
+        }
+        while rest % 10 == 0 {
+            (rest, digits) = (rest / 10, digits - 1);
+        }
+        write!(f, "{sign}{whole}.{rest:0digits$}")
+    }
+}
+
+impl fmt::Display for ScalingConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room { cluster, services, violated } => {
+                let lacks: Vec<String> = violated.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "cluster {cluster} has too little room for {}: {}",
+                    named(services),
+                    lacks.join("; ")
+                )
+            }
+            Self::RoomForMinimum { minimum, room } => {
+                let minimum = Count(*minimum);
+                write!(f, "the minimum over all services is {minimum}, there is room for {room}")
+            }
+            Self::Minimum { minimum, allowed } => {
+                let minimum = Count(*minimum);
+                write!(f, "the minimum over all services is {minimum}, together they may have {allowed}")
+            }
+            Self::Maximum { maximum, needed } => {
+                let maximum = Count(*maximum);
+                write!(f, "the maximum over all services is {maximum}, together they need {needed}")
+            }
+            Self::Rate { service, rate } => {
+                let rate = Number(*rate);
+                write!(f, "no number of replicas of service {service} serves {rate} requests/s")
+            }
+        }
+    }
+}
+
+fn named(services: &[String]) -> String {
+    let shown = services.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match services.len() {
+        0 | 1 => format!("service {shown}"),
+        all if all <= MAX_NAMED => format!("services {shown}"),
+        all => format!("services {shown} and {} more", all - MAX_NAMED),
+    }
+}

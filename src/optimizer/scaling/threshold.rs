@@ -1,0 +1,71 @@
+//! The classic rule: more replicas above a high mark of utilisation, one less below a low mark.
+//!
+//! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are those of
+//! [`super::exact()`]. What is missing to the least number of replicas over all services is given to those that use
+//! least CPU; nothing is taken away again where the sum does not fit.
+
+use super::demand::Need;
+use super::instance::{Instance, amounts};
+use super::{
+    ScaledService, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, THRESHOLD, validate,
+};
+
+/// The plan of the classic rule; it minimises nothing.
+#[must_use]
+pub fn threshold(problem: &ScalingProblem) -> ScalingOutcome {
+    if let Err(faults) = validate(problem) {
+        return ScalingOutcome::Invalid(ScalingInvalid { faults });
+    }
+    let instance = Instance::new(problem);
+    let mut replicas: Vec<i64> =
+        (0..instance.services.len()).map(|service| one(&instance, service)).collect();
+    raise_to_minimum(&instance, &mut replicas);
+    let conflicts: Vec<ScalingConflict> = instance.conflicts(&replicas);
+    if conflicts.is_empty() {
+        ScalingOutcome::Decided(instance.plan(THRESHOLD, &replicas))
+    } else {
+        ScalingOutcome::Infeasible(instance.infeasible(THRESHOLD, conflicts, &replicas))
+    }
+}
+
+/// The rule for one service, between its bounds.
+fn one(instance: &Instance<'_>, index: usize) -> i64 {
+    let (service, demand) = (instance.services[index], &instance.demands[index]);
+    let Need::Replicas(need) = demand.need else { return demand.least };
+    let (Some(rate), marks) = (service.rate, instance.problem.thresholds) else { return demand.least };
+    let previous = service.previous;
+    let wanted = if rate > marks.high * capacity(service, previous) {
+        quiet(service, rate, marks.high, need)
+    } else if rate < marks.low * capacity(service, previous)
+        && rate <= marks.high * capacity(service, previous - 1)
+    {
+        // Hysteresis and cooldowns hold more than the mark alone.
+        (previous - 1).max(demand.held.min(previous))
+    } else {
+        previous
+    };
+    wanted.clamp(demand.least, demand.most)
+}
+
+/// What so many replicas serve.
+fn capacity(service: &ScaledService, replicas: i64) -> f64 {
+    if replicas < 1 { 0.0 } else { service.profile.alpha * replicas as f64 + service.profile.beta }
+}
+
+/// The least number of which the rate is at most the share `high`.
+fn quiet(service: &ScaledService, rate: f64, high: f64, need: i64) -> i64 {
+    let exact = ((rate / high - service.profile.beta) / service.profile.alpha).ceil();
+    // Infinite where replicas add nothing; then more of them are of no use either.
+    if exact.is_finite() { need.max(exact as i64) } else { need }
+}
+
+fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
+    let mut missing = instance.problem.min_overall.unwrap_or(0) - replicas.iter().sum::<i64>();
+    let mut order: Vec<usize> = (0..replicas.len()).collect();
+    order.sort_by_key(|index| amounts(instance.services[*index].needs));
+    for index in order {
+        let added = missing.clamp(0, instance.demands[index].most - replicas[index]);
+        replicas[index] += added;
+        missing -= added;
+    }
+}

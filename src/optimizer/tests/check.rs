@@ -1,0 +1,151 @@
+//! The independent checker: what it refuses, and that no wrong plan slips through.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::strategies::any_problem;
+use super::*;
+
+/// A plan of the stated assignment, whatever it is worth.
+fn stated(problem: &Problem, places: &[(&str, &str)]) -> Plan {
+    Plan {
+        strategy: problem.strategy.clone(),
+        assignment: places
+            .iter()
+            .map(|(service, cluster)| ((*service).to_owned(), (*cluster).to_owned()))
+            .collect(),
+        replicas: problem
+            .services
+            .iter()
+            .map(|service| (service.name.clone(), service.replicas.min))
+            .collect(),
+        objective: Objective { total: 0.0, terms: Vec::new() },
+        bound: None,
+        gap: None,
+        certificate: Certificate::None,
+        reproducible: true,
+        unknown_allowed: false,
+        warnings: Vec::new(),
+        explanation: Vec::new(),
+    }
+}
+
+#[test]
+fn every_service_needs_a_cluster_that_exists() {
+    let room = cluster("up", amount(1000, 10, 10, 0));
+    let problem =
+        in_turn("g", vec![room], vec![service("a", amount(1, 1, 1, 0)), service("b", amount(1, 1, 1, 0))]);
+    let plan = stated(&problem, &[("a", "nowhere"), ("c", "up")]);
+    assert_eq!(
+        accepts(&problem, &plan).unwrap_err(),
+        [
+            "service c is not part of the problem",
+            "service a is on the unknown cluster nowhere",
+            "service b has no cluster"
+        ]
+    );
+}
+
+#[test]
+fn every_broken_constraint_is_named() {
+    let mut down = cluster("down", amount(9, 9, 9, 0));
+    down.available = false;
+    let mut pinned = service("d", amount(1, 1, 1, 0));
+    (pinned.pinned, pinned.current) = (true, Some("down".to_owned()));
+    let mut secure = service("e", amount(1, 1, 1, 0));
+    secure.requires = vec![trusted()];
+    let mut alone = service("f", amount(1, 1, 1, 0));
+    alone.anti_affinity = vec!["e".to_owned()];
+    let mut problem = in_turn(
+        "g",
+        vec![cluster("up", amount(1000, 10, 10, 0)), down],
+        vec![
+            with(service("a", amount(600, 6, 6, 1)), &["b"]),
+            service("b", amount(1, 1, 1, 0)),
+            service("c", amount(600, 6, 6, 0)),
+            pinned,
+            secure,
+            alone,
+        ],
+    );
+    problem.links = vec![link("b", "c", Some(LatencyBound::Ultralow))];
+    let places = [("a", "up"), ("b", "down"), ("c", "up"), ("d", "up"), ("e", "up"), ("f", "up")];
+    let mut plan = stated(&problem, &places);
+    plan.objective = Objective { total: 1.0, terms: vec![Term { name: "moves".to_owned(), value: 1.0 }] };
+    assert_eq!(
+        accepts(&problem, &plan).unwrap_err(),
+        [
+            "service b is on the unavailable cluster down",
+            "service d must stay on down, but is on up",
+            "cluster up does not meet intent security of service e",
+            "cluster up has 1000 millicores of cpu free, the plan puts 1203 there",
+            "cluster up has 10 bytes of ram free, the plan puts 15 there",
+            "cluster up has 10 bytes of storage free, the plan puts 15 there",
+            "cluster up has 0 gpus free, the plan puts 1 there",
+            "services a and b must share a cluster, but are on up and down",
+            "services f and e must be apart, but are both on up",
+            "services b and c are too far apart on down and up",
+        ]
+    );
+}
+
+#[test]
+fn claims_about_the_objective_are_computed_again() {
+    let mut moved = service("a", amount(1, 1, 1, 0));
+    moved.current = Some("x".to_owned());
+    let room = amount(10, 10, 10, 0);
+    let problem = Problem {
+        strategy: MIN_MOVES.to_owned(),
+        ..in_turn("g", vec![cluster("x", room), cluster("y", room)], vec![moved])
+    };
+    let mut plan = stated(&problem, &[("a", "y")]);
+    (plan.bound, plan.gap) = (Some(0.5), Some(0.0));
+    let faults = check(&problem, &Outcome::Optimal(plan)).unwrap_err();
+    assert_eq!(
+        faults,
+        [
+            "the plan says its objective is 0, it is 1",
+            "the plan says its gap is Some(0.0), it is 0.5",
+            "the plan says it is optimal with the bound Some(0.5) and the objective 1",
+            // Staying costs nothing, so no bound above 0 holds.
+            "the bound is 0.5, but a placement of 0 exists",
+        ]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Moves one service somewhere else: either the checker refuses the plan for a broken constraint, or for its
+    /// objective, or the mutated plan is just as good and claims nothing that is not so.
+    #[test]
+    fn mutated_plans_are_refused(problem in any_problem(), victim in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+        let outcome = decide(&problem).unwrap();
+        if let Some(plan) = outcome.plan().filter(|plan| !plan.assignment.is_empty()) {
+            let victim = victim.get(&problem.services).name.clone();
+            let to = to.get(&problem.clusters).name.clone();
+            prop_assume!(plan.assignment[&victim] != to);
+            let mut mutated = plan.clone();
+            mutated.assignment.insert(victim.clone(), to);
+            let assignment: BTreeMap<String, String> = mutated.assignment.clone();
+            let harmless = adopt(&problem, &assignment).ok()
+                .is_some_and(|adopted| adopted.plan().is_some_and(|adopted| {
+                    (adopted.objective.total - plan.objective.total).abs() < 1e-9
+                }));
+            let refused = check(&problem, &Outcome::Feasible(mutated)).is_err();
+            prop_assert!(refused || harmless);
+            for change in [
+                |plan: &mut Plan| plan.objective.total += 1.0,
+                |plan: &mut Plan| plan.objective.terms.push(Term { name: "x".to_owned(), value: 1.0 }),
+                |plan: &mut Plan| { plan.replicas.clear(); },
+                |plan: &mut Plan| { plan.assignment.pop_first(); },
+                |plan: &mut Plan| { plan.bound = Some(plan.objective.total + 1.0); plan.gap = Some(0.0); },
+            ] {
+                let mut wrong = plan.clone();
+                change(&mut wrong);
+                prop_assert!(check(&problem, &Outcome::Feasible(wrong)).is_err());
+            }
+        }
+    }
+}

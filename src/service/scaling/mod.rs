@@ -1,0 +1,180 @@
+//! Scaling by measured load: a tick looks at all graphs at once, decides each by its strategy, and records what is
+//! wanted; the reconciler carries it out.
+//!
+//! Outside calls of a tick: one query per query template, whatever the number of graphs. What a tick decides for one
+//! graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them costs a change that
+//! comes early.
+
+mod spec;
+mod tick;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{RequestContext, Service};
+use crate::config::ScalingProfile;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::reconcile::now;
+use crate::store::{ProfileRecord, ScalingTick};
+use spec::GraphSpec;
+
+/// What is remembered from tick to tick.
+#[derive(Default)]
+pub struct ScalingMemory {
+    /// By graph: digest of its descriptor and what that says.
+    specs: HashMap<String, (String, GraphSpec)>,
+    /// By graph and service: when its replicas were last changed.
+    changed: HashMap<(String, String), Instant>,
+    /// By graph: when it was last tried to be placed again.
+    replaced: HashMap<String, Instant>,
+}
+
+/// What a tick came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TickSummary {
+    /// Graphs that were looked at.
+    pub graphs: usize,
+    /// Graphs whose replicas are changed.
+    pub scaled: usize,
+    /// Graphs that had to be placed again.
+    pub replaced: usize,
+}
+
+/// Scaling of a graph as it is shown.
+#[derive(Debug, Clone)]
+pub struct ScalingView {
+    /// Whether it is scaled.
+    pub enabled: bool,
+    /// Name of the strategy.
+    pub strategy: String,
+    /// Time between two ticks.
+    pub interval: Duration,
+    /// The last ticks, newest first.
+    pub ticks: Vec<ScalingTick>,
+}
+
+impl Service {
+    /// Ticks until it is dropped.
+    pub async fn scale_now_and_then(self) {
+        let mut memory = ScalingMemory::default();
+        let mut ticks = tokio::time::interval(self.parts.settings.scaling.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.scaling_tick(&mut memory).await {
+                Ok(summary) => tracing::debug!(?summary, "scaling tick"),
+                Err(error) => tracing::warn!("scaling has to wait: {error}"),
+            }
+        }
+    }
+
+    /// Scaling of a graph and its last ticks.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub async fn graph_scaling(&self, name: &str) -> Result<ScalingView> {
+        let graph = self.parts.store.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        let spec = GraphSpec::new(&self.descriptor_of(&graph)?);
+        let settings = &self.parts.settings.scaling;
+        let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
+        Ok(ScalingView {
+            enabled: graph.scaling_enabled.or(spec.enabled).unwrap_or(settings.enabled),
+            strategy: spec.strategy.unwrap_or_else(|| settings.strategy.clone()),
+            interval: settings.interval,
+            ticks: self.parts.store.scaling_ticks(name, limit).await?,
+        })
+    }
+
+    /// Switches the scaling of a graph on or off.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub async fn set_graph_scaling(
+        &self,
+        name: &str,
+        enabled: bool,
+        context: &RequestContext,
+    ) -> Result<ScalingView> {
+        let mut tx = self.parts.store.begin().await?;
+        let mut graph = tx.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        if graph.scaling_enabled != Some(enabled) {
+            graph.scaling_enabled = Some(enabled);
+            graph.updated_at = now();
+            tx.update_graph(&graph).await?;
+            let data = serde_json::json!({ "enabled": enabled });
+            tx.insert_event(&context.cause().graph_event(events::GRAPH_SCALING_SET, name, data), now())
+                .await?;
+            tx.commit("scaling").await?;
+        }
+        self.graph_scaling(name).await
+    }
+
+    /// All profiles: those set through the interface, and those of the configuration that they do not replace.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn profiles(&self) -> Result<BTreeMap<String, ScalingProfile>> {
+        let mut profiles = self.parts.settings.scaling.profiles.clone();
+        profiles.extend(self.set_profiles().await?);
+        Ok(profiles)
+    }
+
+    /// The profile of a service.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn profile(&self, service: &str) -> Result<ScalingProfile> {
+        let missing = || Error::NotFound { kind: "profile", name: service.to_owned() };
+        self.profiles().await?.remove(service).ok_or_else(missing)
+    }
+
+    /// Sets the profile of a service, for every graph that has a service of that name.
+    ///
+    /// # Errors
+    /// A field is out of bounds.
+    pub async fn set_profile(
+        &self,
+        service: &str,
+        document: &Value,
+        at: DateTime<Utc>,
+    ) -> Result<ScalingProfile> {
+        let invalid = |message: String| {
+            let field = message.split(':').next().unwrap_or_default().to_owned();
+            Error::invalid(format!("/{field}"), message)
+        };
+        let profile = ScalingProfile::read(document).map_err(invalid)?;
+        let mut tx = self.parts.store.begin().await?;
+        tx.put_profile(service, &profile.to_value(), at).await?;
+        tx.commit("profile").await?;
+        Ok(profile)
+    }
+
+    /// Forgets the profile that was set for a service; that of the configuration counts again.
+    ///
+    /// # Errors
+    /// None was set.
+    pub async fn delete_profile(&self, service: &str) -> Result<()> {
+        let mut tx = self.parts.store.begin().await?;
+        if !tx.delete_profile(service).await? {
+            return Err(Error::NotFound { kind: "profile", name: service.to_owned() });
+        }
+        Ok(tx.commit("profile").await?)
+    }
+
+    async fn set_profiles(&self) -> Result<BTreeMap<String, ScalingProfile>> {
+        let read = |record: ProfileRecord| match ScalingProfile::read(&record.profile) {
+            Ok(profile) => Some((record.service, profile)),
+            Err(error) => {
+                tracing::warn!("the profile of {} in the database cannot be read: {error}", record.service);
+                None
+            }
+        };
+        Ok(self.parts.store.profiles().await?.into_iter().filter_map(read).collect())
+    }
+}

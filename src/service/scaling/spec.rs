@@ -1,0 +1,133 @@
+//! How the services of a graph are to be scaled: descriptor, configuration and profiles of the interface put
+//! together. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::{ScalingProfile, ScalingSettings};
+use crate::hdag::{self, Descriptor, RateSource};
+use crate::optimizer::scaling::Profile;
+
+/// What a descriptor says about scaling, kept between ticks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GraphSpec {
+    pub(super) enabled: Option<bool>,
+    pub(super) strategy: Option<String>,
+    pub(super) min_overall: Option<i64>,
+    pub(super) max_overall: Option<i64>,
+    services: BTreeMap<String, Wanted>,
+    /// Who calls a service, by its name.
+    callers: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Wanted {
+    scaling: hdag::ServiceScaling,
+}
+
+/// How one service is scaled.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ServiceSpec {
+    pub(super) profile: Profile,
+    pub(super) rate: Rate,
+    /// Whose rates count together when the service has no counter of its own.
+    pub(super) callers: Vec<String>,
+}
+
+/// Where a rate comes from: a query, and the service whose value of it counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rate {
+    pub(super) query: Query,
+    pub(super) service: String,
+}
+
+/// A template and a window: all services that share them are asked about at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Query {
+    pub(super) template: String,
+    pub(super) window: Duration,
+}
+
+impl GraphSpec {
+    pub(super) fn new(descriptor: &Descriptor) -> Self {
+        let mut callers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for caller in &descriptor.services {
+            for callee in &caller.connection_points {
+                callers.entry(callee.clone()).or_default().push(caller.id.clone());
+            }
+        }
+        let availability = descriptor.intent.high_availability;
+        Self {
+            enabled: descriptor.scaling.enabled,
+            strategy: descriptor.scaling.strategy.clone(),
+            min_overall: descriptor.intent.min_replicas_overall.filter(|_| availability),
+            max_overall: descriptor.intent.max_replicas_overall.filter(|_| availability),
+            services: descriptor
+                .services
+                .iter()
+                .map(|service| (service.id.clone(), Wanted { scaling: service.scaling.clone() }))
+                .collect(),
+            callers,
+        }
+    }
+
+    /// How a service is scaled; `None` when nothing is known of its capacity. What the interface says comes before
+    /// the descriptor, and that before the configuration.
+    pub(super) fn service(
+        &self,
+        name: &str,
+        settings: &ScalingSettings,
+        profiles: &BTreeMap<String, ScalingProfile>,
+    ) -> Option<ServiceSpec> {
+        let set = profiles.get(name);
+        let configured = settings.profiles.get(name);
+        let wanted = &self.services.get(name)?.scaling;
+        let from = |profile: &ScalingProfile| (profile.alpha, profile.beta, profile.min, profile.max);
+        let (alpha, beta, min, max) = match set.or(configured) {
+            Some(profile) => from(profile),
+            // Without a model there is nothing to decide by; without bounds the defaults hold.
+            None => (wanted.alpha?, 0.0, 1, DEFAULT_MAX),
+        };
+        let mut profile = Profile::new(alpha, beta, min, max);
+        if set.is_none() {
+            profile.alpha = wanted.alpha.unwrap_or(profile.alpha);
+            profile.beta = wanted.beta.unwrap_or(profile.beta);
+            profile.min = wanted.min.unwrap_or(profile.min);
+            profile.max = wanted.max.unwrap_or(profile.max).max(profile.min);
+        }
+        let rate = rate(name, set, wanted, configured, settings);
+        let callers = self.callers.get(name).cloned().unwrap_or_default();
+        Some(ServiceSpec { profile, rate, callers })
+    }
+}
+
+/// Most replicas of a service whose descriptor gives a capacity and no bound; as the original's profiles.
+const DEFAULT_MAX: i64 = 3;
+
+fn rate(
+    name: &str,
+    set: Option<&ScalingProfile>,
+    wanted: &hdag::ServiceScaling,
+    configured: Option<&ScalingProfile>,
+    settings: &ScalingSettings,
+) -> Rate {
+    let of_profile = |profile: &ScalingProfile| match (&profile.rate_from, &profile.query) {
+        (Some(service), _) => Some(RateSource::Service(service.clone())),
+        (None, Some(query)) => Some(RateSource::Query(query.clone())),
+        (None, None) => None,
+    };
+    let source = match set {
+        Some(profile) => of_profile(profile),
+        None => wanted.rate.clone().or_else(|| configured.and_then(of_profile)),
+    };
+    let window = match set {
+        Some(profile) => profile.window,
+        None => wanted.window.or_else(|| configured.and_then(|profile| profile.window)),
+    };
+    let (template, service) = match source {
+        Some(RateSource::Service(service)) => (settings.query.clone(), service),
+        Some(RateSource::Query(query)) => (query, name.to_owned()),
+        None => (settings.query.clone(), name.to_owned()),
+    };
+    Rate { query: Query { template, window: window.unwrap_or_else(|| settings.rate_window()) }, service }
+}

@@ -1,0 +1,218 @@
+//! Scaling by measured load on the simulated continuum: ticks are driven by the tests.
+
+use serde_json::{Value, json};
+use smo::clients::faults::Faults;
+use smo::config::{ScalingProfile, Settings};
+use smo::service::ScalingMemory;
+use smo::simulation::Operation;
+
+use crate::support::app::{TestApp, graph, service, world};
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    load_scales_a_service_up_and_its_end_scales_it_down,
+    an_unknown_rate_holds_the_replicas_and_raises_a_condition,
+    the_rate_of_a_service_may_come_from_its_caller,
+    what_does_not_fit_its_cluster_is_placed_again_once,
+    scaling_is_switched_per_graph,
+    a_replacement_keeps_the_scaled_replicas,
+    profiles_are_set_and_reset,
+    outside_calls_of_a_tick_do_not_grow_with_the_graphs,
+);
+
+const DEMO: &str = "/project/demo/graphs";
+
+fn profile(alpha: f64, max: i64) -> ScalingProfile {
+    ScalingProfile::read(&json!({ "alpha": alpha, "max": max })).unwrap()
+}
+
+/// A server on which scaling is on, without cooldowns; the loop itself sleeps.
+async fn app(database: &TestDatabase, change: impl FnOnce(&mut Settings)) -> TestApp {
+    TestApp::start_with(database, world(), Faults::none(), |settings| {
+        settings.scaling.enabled = true;
+        settings.scaling.interval = std::time::Duration::from_secs(3600);
+        settings.scaling.cooldown = std::time::Duration::ZERO;
+        settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 4));
+        change(settings);
+    })
+    .await
+}
+
+async fn deploy(app: &TestApp, descriptor: &Value) {
+    let posted = app.post(DEMO, descriptor).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    let name = descriptor["hdaGraph"]["id"].as_str().unwrap();
+    app.until(name, "is ready", |answer| answer.body["ready"] == true).await;
+}
+
+fn replicas(answer: &crate::support::app::Answer, name: &str) -> Value {
+    let services = answer.body["services"].as_array().unwrap();
+    services.iter().find(|service| service["name"] == name).unwrap()["replicas"].clone()
+}
+
+async fn until_replicas(app: &TestApp, name: &str, wanted: i64) {
+    let all = json!({ "wanted": wanted, "ready": wanted });
+    app.until("g", &format!("has {wanted} replicas of {name}"), |answer| replicas(answer, name) == all).await;
+}
+
+async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let mut memory = ScalingMemory::default();
+    app.world.set_rate("a", 25.0);
+    let summary = app.tick(&mut memory).await;
+    assert_eq!((summary.graphs, summary.scaled), (1, 1));
+    until_replicas(&app, "a", 3).await;
+    let scaling = app.get("/graphs/g/scaling").await.body;
+    assert_eq!((&scaling["enabled"], &scaling["strategy"]), (&json!(true), &json!("exact")));
+    let decided = &scaling["ticks"][0]["services"][0];
+    assert_eq!(
+        [&decided["rate"], &decided["previous"], &decided["replicas"]],
+        [&json!(25.0), &json!(1), &json!(3)]
+    );
+    assert!(decided["reason"].as_str().unwrap().contains("25"), "{decided:#}");
+    // 22 requests/s would fit two replicas only without the margin of a tenth: held.
+    app.world.set_rate("a", 19.0);
+    assert_eq!(app.tick(&mut memory).await.scaled, 0);
+    app.world.set_rate("a", 2.0);
+    assert_eq!(app.tick(&mut memory).await.scaled, 1);
+    until_replicas(&app, "a", 1).await;
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    assert_eq!([&decisions[0]["kind"], &decisions[1]["kind"]], ["scaling", "scaling"]);
+    let path = format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap());
+    assert!(app.get(&format!("{path}?format=text")).await.text.contains('a'));
+    app.shutdown().await;
+}
+
+async fn an_unknown_rate_holds_the_replicas_and_raises_a_condition(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let mut memory = ScalingMemory::default();
+    app.world.set_rate("a", 25.0);
+    app.tick(&mut memory).await;
+    until_replicas(&app, "a", 3).await;
+    app.world.clear_rate("a");
+    assert_eq!(app.tick(&mut memory).await.scaled, 0);
+    let shown = app.get("/graphs/g").await;
+    let conditions = shown.body["services"][0]["conditions"].as_array().unwrap().clone();
+    let rate = conditions.iter().find(|condition| condition["type"] == "RateKnown").unwrap();
+    assert_eq!((&rate["status"], &rate["reason"]), (&json!("False"), &json!("NoData")));
+    assert_eq!(app.get("/graphs/g/scaling").await.body["ticks"][0]["services"][0]["rate"], Value::Null);
+    app.shutdown().await;
+}
+
+async fn the_rate_of_a_service_may_come_from_its_caller(database: TestDatabase) {
+    let app = app(&database, |settings| {
+        settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 4));
+        let mut named = profile(10.0, 4);
+        named.rate_from = Some("a".to_owned());
+        settings.scaling.profiles.insert("c".to_owned(), named);
+    })
+    .await;
+    let calls_b = json!({ "deployment": { "intent": { "connectionPoints": ["b"] } } });
+    deploy(&app, &graph("g", &[service("a", calls_b), service("b", json!({})), service("c", json!({}))]))
+        .await;
+    app.world.set_rate("a", 15.0);
+    app.tick(&mut ScalingMemory::default()).await;
+    for name in ["a", "b", "c"] {
+        until_replicas(&app, name, 2).await;
+    }
+    app.shutdown().await;
+}
+
+async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDatabase) {
+    let app = app(&database, |settings| settings.placement.strategy = "cost".to_owned()).await;
+    for (cluster, price) in [("cloud", 9.0), ("edge-1", 1.0), ("edge-2", 5.0)] {
+        let attributes = json!({ "price_per_core_hour": price }).to_string();
+        app.send(
+            "PUT",
+            &format!("/clusters/{cluster}/attributes"),
+            Some("application/json"),
+            attributes.into(),
+        )
+        .await;
+    }
+    // 2 cores a replica on edge-1 with 4: three replicas need 6, which only the cloud has.
+    let heavy = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "2", "memory": "1Gi" } } } } });
+    deploy(&app, &graph("g", &[service("a", heavy)])).await;
+    let mut memory = ScalingMemory::default();
+    app.world.set_rate("a", 25.0);
+    let summary = app.tick(&mut memory).await;
+    assert_eq!((summary.scaled, summary.replaced), (0, 1));
+    let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+    assert_eq!(tick["outcome"], "infeasible");
+    assert_eq!(tick["replacement"], "placed again: a from edge-1 to cloud");
+    until_replicas(&app, "a", 3).await;
+    assert_eq!(app.get("/graphs/g").await.body["services"][0]["cluster_affinity"], "cloud");
+    app.world.set_rate("a", 1000.0);
+    assert_eq!(app.tick(&mut memory).await.replaced, 0);
+    app.shutdown().await;
+}
+
+async fn scaling_is_switched_per_graph(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let off = app.post("/graphs/g/scaling", &json!({ "enabled": false })).await;
+    assert_eq!((off.status, &off.body["enabled"]), (200, &json!(false)));
+    app.world.set_rate("a", 25.0);
+    assert_eq!(app.tick(&mut ScalingMemory::default()).await.graphs, 0);
+    assert_eq!(app.post("/graphs/g/scaling", &json!({ "enabled": "x" })).await.status, 400);
+    assert_eq!(app.post("/graphs/none/scaling", &json!({ "enabled": true })).await.status, 404);
+    app.post("/graphs/g/scaling", &json!({ "enabled": true })).await;
+    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    app.shutdown().await;
+}
+
+async fn a_replacement_keeps_the_scaled_replicas(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    app.world.set_rate("a", 25.0);
+    app.tick(&mut ScalingMemory::default()).await;
+    until_replicas(&app, "a", 3).await;
+    app.world.set_cluster_available("cloud", false).unwrap();
+    let placed = app.post("/graphs/g/placement", &json!({})).await;
+    assert_eq!(placed.body["moves"][0]["from"], "cloud", "{:#}", placed.body);
+    until_replicas(&app, "a", 3).await;
+    app.shutdown().await;
+}
+
+async fn profiles_are_set_and_reset(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let put = async |path: &str, body: Value| {
+        app.send("PUT", path, Some("application/json"), body.to_string().into()).await
+    };
+    let set = put("/profiles/a", json!({ "alpha": 5, "beta": -1, "max": 9, "window": "1m" })).await;
+    assert_eq!(set.status, 200, "{:#}", set.body);
+    assert_eq!(set.body, json!({ "alpha": 5.0, "beta": -1.0, "min": 1, "max": 9, "window": "1m" }));
+    assert_eq!(app.get("/profiles/a").await.body, set.body);
+    assert_eq!(app.get("/profiles").await.body["noise-reduction"]["alpha"], 0.533);
+    let refused = put("/profiles/a", json!({ "alpha": 0 })).await;
+    assert_eq!(
+        (refused.status, &refused.body["errors"][0]["pointer"]),
+        (400, &json!("/alpha")),
+        "{:#}",
+        refused.body
+    );
+    assert_eq!(app.delete("/profiles/a").await.status, 204);
+    assert_eq!(app.get("/profiles/a").await.body["alpha"], 10.0);
+    assert_eq!(app.delete("/profiles/a").await.status, 404);
+    assert_eq!(app.get("/profiles/unknown").await.status, 404);
+    app.shutdown().await;
+}
+
+async fn outside_calls_of_a_tick_do_not_grow_with_the_graphs(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let mut counts = Vec::new();
+    for number in 0..6 {
+        let name = format!("s{number}");
+        let mut scaled = service(&name, json!({}));
+        scaled["smo"] = json!({ "scaling": { "alpha": 10 } });
+        deploy(&app, &graph(&format!("g{number}"), &[scaled])).await;
+        app.world.set_rate(&name, 1.0);
+        let before = app.world.calls(Operation::ListRates);
+        assert_eq!(app.tick(&mut ScalingMemory::default()).await.graphs, number + 1);
+        counts.push(app.world.calls(Operation::ListRates) - before);
+    }
+    assert_eq!(counts, [1; 6]);
+    app.shutdown().await;
+}
