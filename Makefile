@@ -8,26 +8,28 @@ BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --offline 2>/dev
 TESTBED = python3 -m testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt doc openapi e2e bench-deploy testbed-up testbed-down testbed-env setup-postgres clean
+.PHONY: help demo test lint fmt doc openapi e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
+	setup-postgres clean
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: ## Deploy the Brussels example on the simulated continuum (KEEP=1 leaves the server running)
+demo: setup-solver ## Deploy the Brussels example on the simulated continuum (KEEP=1 leaves the server running)
 	$(CARGO) build --locked
 	python3 examples/demo.py --binary $(BINARY) $(if $(KEEP),--keep)
 
-test: lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL
+test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(CARGO) test --locked --lib --bins --test it 2>&1 | tee "$$log"; \
 	python3 tests/count.py "$$log"
 	python3 -m unittest -q testbed.test_units
 	python3 examples/readme.py --binary $(BINARY)
 
-lint: ## Format, clippy, rustdoc, generated documents up to date
+lint: setup-solver ## Format, clippy, rustdoc, generated documents up to date
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) build --locked --quiet
 	@$(BINARY) openapi | diff -u docs/openapi.json - || { echo 'docs/openapi.json is out of date: run `make openapi`'; exit 1; }
@@ -40,18 +42,28 @@ fmt: ## Format the sources
 doc: ## Build the documentation of the code
 	$(CARGO) doc --no-deps --document-private-items
 
-openapi: ## Write docs/openapi.json
+openapi: setup-solver ## Write docs/openapi.json
 	$(CARGO) build --locked
 	$(BINARY) openapi > docs/openapi.json
 
-e2e: ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, then Helm 3 with SQLite
+e2e: setup-solver ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, then Helm 3 with SQLite
 	$(CARGO) test --locked --test e2e --no-run
 	$(TESTBED) up
 	trap '$(TESTBED) down' EXIT; source <($(TESTBED) env); \
 	E2E_HELM=4 E2E_DATABASE=postgres $(CARGO) test --locked --test e2e -- --nocapture $(E2E); \
 	E2E_HELM=3 E2E_DATABASE=sqlite $(CARGO) test --locked --test e2e -- --nocapture --skip kills $(E2E)
 
-bench-deploy: ## Time deployments through smo against plain helm, on the test bed
+bench: setup-solver ## Time the decisions against the same models in CVXPY (INSTANCES=DIR OUT=FILE: only run a folder)
+ifdef INSTANCES
+	$(CARGO) bench --locked --bench instances -- --out $(abspath $(or $(OUT),instances.jsonl)) $(abspath $(INSTANCES))
+else
+	python3 benches/report.py
+endif
+
+bench-continuum: setup-solver ## Scale 1000 simulated graphs for ten simulated minutes
+	$(CARGO) bench --locked --bench continuum
+
+bench-deploy: setup-solver ## Time deployments through smo against plain helm, on the test bed
 	$(CARGO) build --locked --release
 	$(TESTBED) up
 	source <($(TESTBED) env); python3 benches/deploy.py --binary $(dir $(BINARY))../release/smo
@@ -64,6 +76,9 @@ testbed-down: ## Stop them
 
 testbed-env: ## Print what to export to use them by hand
 	@$(TESTBED) env
+
+setup-solver: ## Install what HiGHS is built with when it is missing (Debian): cmake, libclang
+	@python3 -c 'from testbed import debian; debian.install({"cmake": "cmake", "libclang": "libclang1-14"})'
 
 setup-postgres: ## Install PostgreSQL when it is missing (Debian); no service is started
 	@python3 -c 'from testbed import debian; debian.install({"postgres": "postgresql"})'

@@ -54,6 +54,9 @@ def _present(name: str) -> bool:
     # Debian keeps the server's programs out of PATH.
     if name == "postgres":
         return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    # A library; bindgen finds any version of it.
+    if name == "libclang":
+        return any(Path("/usr/lib").glob("llvm*/lib/libclang*.so*"))
     return shutil.which(name) is not None
 
 
