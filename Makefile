@@ -34,7 +34,7 @@ lint: setup-solver ## Format, clippy, rustdoc, generated documents up to date
 	$(CARGO) build --locked --quiet
 	@$(BINARY) openapi | diff -u docs/openapi.json - || { echo 'docs/openapi.json is out of date: run `make openapi`'; exit 1; }
 	@for descriptor in examples/*/hdag.yaml; do $(BINARY) hdag validate $$descriptor; done
-	python3 -m compileall -q testbed examples tests
+	python3 -m compileall -q testbed examples tests benches
 
 fmt: ## Format the sources
 	$(CARGO) fmt
@@ -57,6 +57,7 @@ bench: setup-solver ## Time the decisions against the same models in CVXPY (INST
 ifdef INSTANCES
 	$(CARGO) bench --locked --bench instances -- --out $(abspath $(or $(OUT),instances.jsonl)) $(abspath $(INSTANCES))
 else
+	$(CARGO) bench --locked --bench optimizer
 	python3 benches/report.py
 endif
 

@@ -21,8 +21,11 @@ from typing import Any, Callable, Iterator
 
 PACKAGE = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
-MEMBERS: dict[str, dict[str, Any]] = tomllib.loads((PACKAGE / "clusters.toml").read_text())
-"""Name of a member cluster -> its row of clusters.toml."""
+_CLUSTERS = tomllib.loads((PACKAGE / "clusters.toml").read_text())
+MEMBERS: dict[str, dict[str, Any]] = _CLUSTERS["members"]
+"""Name of a member cluster -> its table in clusters.toml."""
+LATENCIES: list[dict[str, Any]] = _CLUSTERS["latencies"]
+"""Round-trip times between pairs of members: `between` (two names), `ms`."""
 
 
 class TestbedError(Exception):

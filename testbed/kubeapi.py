@@ -30,6 +30,7 @@ KINDS = {
     "ValidatingWebhookConfiguration": ("apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"),
     "Prometheus": ("apis/monitoring.coreos.com/v1", "prometheuses"),
     "Cluster": ("apis/submariner.io/v1", "clusters"),
+    "Gateway": ("apis/submariner.io/v1", "gateways"),
 }
 
 

@@ -80,6 +80,7 @@ def _steps(bed: Bed) -> Tasks:
         add(f"{member}-kwok", kubernetes.kwok, server, member)
         add(f"{member}-nodes", kubernetes.nodes, [f"{member}-kwok"], member)
         add(f"{member}-state-metrics", monitoring.state_metrics, server, member)
+        add(f"{member}-gateway", submariner.gateway, server, member)
         parts = [f"{member}-{part}" for part in ("objects", "controllers", "scheduler", "nodes")]
         add(f"{member}-join", karmada.join, [*parts, "karmada-aggregation"], member)
     joins = [f"{member}-join" for member in MEMBERS]

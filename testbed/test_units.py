@@ -9,8 +9,9 @@ import unittest
 from pathlib import Path
 
 from . import binaries, lifecycle, processes, rulesync
-from .bed import Bed, TestbedError
+from .bed import LATENCIES, MEMBERS, Bed, TestbedError
 from .exporter import Counter, Series, labels_of
+from .submariner import gateway_status
 from .tasks import Tasks, check
 
 
@@ -113,6 +114,26 @@ class ExporterTest(unittest.TestCase):
         self.assertIn('load{cluster="member1"} 2.5\n', series.render())
         with self.assertRaises(ValueError):
             labels_of("no-dash=1")
+
+
+class SubmarinerTest(unittest.TestCase):
+    def test_a_gateway_reports_each_latency_of_its_member(self) -> None:
+        latencies = [
+            {"between": ["a", "b"], "ms": 5},
+            {"between": ["c", "a"], "ms": 0.5},
+            {"between": ["b", "c"], "ms": 30},
+        ]
+        status = gateway_status("a", latencies)
+        self.assertEqual(status["haStatus"], "active")
+        averages = {c["endpoint"]["cluster_id"]: c["latencyRTT"]["average"] for c in status["connections"]}
+        self.assertEqual(averages, {"b": "5ms", "c": "0.5ms"})
+
+    def test_latencies_are_between_members_and_each_pair_has_one(self) -> None:
+        pairs = [frozenset(row["between"]) for row in LATENCIES]
+        self.assertEqual(len(pairs), len(set(pairs)))
+        for pair in pairs:
+            self.assertEqual(len(pair), 2)
+            self.assertLessEqual(pair, set(MEMBERS))
 
 
 class VersionsTest(unittest.TestCase):

@@ -173,16 +173,25 @@ impl From<DecisionRecord> for FullDecision {
 
 /// The outcome of a recorded placement.
 pub(super) fn outcome(record: &DecisionRecord) -> Result<Outcome, Error> {
-    serde_json::from_value(record.plan.clone()).map_err(|error| Error::Internal(error.into()))
+    serde_json::from_value(record.plan.clone()).map_err(|_| of_another_version(record))
+}
+
+/// The documents of a decision cannot be read: an earlier version of this program wrote other ones.
+fn of_another_version(record: &DecisionRecord) -> Error {
+    let message =
+        format!("decision {} was recorded by another version: only its JSON can be shown", record.id);
+    Error::Conflict(message)
 }
 
 fn text(record: &DecisionRecord) -> Result<String, Error> {
-    let internal = |error: serde_json::Error| Error::Internal(error.into());
     if record.kind == "scaling" {
-        let problem: ScalingProblem = serde_json::from_value(record.problem.clone()).map_err(internal)?;
-        let outcome: ScalingOutcome = serde_json::from_value(record.plan.clone()).map_err(internal)?;
+        let problem: ScalingProblem =
+            serde_json::from_value(record.problem.clone()).map_err(|_| of_another_version(record))?;
+        let outcome: ScalingOutcome =
+            serde_json::from_value(record.plan.clone()).map_err(|_| of_another_version(record))?;
         return Ok(scaling::render(&problem, &outcome));
     }
-    let problem: Problem = serde_json::from_value(record.problem.clone()).map_err(internal)?;
+    let problem: Problem =
+        serde_json::from_value(record.problem.clone()).map_err(|_| of_another_version(record))?;
     Ok(report(&problem, &outcome(record)?))
 }

@@ -12,6 +12,7 @@ use super::extract::{Context, GraphPath, OptionalJson, Parameters};
 use super::graph_view::Graph;
 use super::graphs::answer;
 use super::problem::{ApiError, CommonErrors, Problem};
+use crate::error::Error;
 use crate::optimizer::Outcome;
 use crate::service::{Move, PlacementOptions, Proposal, Replacement, RequestContext, Service};
 
@@ -139,6 +140,11 @@ pub(super) async fn place(
     request: PlaceGraphRequest,
     context: &RequestContext,
 ) -> Result<Response, ApiError> {
+    let tuned = parameters.dry_run.is_some() || parameters.strategy.is_some() || parameters.strict.is_some();
+    if request.plan_id.is_some() && tuned {
+        let message = "a plan is carried out as it is: leave out dry_run, strategy and strict";
+        return Err(Error::invalid("/plan_id", message).into());
+    }
     let options = PlacementOptions { strategy: parameters.strategy, strict: parameters.strict };
     if parameters.dry_run.unwrap_or(false) {
         let Proposal { decision, moves } = service.propose_placement(name, &options).await?;

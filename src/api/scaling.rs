@@ -126,6 +126,33 @@ pub(super) struct Profile {
     window: Option<String>,
 }
 
+/// A profile as it can be set: all but `alpha` has a default.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes the body in the document")]
+pub(super) struct SetProfileRequest {
+    /// Requests per second that one more replica serves; more than 0.
+    #[schema(example = 33.33)]
+    alpha: f64,
+    /// Constant part in requests per second; 0 without it.
+    #[schema(nullable = false, example = -16.66)]
+    beta: Option<f64>,
+    /// Least replicas; 1 without it.
+    #[schema(nullable = false, example = 1, minimum = 1)]
+    min: Option<i64>,
+    /// Most replicas; 3 without it.
+    #[schema(nullable = false, example = 3, minimum = 1)]
+    max: Option<i64>,
+    /// Another service whose rate counts instead of its own; not together with `query`.
+    #[schema(nullable = false, example = "noise-reduction")]
+    rate_from: Option<String>,
+    /// `PromQL` query of its own, with `{services}` and `{window}`.
+    #[schema(nullable = false)]
+    query: Option<String>,
+    /// Over which time its rate is taken, such as `1m`.
+    #[schema(nullable = false, example = "1m")]
+    window: Option<String>,
+}
+
 impl From<ScalingProfile> for Profile {
     fn from(profile: ScalingProfile) -> Self {
         let window = profile.window_text();
@@ -161,7 +188,7 @@ pub(super) async fn get_profile(
 /// Set the profile of a service, for every graph that has a service of that name. It comes before the descriptor's.
 #[utoipa::path(
     put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ServicePath),
-    request_body = Profile,
+    request_body = SetProfileRequest,
     responses((status = 200, description = "The profile", body = Profile), CommonErrors)
 )]
 pub(super) async fn set_profile(

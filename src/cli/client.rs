@@ -46,7 +46,7 @@ impl Server {
     pub(super) async fn explain(&self, graph: &str, decision: Option<&str>) -> Result<String> {
         let graph_path = format!("/graphs/{}", utf8_percent_encode(graph, NON_ALPHANUMERIC));
         let id = match decision {
-            Some(id) => id.to_owned(),
+            Some(id) => utf8_percent_encode(id, NON_ALPHANUMERIC).to_string(),
             None => self.current_decision(graph, &graph_path).await?,
         };
         self.get(&format!("{graph_path}/decisions/{id}?format=text")).await

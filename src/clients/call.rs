@@ -41,7 +41,8 @@ pub enum Policy {
     Read,
     /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
     Write,
-    /// A question within a deadline of its own; not retried, since whoever asks has another way.
+    /// A question within a deadline of its own; neither retried nor under a breaker, since whoever asks has another way
+    /// and one program that is down says nothing about another.
     Once(Duration),
     /// A Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
     Release,
@@ -209,10 +210,7 @@ impl Calls {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let guard = self.admit(operation)?;
-        let answer = self.timed(operation, deadline, call()).await;
-        guard.finish(&answer);
-        answer
+        self.timed(operation, deadline, call()).await
     }
 
     async fn release<T, F, Fut>(&self, operation: Operation, mut call: F) -> Result<T>

@@ -3,11 +3,13 @@
 //! A row names the key in a configuration file and the variable, says what the setting means, and knows how to
 //! read and how to show it. Nothing else in the crate names a key or a variable of a setting.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
 use super::value::{Parse, http_url, without_password};
-use super::{Settings, database};
+use super::{ScalingProfile, Settings, database};
 
 /// One setting.
 pub(super) struct Setting {
@@ -298,7 +300,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "scaling.strategy",
         Some("SMO_SCALING_STRATEGY"),
         scaling.strategy,
-        "Strategy that decides on replicas: `exact` or an external one."
+        "Strategy that decides on replicas: `exact`, `threshold` or an external one."
     ),
     row!(
         "scaling.compat",
@@ -370,7 +372,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         show: |settings| show_externals(&settings.scaling.external),
     },
-    row!("scaling.profiles", None, scaling.profiles, "Capacity models of services by name."),
+    Setting {
+        key: "scaling.profiles",
+        variable: None,
+        meaning: "Capacity models of services by name, besides those that are there by default.",
+        apply: |settings, value| {
+            settings.scaling.profiles.extend(BTreeMap::<String, ScalingProfile>::parse(value)?);
+            Ok(())
+        },
+        show: |settings| settings.scaling.profiles.show(),
+    },
     row!("clusters", None, clusters, "Attributes of clusters by name; they win over labels."),
     row!("cluster_labels", None, cluster_labels, "Labels of clusters that state attributes."),
     row!("intents", None, intents, "Classes of the descriptor's intents in units."),

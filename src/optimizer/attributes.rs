@@ -102,13 +102,13 @@ impl ClusterAttributes {
         let latencies =
             self.latencies_ms.iter().map(|(name, value)| (format!("latencies_ms/{name}"), *value));
         for (name, value) in named.chain(latencies) {
-            if !(value.is_finite() && (0.0..=MOST).contains(&value)) {
-                faults.push((name, format!("must be a number from 0 to {MOST}, not {value}")));
+            if !(value.is_finite() && (0.0..=LARGEST_ATTRIBUTE).contains(&value)) {
+                faults.push((name, format!("must be a number from 0 to {LARGEST_ATTRIBUTE}, not {value}")));
             }
         }
         faults
     }
 }
 
-/// Largest number of an attribute: products with it stay far inside 64-bit integers of nano-costs.
-const MOST: f64 = 1e6;
+/// Largest number of an attribute.
+pub const LARGEST_ATTRIBUTE: f64 = 1e6;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::text::amounts;
-use super::{ClusterState, Problem, ServiceDemand};
+use super::{ClusterAttributes, ClusterState, Problem, ServiceDemand};
+
+/// Relative change of a latency that is noise.
+const JITTER: f64 = 0.2;
 
 /// Every difference that a plan for the first problem might not survive, one sentence each.
 #[must_use]
@@ -38,6 +41,9 @@ pub fn changes(planned: &Problem, now: &Problem) -> Vec<String> {
     if (planned.weights, planned.limits) != (now.weights, now.limits) {
         changes.push("the weights or limits of the decision are others".to_owned());
     }
+    if planned.strict != now.strict {
+        changes.push("whether the undecidable is refused is different".to_owned());
+    }
     if planned.links != now.links {
         changes.push("the links between the services are others".to_owned());
     }
@@ -57,10 +63,31 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
         let text = |cluster: &ClusterState| amounts(cluster.free, cluster.storage_reported, true);
         changes.push(format!("cluster {name} has {} free, it had {}", text(now), text(before)));
     }
-    if before.attributes != now.attributes {
+    if before.storage_reported != now.storage_reported {
+        changes.push(format!(
+            "cluster {name} {} its storage",
+            if now.storage_reported { "reports" } else { "no longer reports" }
+        ));
+    }
+    let others = |cluster: &ClusterState| ClusterAttributes {
+        latencies_ms: BTreeMap::new(),
+        ..cluster.attributes.clone()
+    };
+    if others(before) != others(now) {
         changes.push(format!("the attributes of cluster {name} are others"));
     }
+    if !same_latencies(&before.attributes.latencies_ms, &now.attributes.latencies_ms) {
+        changes.push(format!("the latencies of cluster {name} are others"));
+    }
     changes
+}
+
+/// Measured times are never twice the same: what changes by less than a fifth has not changed.
+fn same_latencies(before: &BTreeMap<String, f64>, now: &BTreeMap<String, f64>) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .all(|(to, ms)| now.get(to).is_some_and(|later| (later - ms).abs() <= JITTER * ms.max(*later)))
 }
 
 fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
@@ -75,6 +102,13 @@ fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
             "service {name} has {} replicas, it had {}",
             now.replicas.min, before.replicas.min
         ));
+    }
+    let asks = |service: &ServiceDemand| {
+        let ServiceDemand { requires, pinned, co_location, anti_affinity, move_weight, .. } = service.clone();
+        (requires, pinned, co_location, anti_affinity, move_weight.to_bits())
+    };
+    if asks(before) != asks(now) {
+        changes.push(format!("what service {name} asks of its cluster is different"));
     }
     if before.needs != now.needs {
         let text = |service: &ServiceDemand| amounts(service.needs, true, true);

@@ -235,7 +235,10 @@ fn replicas(problem: &Problem, plan: &Plan) -> Vec<String> {
 fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: bool) -> Vec<String> {
     let mut faults = Vec::new();
     let value = objective(problem, places);
-    let close = |one: f64, other: f64| (one - other).abs() <= TOLERANCE * one.abs().max(other.abs()).max(1.0);
+    let rounding = rounding(problem);
+    let close = |one: f64, other: f64| {
+        (one - other).abs() <= TOLERANCE * one.abs().max(other.abs()).max(1.0) + rounding
+    };
     let total = plan.objective.total;
     if !close(total, value) {
         faults.push(format!("the plan says its objective is {total}, it is {value}"));
@@ -266,6 +269,15 @@ fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: boo
         faults.push(format!("the bound is {bound}, but a placement of {best} exists"));
     }
     faults
+}
+
+/// By how much costs may differ that are counted in whole billionths per microsecond of each link.
+fn rounding(problem: &Problem) -> f64 {
+    let known = problem.clusters.iter().flat_map(|cluster| cluster.attributes.latencies_ms.values().copied());
+    let longest = known.fold(problem.limits.unknown_latency_ms, f64::max);
+    #[expect(clippy::cast_precision_loss, reason = "a number of links")]
+    let links = problem.links.len() as f64;
+    links * longest * 1000.0 * 1e-9
 }
 
 /// The smallest objective of all assignments, where there are few enough to try.

@@ -11,8 +11,10 @@ use super::nearness::{Nearness, Tri};
 use super::{ClusterAttributes, Objectives, Problem, Requirement, ServiceDemand, Weights};
 use crate::hdag::Resources;
 
-/// Largest nano-cost of one item on one cluster; sums of ten thousand of them still fit 64 bits.
+/// Largest nano-cost of one item on one cluster, or weight of one edge.
 const LARGEST_COST: f64 = 1e14;
+/// Largest nano-cost of a whole assignment: the search needs some bits beside it.
+const LARGEST_SUM: f64 = 3.6e16;
 
 /// What becomes of a requirement that the clusters' data cannot decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,15 @@ pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, Stri
         Objectives::Moves => compiled.set_moves(1.0)?,
         Objectives::Cost => compiled.set_cost(&demand)?,
     }
+    let ceiling = compiled.model.cost_ceiling();
+    if ceiling > LARGEST_SUM {
+        return Err(format!(
+            "all costs together may reach {:.0}; at most {:.0} can be computed with exactly: lower the weights, the \
+             traffic or the attributes",
+            ceiling / NANO,
+            LARGEST_SUM / NANO
+        ));
+    }
     Ok(compiled)
 }
 
@@ -143,13 +154,7 @@ impl Compiled<'_> {
     /// Latency bounds between items become relations, one per kind; services that must be apart another one.
     fn set_pair_rules(&mut self) {
         let clusters = self.problem.clusters.len();
-        let index: HashMap<&str, usize> = self
-            .problem
-            .services
-            .iter()
-            .enumerate()
-            .map(|(at, service)| (service.name.as_str(), at))
-            .collect();
+        let item = self.items_by_name();
         let mut kinds: Vec<Kind> = Vec::new();
         let mut rules = Vec::new();
         let mut add = |kind: Kind, one: usize, other: usize| {
@@ -159,18 +164,14 @@ impl Compiled<'_> {
             });
             rules.push(PairRule { a: one.min(other), b: one.max(other), relation });
         };
-        for link in &self.problem.links {
-            let (Some(from), Some(to)) = (index.get(link.from.as_str()), index.get(link.to.as_str())) else {
-                continue;
-            };
-            let (from, to) = (self.item_of[*from], self.item_of[*to]);
-            if let (Some(bound), true) = (link.bound, from != to) {
+        for (link, from, to) in self.links_between_items() {
+            if let Some(bound) = link.bound {
                 add(Kind::Near(bound), from, to);
             }
         }
         for (at, service) in self.problem.services.iter().enumerate() {
-            for other in service.anti_affinity.iter().filter_map(|name| index.get(name.as_str())) {
-                add(Kind::Apart, self.item_of[at], self.item_of[*other]);
+            for other in service.anti_affinity.iter().filter_map(|name| item.get(name.as_str())) {
+                add(Kind::Apart, self.item_of[at], *other);
             }
         }
         rules.sort_by_key(|rule| (rule.a, rule.b, rule.relation));
@@ -262,25 +263,26 @@ impl Compiled<'_> {
         values
     }
 
+    fn items_by_name(&self) -> HashMap<&str, usize> {
+        let services = self.problem.services.iter().zip(&self.item_of);
+        services.map(|(service, item)| (service.name.as_str(), *item)).collect()
+    }
+
+    /// Links whose ends are different items, with these.
+    fn links_between_items(&self) -> Vec<(&super::Link, usize, usize)> {
+        let item = self.items_by_name();
+        let ends = |link: &super::Link| Some((*item.get(link.from.as_str())?, *item.get(link.to.as_str())?));
+        let links =
+            self.problem.links.iter().filter_map(|link| ends(link).map(|(from, to)| (link, from, to)));
+        links.filter(|(_, from, to)| from != to).collect()
+    }
+
     /// Traffic between items, in nano-cost per microsecond.
     fn edges(&self, weight: f64) -> Result<Vec<Edge>, String> {
-        let index: HashMap<&str, usize> = self
-            .problem
-            .services
-            .iter()
-            .enumerate()
-            .map(|(at, service)| (service.name.as_str(), at))
-            .collect();
         let mut edges: BTreeMap<(usize, usize), i64> = BTreeMap::new();
-        for link in &self.problem.links {
-            let (Some(from), Some(to)) = (index.get(link.from.as_str()), index.get(link.to.as_str())) else {
-                continue;
-            };
-            let (from, to) = (self.item_of[*from], self.item_of[*to]);
-            if from != to {
-                let weight = nano(weight * link.traffic / 1000.0, "traffic")?;
-                *edges.entry((from.min(to), from.max(to))).or_default() += weight;
-            }
+        for (link, from, to) in self.links_between_items() {
+            let weight = nano(weight * link.traffic / 1000.0, "traffic")?;
+            *edges.entry((from.min(to), from.max(to))).or_default() += weight;
         }
         Ok(edges
             .into_iter()

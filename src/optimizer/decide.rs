@@ -56,7 +56,7 @@ pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result
 fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) -> Result<Outcome, String> {
     let compiled = compile(problem, Unknown::Forbids)?;
     if problem.strict || !compiled.undecidable {
-        return Ok(solve(&compiled));
+        return Ok(explained(&compiled, solve(&compiled)));
     }
     let permissive = compile(problem, Unknown::Allows)?;
     let mut now = Situation::empty(&permissive);
@@ -69,14 +69,22 @@ fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) ->
             return Ok(decided);
         }
     }
-    Ok(solve(&permissive))
+    Ok(explained(&permissive, solve(&permissive)))
+}
+
+/// Adds to an infeasible outcome why, and what would help.
+fn explained(compiled: &Compiled<'_>, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause)),
+        other => other,
+    }
 }
 
 fn solve(compiled: &Compiled<'_>) -> Outcome {
     match compiled.problem.strategy.as_str() {
         FIRST_FIT => match first_fit::first_fit(compiled) {
             Ok((assignment, reasons)) => outcome(compiled, &assignment, Proof::NONE, reasons),
-            Err(cause) => Outcome::Infeasible(conflict::explained(compiled, *cause)),
+            Err(cause) => Outcome::Infeasible(*cause),
         },
         MIN_MOVES => min_moves(compiled),
         _ => cost(compiled),
@@ -89,12 +97,11 @@ pub(super) fn timed_out(compiled: &Compiled<'_>, summary: &str) -> Outcome {
 
 /// Where nothing fits: the item that lacks room on every cluster, the rest being placed as far as it goes.
 pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
-    let first = match first_fit::first_fit(compiled) {
+    match first_fit::first_fit(compiled) {
         Err(cause) => *cause,
         // Cannot be: a placement was found where none exists. The checker's work, not ours.
         Ok(_) => first_fit::no_cluster(compiled, 0, Vec::new()),
-    };
-    conflict::explained(compiled, first)
+    }
 }
 
 fn min_moves(compiled: &Compiled<'_>) -> Outcome {

@@ -36,7 +36,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use attributes::ClusterAttributes;
+pub use attributes::{ClusterAttributes, LARGEST_ATTRIBUTE};
 pub use changes::changes;
 pub use check::check;
 pub use compile::{Compiled, Unknown, compile};

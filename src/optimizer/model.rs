@@ -117,6 +117,24 @@ impl Model {
         self.capacity.len()
     }
 
+    /// No assignment costs more than this many nano; in floating point, since it may be more than an integer holds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
+    pub fn cost_ceiling(&self) -> f64 {
+        let largest = |cells: &[i64]| cells.iter().max().map_or(0.0, |cell| *cell as f64);
+        let items: f64 = (0..self.items()).map(|item| largest(self.cost.row(item))).sum();
+        let latency =
+            (0..self.clusters()).map(|cluster| largest(self.latency.row(cluster))).fold(0.0, f64::max);
+        let edges: f64 = self.edges.iter().map(|edge| edge.weight as f64 * latency).sum();
+        let activation: f64 = self.activation.iter().map(|cost| *cost as f64).sum();
+        let overload = self.overload.as_ref().map_or(0.0, |overload| {
+            let load: f64 = self.demand.iter().map(|demand| demand[0] as f64).sum();
+            let threshold = overload.threshold.iter().map(|amount| (*amount).min(0) as f64).sum::<f64>();
+            overload.rate as f64 * (load - threshold)
+        });
+        items + edges + activation + overload
+    }
+
     /// Nano-cost of an assignment (item → cluster), feasible or not.
     #[must_use]
     pub fn cost_of(&self, assignment: &[usize]) -> i64 {

@@ -29,11 +29,12 @@ pub fn objective(compiled: &Compiled<'_>, assignment: &[usize]) -> Objective {
         Objectives::Moves => vec![term("moves", moves(problem, &on))],
         Objectives::Cost => cost_terms(compiled, &on),
     };
-    Objective { total: terms.iter().map(|term| term.value).sum(), terms }
+    // An empty sum is -0.0.
+    Objective { total: terms.iter().map(|term| term.value).sum::<f64>() + 0.0, terms }
 }
 
 fn term(name: &str, value: f64) -> Term {
-    Term { name: name.to_owned(), value }
+    Term { name: name.to_owned(), value: value + 0.0 }
 }
 
 fn moves(problem: &Problem, on: &[usize]) -> f64 {

@@ -220,7 +220,7 @@ pub(super) fn wanted(requirement: &Requirement) -> String {
         AttributeTest::NoneOf(texts) => format!("not {}", texts.join(" nor ")),
         AttributeTest::AtMost(most) => format!("at most {most}"),
         AttributeTest::AtLeast(least) => format!("at least {least}"),
-        AttributeTest::Known => "any".to_owned(),
+        AttributeTest::Known => "known".to_owned(),
     }
 }
 

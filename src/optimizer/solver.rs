@@ -128,6 +128,9 @@ mod backend {
 
     use super::{Answer, Formulation, Options, Solution};
 
+    /// Nodes of one branch and bound.
+    const MOST_NODES: i32 = 20_000;
+
     pub(super) fn minimise(formulation: Formulation, options: &Options) -> Answer {
         let integer = formulation.is_mixed_integer();
         let mut problem = formulation.variables.minimise(formulation.objective).using(good_lp::highs);
@@ -160,6 +163,8 @@ mod backend {
     fn configure(model: &mut highs::Model, options: &Options) -> Result<(), TrySetOptionError> {
         model.try_set_option("threads", 1)?;
         model.try_set_option("parallel", "off")?;
+        // Ends what would never end, at the same point everywhere.
+        model.try_set_option("mip_max_nodes", MOST_NODES)?;
         model.try_set_option("mip_rel_gap", options.relative_gap)?;
         model.try_set_option("mip_abs_gap", options.absolute_gap)?;
         let seed = i32::try_from(options.seed & 0x7fff_ffff).unwrap_or_default();

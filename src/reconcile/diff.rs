@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus};
-use crate::hdag::{Trigger, slug};
+use crate::hdag::{Trigger, slug, with_replicas};
 use crate::store::{Desired, GraphRecord, ServiceRecord};
 
 /// Longest label value that Kubernetes takes.
@@ -56,12 +56,18 @@ pub fn wants_release(graph: &GraphRecord, service: &ServiceRecord) -> bool {
 /// The release that a service should be.
 #[must_use]
 pub fn release_of(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
-    let values = Value::Object(service.values.clone());
+    let digest = digest(&service.chart, &Value::Object(service.values.clone()));
+    // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that no pod is stopped
+    // to be started again. It is no part of the digest, since changing it alone takes no upgrade.
+    let values = match service.replicas_desired {
+        Some(replicas) => with_replicas(service.values.clone(), &service.implementer, replicas),
+        None => service.values.clone(),
+    };
     ReleaseSpec {
         key: key_of(service),
         chart: service.chart.clone(),
-        digest: digest(&service.chart, &values),
-        values,
+        digest,
+        values: Value::Object(values),
         owner: owner_of(&graph.name),
     }
 }
@@ -170,6 +176,17 @@ mod tests {
         assert_eq!(action_of(&diff(&graph, &services, std::slice::from_ref(&release)), "a"), Action::Keep);
         services[0].values.insert("replicas".into(), 2.into());
         assert!(matches!(action_of(&diff(&graph, &services, &[release]), "a"), Action::Apply(_)));
+    }
+
+    #[test]
+    fn scaling_alone_takes_no_upgrade_and_an_upgrade_keeps_the_scaled_replicas() {
+        let (graph, mut services) = (graph("g"), [service("a")]);
+        let release = deployed(&graph, &services[0]);
+        services[0].replicas_desired = Some(3);
+        assert_eq!(action_of(&diff(&graph, &services, std::slice::from_ref(&release)), "a"), Action::Keep);
+        services[0].values.insert("clustersAffinity".into(), json!(["edge-2"]));
+        let Action::Apply(spec) = action_of(&diff(&graph, &services, &[release]), "a") else { panic!() };
+        assert_eq!(spec.values["replicas"], 3);
     }
 
     #[test]

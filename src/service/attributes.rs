@@ -6,7 +6,7 @@ use super::Service;
 use crate::config::ClusterLabels;
 use crate::error::{Error, Result};
 use crate::hdag::Finding;
-use crate::optimizer::ClusterAttributes;
+use crate::optimizer::{ClusterAttributes, LARGEST_ATTRIBUTE};
 use crate::reconcile::now;
 use crate::store::ClusterRecord;
 
@@ -76,13 +76,51 @@ impl Service {
     ) -> Result<BTreeMap<String, ClusterAttributes>> {
         let mut set = self.parts.store.cluster_attributes().await?;
         let settings = &self.parts.settings;
+        let mut latencies = Latencies::default();
+        for cluster in clusters {
+            let configured = settings.clusters.get(&cluster.name);
+            latencies.add(0, &cluster.name, &cluster.latencies_ms);
+            configured
+                .iter()
+                .for_each(|attributes| latencies.add(1, &cluster.name, &attributes.latencies_ms));
+            set.get(&cluster.name).iter().for_each(|set| latencies.add(2, &cluster.name, &set.latencies_ms));
+        }
         let effective = |cluster: &ClusterRecord| {
             let set = set.remove(&cluster.name).unwrap_or_default();
             let configured = settings.clusters.get(&cluster.name).cloned().unwrap_or_default();
             let observed = observed(cluster, &settings.cluster_labels);
-            (cluster.name.clone(), set.or(configured).or(observed))
+            let latencies_ms = latencies.of(&cluster.name);
+            (cluster.name.clone(), ClusterAttributes { latencies_ms, ..set.or(configured).or(observed) })
         };
         Ok(clusters.iter().map(effective).collect())
+    }
+}
+
+/// Latencies between pairs of clusters: what is stated at one end holds for both, and what a better source states comes
+/// before what both ends measured.
+#[derive(Default)]
+struct Latencies(BTreeMap<(String, String), (u8, f64)>);
+
+impl Latencies {
+    /// Adds what one end says; of two ends of one source the longer time counts.
+    fn add(&mut self, source: u8, cluster: &str, latencies_ms: &BTreeMap<String, f64>) {
+        for (to, ms) in latencies_ms.iter().filter(|(to, ms)| **ms != 0.0 && *to != cluster) {
+            let to = to.as_str();
+            let pair = (cluster.min(to).to_owned(), cluster.max(to).to_owned());
+            let known = self.0.entry(pair).or_insert((source, *ms));
+            if known.0 < source || (known.0 == source && known.1 < *ms) {
+                *known = (source, *ms);
+            }
+        }
+    }
+
+    /// Those of one cluster, by the other one.
+    fn of(&self, cluster: &str) -> BTreeMap<String, f64> {
+        let other = |((one, other), (_, ms)): (&(String, String), &(u8, f64))| {
+            let to = if one == cluster { other } else { one };
+            (one == cluster || other == cluster).then(|| (to.clone(), *ms))
+        };
+        self.0.iter().filter_map(other).collect()
     }
 }
 
@@ -91,7 +129,7 @@ fn observed(cluster: &ClusterRecord, names: &ClusterLabels) -> ClusterAttributes
     let text = |label: &String| cluster.labels.get(label).filter(|value| !value.is_empty()).cloned();
     let number = |label: &String| {
         let value = text(label)?;
-        let number = value.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+        let number = value.parse().ok().filter(|number: &f64| (0.0..=LARGEST_ATTRIBUTE).contains(number));
         if number.is_none() {
             tracing::debug!("label {label} of cluster {} is not a number: {value:?}", cluster.name);
         }

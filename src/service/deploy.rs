@@ -12,6 +12,7 @@ use crate::events;
 use crate::hdag::{
     self, Descriptor, Finding, Format, ParseError, is_dns_label, release_values, service_import_clusters,
 };
+use crate::optimizer::scaling;
 use crate::reconcile::diff::owner_of;
 use crate::reconcile::now;
 use crate::store::{Desired, GraphRecord, ServiceRecord, ServiceState};
@@ -44,6 +45,7 @@ impl Service {
         let parsed =
             hdag::parse(text, format, &settings.intents, &settings.limits).map_err(invalid_descriptor)?;
         let descriptor = parsed.descriptor;
+        self.refuse_unknown_scaling(&descriptor)?;
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
             return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
         }
@@ -60,6 +62,19 @@ impl Service {
         let progress = self.carry_out(&graph, context).await;
         let view = self.get_graph(&graph.name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: parsed.warnings, unchanged: false })
+    }
+
+    /// Refuses a descriptor that names a scaling strategy which does not exist.
+    fn refuse_unknown_scaling(&self, descriptor: &Descriptor) -> Result<()> {
+        let Some(name) = &descriptor.scaling.strategy else { return Ok(()) };
+        let external = &self.parts.settings.scaling.external;
+        if scaling::strategy(name).is_some() || external.contains_key(name) {
+            return Ok(());
+        }
+        let known: Vec<&str> =
+            scaling::BUILT_IN.into_iter().chain(external.keys().map(String::as_str)).collect();
+        let message = format!("there is no scaling strategy {name:?}; known are {}", known.join(", "));
+        Err(Error::invalid("/hdaGraph/smo/scaling/strategy", message))
     }
 
     /// Decides the placement and records the graph, one request at a time: two graphs must not take the same room.

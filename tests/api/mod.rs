@@ -4,9 +4,13 @@
 
 mod alerts;
 mod cluster_sync;
+mod external;
 mod graphs;
+mod intents;
 mod interface;
 mod placement;
 mod recovery;
+mod replay;
 mod scaling;
+mod scaling_bounds;
 mod scaling_reconcile;

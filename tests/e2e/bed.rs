@@ -69,15 +69,19 @@ impl Bed {
         Some(deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0))
     }
 
-    /// The objects of a kind in a namespace; empty when the cluster does not know the kind.
-    pub async fn objects(&self, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Vec<DynamicObject> {
+    /// The objects of a kind in a namespace, or in all.
+    pub async fn api(&self, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(gvk.0, gvk.1, gvk.2));
         let client = self.client(cluster).await;
-        let api: Api<DynamicObject> = match namespace {
+        match namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
-        };
-        match api.list(&ListParams::default()).await {
+        }
+    }
+
+    /// Lists the objects of a kind; empty when the cluster does not know the kind.
+    pub async fn objects(&self, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Vec<DynamicObject> {
+        match self.api(cluster, gvk, namespace).await.list(&ListParams::default()).await {
             Ok(list) => list.items,
             Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
             Err(error) => panic!("{cluster} does not list {gvk:?}: {error}"),
@@ -99,12 +103,23 @@ impl Bed {
         testbed(&["start", component]).await;
     }
 
-    /// Sets a gauge of the load exporter, which Prometheus scrapes.
+    /// Sets how fast `flask_http_request_total` of a service grows at the load exporter, which Prometheus scrapes
+    /// every second.
     pub async fn set_rate(&self, service: &str, per_second: f64) {
-        let url = format!("{}/rate/{service}", variable("TESTBED_EXPORTER"));
-        let answer = reqwest::Client::new().put(url).body(per_second.to_string()).send().await;
-        answer.and_then(reqwest::Response::error_for_status).expect("exporter takes the rate");
+        let request = reqwest::Client::new().put(rate_url(service)).body(per_second.to_string());
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        answer.expect("exporter takes the rate");
     }
+
+    /// Takes the series of a service away from the load exporter.
+    pub async fn remove_rate(&self, service: &str) {
+        let answer = reqwest::Client::new().delete(rate_url(service)).send().await;
+        answer.and_then(reqwest::Response::error_for_status).expect("exporter removes the series");
+    }
+}
+
+fn rate_url(service: &str) -> String {
+    format!("{}/rate/{service}", variable("TESTBED_EXPORTER"))
 }
 
 /// `namespace/name` of an object.

@@ -8,6 +8,7 @@ use crate::bed::{Bed, Kind, eventually};
 use crate::charts::descriptor;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
+use crate::workloads::assert_runs_in;
 
 const EXPORT: Kind = ("multicluster.x-k8s.io", "v1alpha1", "ServiceExport");
 const IMPORT: Kind = ("multicluster.x-k8s.io", "v1alpha1", "ServiceImport");
@@ -35,16 +36,6 @@ async fn until_two_services_run(server: &Server) -> Value {
             ["noise-reduction", "image-detection"].iter().all(|name| service(graph, name)["ready"] == true)
         })
         .await
-}
-
-async fn assert_runs_in(bed: &Bed, cluster: &str, namespace: &str, name: &str) {
-    eventually(&format!("{name} runs in {cluster}"), Duration::from_secs(10), || async {
-        match bed.ready_replicas(cluster, namespace, name).await {
-            Some(ready) if ready >= 1 => Ok(()),
-            other => Err(format!("ready replicas: {other:?}")),
-        }
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! Pushes the example charts to the registry of the test bed, and reads the example descriptors.
+//! Pushes the example charts to the registry of the test bed, reads the example descriptors, and writes others.
 
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::bed::{Bed, command, root};
@@ -12,6 +13,41 @@ pub async fn descriptor(bed: &Bed, example: &str) -> String {
     let path = root().join("examples").join(example).join("hdag.yaml");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.replace("127.0.0.1:5000", &bed.registry())
+}
+
+/// A service of an example's chart.
+pub struct Part {
+    /// The example that the chart belongs to.
+    pub example: &'static str,
+    /// Name of the chart, of its Deployment and of the service.
+    pub name: &'static str,
+    /// Classes of the compute intent. They must be what the chart asks for, or a decision counts other room than the
+    /// cluster reports.
+    pub cpu: &'static str,
+    pub ram: &'static str,
+    /// Services that it calls.
+    pub calls: &'static [&'static str],
+}
+
+/// A descriptor of services that start with the graph; pushes the charts when first called.
+pub async fn graph(bed: &Bed, id: &str, parts: &[Part]) -> Value {
+    PUSHED.get_or_init(|| push(bed)).await;
+    let services: Vec<Value> = parts.iter().map(|part| service(bed, part)).collect();
+    json!({ "hdaGraph": { "id": id, "services": services } })
+}
+
+fn service(bed: &Bed, part: &Part) -> Value {
+    json!({
+        "id": part.name,
+        "deployment": {
+            "trigger": { "auto": { "dependencies": part.calls } },
+            "intent": {
+                "compute": { "cpu": part.cpu, "ram": part.ram },
+                "connectionPoints": part.calls,
+            },
+        },
+        "artifact": { "ociImage": format!("oci://{}/{}/{}", bed.registry(), part.example, part.name) },
+    })
 }
 
 async fn push(bed: &Bed) {

@@ -49,8 +49,13 @@ async fn the_real_ports_keep_the_contract() {
     suite::life_of_alert_rules(&ports).await;
     suite::firing_alerts(&ports).await;
     suite::rates(&ports).await;
-    // The members of the test bed have no gateways.
-    assert!(suite::latencies(&ports, &fixture).await.is_empty());
+    let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    let latencies = BTreeMap::from([
+        (pair("member1", "member2"), 5.0),
+        (pair("member1", "member3"), 25.0),
+        (pair("member2", "member3"), 30.0),
+    ]);
+    assert_eq!(suite::latencies(&ports, &fixture).await, latencies);
     let networks =
         ports.networks.as_ref().expect("Submariner is configured").networks().await.expect("networks");
     assert!(networks.get("member1").is_some_and(|networks| networks.pod_cidr.is_some()), "{networks:?}");

@@ -17,4 +17,8 @@ mod contract;
 mod failures;
 mod kills;
 mod leftovers;
+mod placement;
+mod room;
+mod scaling;
 mod server;
+mod workloads;

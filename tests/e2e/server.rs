@@ -43,6 +43,13 @@ impl Data {
         };
         Self { folder, database_url }
     }
+
+    /// Writes a configuration file; gives the variable that names it.
+    pub fn config(&self, yaml: &str) -> (String, String) {
+        let path = self.folder.path().join("smo.yaml");
+        std::fs::write(&path, yaml).expect("configuration file");
+        ("SMO_CONFIG".to_owned(), path.display().to_string())
+    }
 }
 
 async fn new_postgres_database(folder: &Path) -> String {
@@ -126,6 +133,11 @@ impl Server {
     pub async fn post(&self, path: &str, content_type: &str, body: String) -> (u16, Value) {
         answer(self.http.post(format!("{}{path}", self.url)).header("content-type", content_type).body(body))
             .await
+    }
+
+    /// POST without a body.
+    pub async fn trigger(&self, path: &str) -> (u16, Value) {
+        answer(self.http.post(format!("{}{path}", self.url))).await
     }
 
     /// POST that may fail because the server dies.

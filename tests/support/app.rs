@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use smo::config::{Settings, Sources, load};
 use smo::server::App;
 use smo::service::{ScalingMemory, TickSummary};
 use smo::simulation::{Continuum, World};
+use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
@@ -104,6 +106,18 @@ impl TestApp {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body, text }
     }
 
+    /// Sets the attributes of a cluster.
+    pub async fn set_attributes(&self, cluster: &str, attributes: &Value) {
+        let path = format!("/clusters/{cluster}/attributes");
+        let set = self.send("PUT", &path, Some("application/json"), attributes.to_string().into()).await;
+        assert_eq!(set.status, 200, "{:#}", set.body);
+    }
+
+    /// Serves it on a socket; its URL.
+    pub async fn serve(&self) -> String {
+        serve(self.app.router.clone()).await
+    }
+
     /// Looks at the load of all graphs, as the server does every interval.
     pub async fn tick(&self, memory: &mut ScalingMemory) -> TickSummary {
         self.app.service.scaling_tick(memory).await.unwrap()
@@ -121,6 +135,14 @@ impl TestApp {
         let last = self.get(&format!("/graphs/{graph}")).await;
         panic!("graph {graph} never {what}: {} {:#}", last.status, last.body);
     }
+}
+
+/// Serves an interface on a free port of the loopback until the test ends; its URL.
+pub async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 /// A fresh world.

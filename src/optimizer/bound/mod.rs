@@ -86,7 +86,7 @@ const COST_LIMIT: f64 = (1_u64 << 58) as f64;
 /// and the bound is never above it.
 #[must_use]
 pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort) -> i64 {
-    if cost_ceiling(model) > COST_LIMIT {
+    if model.cost_ceiling() > COST_LIMIT {
         return 0;
     }
     let dual = Dual::new(model);
@@ -99,7 +99,7 @@ pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort) -> i64 {
 pub fn branch_and_bound(model: &Model, start: Option<&[usize]>, effort: &Effort) -> Exact {
     let start = start.filter(|start| model.is_feasible(start));
     let start = start.map(|start| (start.to_vec(), model.cost_of(start)));
-    if cost_ceiling(model) > COST_LIMIT {
+    if model.cost_ceiling() > COST_LIMIT {
         return Exact { incumbent: start, bound: 0 };
     }
     let dual = Dual::new(model);
@@ -116,20 +116,4 @@ fn run<'a>(dual: &'a Dual<'a>, upper: Option<i64>, effort: &Effort) -> Search<'a
         }
     }
     search
-}
-
-/// More than any assignment costs.
-fn cost_ceiling(model: &Model) -> f64 {
-    let largest = |cells: &[i64]| cells.iter().max().map_or(0.0, |cell| *cell as f64);
-    let items: f64 = (0..model.items()).map(|item| largest(model.cost.row(item))).sum();
-    let latency =
-        (0..model.clusters()).map(|cluster| largest(model.latency.row(cluster))).fold(0.0, f64::max);
-    let edges: f64 = model.edges.iter().map(|edge| edge.weight as f64 * latency).sum();
-    let activation: f64 = model.activation.iter().map(|cost| *cost as f64).sum();
-    let overload = model.overload.as_ref().map_or(0.0, |overload| {
-        let load: f64 = model.demand.iter().map(|demand| demand[0] as f64).sum();
-        let threshold = overload.threshold.iter().map(|amount| (*amount).min(0) as f64).sum::<f64>();
-        overload.rate as f64 * (load - threshold)
-    });
-    items + edges + activation + overload
 }

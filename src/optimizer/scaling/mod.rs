@@ -13,6 +13,7 @@ mod instance;
 mod outcome;
 mod problem;
 mod program;
+mod ration;
 mod reason;
 mod search;
 mod text;
@@ -31,6 +32,7 @@ pub use outcome::{
 pub use problem::{
     Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
 };
+pub use ration::ration;
 pub use text::render;
 pub use threshold::threshold;
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::problem::problem;
 use super::wishes::{Occasion, PlacementOptions, resolve};
-use super::{Decided, PLACEMENT};
+use super::{Decided, PLACEMENT, verify};
 use crate::error::{Error, Result};
 use crate::events::{self, Cause};
 use crate::hdag::{Descriptor, release_values, service_import_clusters};
@@ -137,6 +137,7 @@ impl Service {
             if !changes.is_empty() {
                 return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
             }
+            verify(&now, &decided.outcome)?;
             (
                 self.record_placement(graph, &descriptor, &decided, Recorded::before(), &context.cause())
                     .await?,
@@ -286,9 +287,10 @@ impl Service {
                 tx.update_service_intent(&record).await?;
             }
             graph.generation += 1;
-            graph.decision_id = Some(decided.record.id);
+            graph.updated_at = at;
         }
-        graph.updated_at = at;
+        // Also when nothing moves: this is why everything is where it is.
+        graph.decision_id = Some(decided.record.id);
         graph.version = tx.update_graph(&graph).await?;
         let moved: Vec<_> = moves
             .iter()

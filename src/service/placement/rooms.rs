@@ -40,22 +40,19 @@ pub(in crate::service) struct Room {
 }
 
 impl<'a> Rooms<'a> {
-    /// Sums up what is placed. `settle` is how long after a service became ready it may be missing in the report.
+    /// Sums up what is placed. `settle` is how long after a change a service may be missing in the report.
     pub(in crate::service) fn new(placed: &'a [PlacedService], settle: Duration, at: DateTime<Utc>) -> Self {
         let settle = TimeDelta::from_std(settle).unwrap_or(TimeDelta::MAX);
         let (mut all, mut own) = (HashMap::<&str, Sums>::new(), HashMap::<(&str, &str), Sums>::new());
         for service in placed {
-            let unsettled = !service.ready || service.ready_since.is_none_or(|since| at - since < settle);
             let wanted = service.needs.times(replicas(service));
-            let reserved = service.needs.times(replicas(service).max(1));
+            let reserved = service.needs.times(hidden(service, settle, at));
             let running = service.needs.times(shown(service, settle, at));
             let keys = (service.graph.as_str(), service.cluster.as_str());
             for sums in [all.entry(keys.1).or_default(), own.entry(keys).or_default()] {
                 sums.wanted += wanted;
                 sums.running += running;
-                if unsettled {
-                    sums.reserved += reserved;
-                }
+                sums.reserved += reserved;
             }
         }
         Self { all, own, taken: HashMap::new() }
@@ -92,14 +89,162 @@ impl<'a> Rooms<'a> {
     }
 }
 
-/// Replicas that can show in a cluster's report: those that are ready, and shortly after a change all that are wanted.
-/// Later on, replicas that are not ready may have found no room, and then they do not show.
+/// Whether the intent for the service changed so recently that its cluster's report may be older.
+fn is_fresh(service: &PlacedService, settle: TimeDelta, at: DateTime<Utc>) -> bool {
+    at - service.changed_at < settle
+}
+
+/// Replicas that may not show in a cluster's report: all of them when the service is fresh or waits for its event, else
+/// those that are not ready.
+fn hidden(service: &PlacedService, settle: TimeDelta, at: DateTime<Utc>) -> i64 {
+    if service.state == ServiceState::Pending || is_fresh(service, settle, at) {
+        return replicas(service).max(1);
+    }
+    (replicas(service) - service.replicas_ready.unwrap_or(0)).max(0)
+}
+
+/// Replicas that can show in a cluster's report: those that are ready, and of a fresh service all. Later on, replicas that
+/// are not ready may have found no room, and then they do not show.
 fn shown(service: &PlacedService, settle: TimeDelta, at: DateTime<Utc>) -> i64 {
-    let fresh = !service.ready && service.state != ServiceState::Pending && at - service.changed_at < settle;
-    if fresh { replicas(service) } else { service.replicas_ready.unwrap_or(0).max(0) }
+    let all = service.state != ServiceState::Pending && is_fresh(service, settle, at);
+    if all { replicas(service) } else { service.replicas_ready.unwrap_or(0).max(0) }
 }
 
 /// Replicas that a placed service has or shall have.
 pub(in crate::service) fn replicas(service: &PlacedService) -> i64 {
     service.replicas_desired.or(service.replicas_wanted).unwrap_or(1).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
+    }
+
+    fn cpu(millicores: i64) -> Resources {
+        Resources { cpu_millicores: millicores, ..Resources::default() }
+    }
+
+    fn cluster(allocatable: i64, allocated: i64) -> ClusterRecord {
+        ClusterRecord {
+            id: 1,
+            name: "c".to_owned(),
+            location: "Unknown".to_owned(),
+            region: None,
+            labels: BTreeMap::new(),
+            latencies_ms: BTreeMap::new(),
+            available: true,
+            reason: None,
+            allocatable: cpu(allocatable),
+            allocated: cpu(allocated),
+            storage_reported: false,
+            acceleration: false,
+            pod_cidr: None,
+            service_cidr: None,
+            grafana: None,
+            observed_at: at(0),
+        }
+    }
+
+    /// A service of 1 core per replica on the cluster, ready for long.
+    fn settled(graph: &str, replicas: i64) -> PlacedService {
+        PlacedService {
+            graph: graph.to_owned(),
+            service: "s".to_owned(),
+            cluster: "c".to_owned(),
+            needs: cpu(1000),
+            replicas_desired: None,
+            replicas_wanted: Some(replicas),
+            replicas_ready: Some(replicas),
+            ready: true,
+            ready_since: Some(at(-1000)),
+            state: ServiceState::Deployed,
+            changed_at: at(-1000),
+        }
+    }
+
+    fn free(cluster: &ClusterRecord, placed: &[PlacedService], graph: &str) -> i64 {
+        Rooms::new(placed, SETTLE, at(0)).of(cluster, graph).free.cpu_millicores
+    }
+
+    #[test]
+    fn what_a_graph_uses_itself_counts_as_free_for_it_and_not_for_others() {
+        // 8 cores, 5 used: 3 by a, 2 by b.
+        let placed = [settled("a", 3), settled("b", 2)];
+        let cluster = cluster(8000, 5000);
+        assert_eq!(free(&cluster, &placed, "a"), 6000);
+        assert_eq!(free(&cluster, &placed, "new"), 3000);
+    }
+
+    #[test]
+    fn an_overfull_cluster_has_less_free_than_its_graph_uses() {
+        // 4 cores, 6 used: 3 by a, 3 by others that smo does not know.
+        assert_eq!(free(&cluster(4000, 6000), &[settled("a", 3)], "a"), 1000);
+    }
+
+    #[test]
+    fn a_fresh_service_counts_whether_the_report_shows_it_or_not() {
+        let fresh = PlacedService {
+            ready: false,
+            ready_since: None,
+            replicas_ready: None,
+            changed_at: at(-5),
+            ..settled("a", 3)
+        };
+        for allocated in [0, 3000] {
+            // For itself all 8 cores are free; for others what it holds is taken for sure.
+            assert_eq!(
+                free(&cluster(8000, allocated), std::slice::from_ref(&fresh), "a"),
+                8000,
+                "{allocated}"
+            );
+            assert!(
+                free(&cluster(8000, allocated), std::slice::from_ref(&fresh), "new") <= 5000,
+                "{allocated}"
+            );
+        }
+    }
+
+    #[test]
+    fn scaling_up_reserves_the_new_replicas_only() {
+        // a goes from 10 to 11 replicas, of which 10 are ready; b holds 10 of the 24 cores.
+        let growing = PlacedService {
+            replicas_desired: Some(11),
+            replicas_ready: Some(10),
+            ready: false,
+            ready_since: None,
+            ..settled("a", 10)
+        };
+        let placed = [growing, settled("b", 10)];
+        // The report shows 20 or, once the new one is scheduled, 21: b's own ten fit in any case.
+        assert_eq!(free(&cluster(24_000, 20_000), &placed, "b"), 13_000);
+        assert_eq!(free(&cluster(24_000, 21_000), &placed, "b"), 12_000);
+    }
+
+    #[test]
+    fn one_that_waits_for_its_event_holds_its_room() {
+        let waiting = PlacedService {
+            state: ServiceState::Pending,
+            replicas_wanted: None,
+            replicas_ready: None,
+            ready: false,
+            ..settled("a", 1)
+        };
+        assert_eq!(free(&cluster(8000, 0), std::slice::from_ref(&waiting), "new"), 7000);
+        assert_eq!(free(&cluster(8000, 0), &[waiting], "a"), 8000);
+    }
+
+    #[test]
+    fn what_a_decision_took_is_gone_for_the_next() {
+        let placed = [settled("a", 1)];
+        let mut rooms = Rooms::new(&placed, SETTLE, at(0));
+        rooms.take("c", cpu(2000));
+        assert_eq!(rooms.of(&cluster(8000, 1000), "b").free.cpu_millicores, 5000);
+    }
 }

@@ -10,9 +10,11 @@ mod tick;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -67,9 +69,14 @@ impl Service {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.scaling_tick(&mut memory).await {
-                Ok(summary) => tracing::debug!(?summary, "scaling tick"),
-                Err(error) => tracing::warn!("scaling has to wait: {error}"),
+            let tick = AssertUnwindSafe(self.scaling_tick(&mut memory)).catch_unwind();
+            match tick.await {
+                Ok(Ok(summary)) => tracing::debug!(?summary, "scaling tick"),
+                Ok(Err(error)) => tracing::warn!("scaling has to wait: {error}"),
+                Err(_) => {
+                    tracing::error!("a scaling tick panicked");
+                    memory = ScalingMemory::default();
+                }
             }
         }
     }
@@ -145,7 +152,8 @@ impl Service {
         at: DateTime<Utc>,
     ) -> Result<ScalingProfile> {
         let invalid = |message: String| {
-            let field = message.split(':').next().unwrap_or_default().to_owned();
+            // Messages begin with the field they are about.
+            let field = message.split([':', ' ']).next().unwrap_or_default().to_owned();
             Error::invalid(format!("/{field}"), message)
         };
         let profile = ScalingProfile::read(document).map_err(invalid)?;

@@ -15,14 +15,9 @@ pub(super) struct GraphSpec {
     pub(super) strategy: Option<String>,
     pub(super) min_overall: Option<i64>,
     pub(super) max_overall: Option<i64>,
-    services: BTreeMap<String, Wanted>,
+    services: BTreeMap<String, hdag::ServiceScaling>,
     /// Who calls a service, by its name.
     callers: BTreeMap<String, Vec<String>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Wanted {
-    scaling: hdag::ServiceScaling,
 }
 
 /// How one service is scaled.
@@ -31,7 +26,7 @@ pub(super) struct ServiceSpec {
     pub(super) profile: Profile,
     pub(super) rate: Rate,
     /// Whose rates count together when the service has no counter of its own.
-    pub(super) callers: Vec<String>,
+    pub(super) callers: Vec<Rate>,
 }
 
 /// Where a rate comes from: a query, and the service whose value of it counts.
@@ -65,7 +60,7 @@ impl GraphSpec {
             services: descriptor
                 .services
                 .iter()
-                .map(|service| (service.id.clone(), Wanted { scaling: service.scaling.clone() }))
+                .map(|service| (service.id.clone(), service.scaling.clone()))
                 .collect(),
             callers,
         }
@@ -81,7 +76,7 @@ impl GraphSpec {
     ) -> Option<ServiceSpec> {
         let set = profiles.get(name);
         let configured = settings.profiles.get(name);
-        let wanted = &self.services.get(name)?.scaling;
+        let wanted = self.services.get(name)?;
         let from = |profile: &ScalingProfile| (profile.alpha, profile.beta, profile.min, profile.max);
         let (alpha, beta, min, max) = match set.or(configured) {
             Some(profile) => from(profile),
@@ -93,41 +88,64 @@ impl GraphSpec {
             profile.alpha = wanted.alpha.unwrap_or(profile.alpha);
             profile.beta = wanted.beta.unwrap_or(profile.beta);
             profile.min = wanted.min.unwrap_or(profile.min);
-            profile.max = wanted.max.unwrap_or(profile.max).max(profile.min);
+            profile.max = wanted.max.unwrap_or(profile.max.max(profile.min));
+            // A descriptor that states one bound only must not contradict the other one of the configuration.
+            profile.min = profile.min.min(profile.max);
         }
-        let rate = rate(name, set, wanted, configured, settings);
-        let callers = self.callers.get(name).cloned().unwrap_or_default();
+        let own = |service: &str| Rate {
+            query: self.query_of(service, settings, profiles),
+            service: service.to_owned(),
+        };
+        let rate = match self.source_of(name, settings, profiles) {
+            Some(RateSource::Service(source)) => own(&source),
+            Some(RateSource::Query(_)) | None => own(name),
+        };
+        let callers = self.callers.get(name).into_iter().flatten().map(|caller| own(caller)).collect();
         Some(ServiceSpec { profile, rate, callers })
+    }
+
+    /// Where the rate of a service comes from, when not from its own counter.
+    fn source_of(
+        &self,
+        name: &str,
+        settings: &ScalingSettings,
+        profiles: &BTreeMap<String, ScalingProfile>,
+    ) -> Option<RateSource> {
+        let of_profile = |profile: &ScalingProfile| match (&profile.rate_from, &profile.query) {
+            (Some(service), _) => Some(RateSource::Service(service.clone())),
+            (None, Some(query)) => Some(RateSource::Query(query.clone())),
+            (None, None) => None,
+        };
+        match profiles.get(name) {
+            Some(set) => of_profile(set),
+            None => {
+                let wanted = self.services.get(name).and_then(|wanted| wanted.rate.clone());
+                wanted.or_else(|| settings.profiles.get(name).and_then(of_profile))
+            }
+        }
+    }
+
+    /// The query that tells the rate of a service's own counter.
+    fn query_of(
+        &self,
+        name: &str,
+        settings: &ScalingSettings,
+        profiles: &BTreeMap<String, ScalingProfile>,
+    ) -> Query {
+        let window = match profiles.get(name) {
+            Some(set) => set.window,
+            None => {
+                let wanted = self.services.get(name).and_then(|wanted| wanted.window);
+                wanted.or_else(|| settings.profiles.get(name).and_then(|profile| profile.window))
+            }
+        };
+        let template = match self.source_of(name, settings, profiles) {
+            Some(RateSource::Query(query)) => query,
+            Some(RateSource::Service(_)) | None => settings.query.clone(),
+        };
+        Query { template, window: window.unwrap_or_else(|| settings.rate_window()) }
     }
 }
 
 /// Most replicas of a service whose descriptor gives a capacity and no bound; as the original's profiles.
 const DEFAULT_MAX: i64 = 3;
-
-fn rate(
-    name: &str,
-    set: Option<&ScalingProfile>,
-    wanted: &hdag::ServiceScaling,
-    configured: Option<&ScalingProfile>,
-    settings: &ScalingSettings,
-) -> Rate {
-    let of_profile = |profile: &ScalingProfile| match (&profile.rate_from, &profile.query) {
-        (Some(service), _) => Some(RateSource::Service(service.clone())),
-        (None, Some(query)) => Some(RateSource::Query(query.clone())),
-        (None, None) => None,
-    };
-    let source = match set {
-        Some(profile) => of_profile(profile),
-        None => wanted.rate.clone().or_else(|| configured.and_then(of_profile)),
-    };
-    let window = match set {
-        Some(profile) => profile.window,
-        None => wanted.window.or_else(|| configured.and_then(|profile| profile.window)),
-    };
-    let (template, service) = match source {
-        Some(RateSource::Service(service)) => (settings.query.clone(), service),
-        Some(RateSource::Query(query)) => (query, name.to_owned()),
-        None => (settings.query.clone(), name.to_owned()),
-    };
-    Rate { query: Query { template, window: window.unwrap_or_else(|| settings.rate_window()) }, service }
-}

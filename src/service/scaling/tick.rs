@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::spec::{GraphSpec, Query, ServiceSpec};
+use super::spec::{GraphSpec, Query, Rate, ServiceSpec};
 use super::{ScalingMemory, TickSummary};
 use crate::config::{ScalingCompat, ScalingProfile};
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Service {
         }
         let rates = self.rates(&targets).await;
         let at = now();
-        let world = self.world_at(at).await?;
+        let mut world = self.world_at(at).await?;
         let mut rooms = world.rooms();
         let (mut summary, mut ticks) =
             (TickSummary { graphs: targets.len(), ..TickSummary::default() }, Vec::new());
@@ -60,7 +60,7 @@ impl Service {
                 continue;
             }
             let begun = Clock::now();
-            let outcome = self.decide_scaling(&target.spec, &problem).await;
+            let (problem, outcome) = self.decide_within_maximum(&target.spec, problem).await;
             let record = decision(&problem, &outcome, begun, at)?;
             match self.act(target, &problem, &outcome, record, memory).await {
                 Ok((changed, replaced)) => {
@@ -68,6 +68,12 @@ impl Service {
                     summary.replaced += usize::from(replaced.as_ref().is_some_and(|r| r.is_ok()));
                     if changed {
                         take(&mut rooms, &problem, &outcome);
+                    }
+                    if replaced.is_some() {
+                        // What is where has changed.
+                        drop(rooms);
+                        world = self.world_at(now()).await?;
+                        rooms = world.rooms();
                     }
                     ticks.push(tick_of(&target.graph, &outcome, &problem, replaced.as_ref(), at)?);
                 }
@@ -138,9 +144,9 @@ impl Service {
         let mut wanted: BTreeMap<Query, BTreeSet<String>> = BTreeMap::new();
         for target in targets {
             for service in target.specs.values() {
-                let names = wanted.entry(service.rate.query.clone()).or_default();
-                names.insert(service.rate.service.clone());
-                names.extend(service.callers.iter().cloned());
+                for rate in service.callers.iter().chain([&service.rate]) {
+                    wanted.entry(rate.query.clone()).or_default().insert(rate.service.clone());
+                }
             }
         }
         let mut rates = Rates::new();
@@ -200,12 +206,40 @@ impl Service {
             });
         let mut problem = ScalingProblem::new(graph.clone(), clusters.collect(), services);
         problem.tolerance = settings.tolerance;
-        problem.min_overall = target.spec.min_overall;
-        problem.max_overall = target.spec.max_overall;
+        // The bounds are those of the whole graph: what is not scaled has its share already.
+        let fixed: i64 = world
+            .placed_of(graph)
+            .iter()
+            .filter(|placed| !problem.services.iter().any(|service| service.name == placed.service))
+            .map(replicas)
+            .sum();
+        problem.min_overall = target.spec.min_overall.map(|least| (least - fixed).max(0));
+        problem.max_overall = target.spec.max_overall.map(|most| (most - fixed).max(0));
         let (utilisation, change) = (settings.weights.utilisation, settings.weights.change);
-        let margin = ScalingWeights::default().margin.max(utilisation);
+        // Tolerance and cooldowns hold only with a margin above the gain of giving a replica up.
+        let margin = (utilisation - change).max(0.0) + ScalingWeights::default().margin;
         problem.weights = ScalingWeights { utilisation, change, margin };
         if settings.compat == ScalingCompat::Original { problem.original() } else { problem }
+    }
+
+    /// The answer of the graph's strategy. A load that needs more replicas than the graph may have gets as many as it may.
+    async fn decide_within_maximum(
+        &self,
+        spec: &GraphSpec,
+        problem: ScalingProblem,
+    ) -> (ScalingProblem, ScalingOutcome) {
+        let outcome = self.decide_scaling(spec, &problem).await;
+        let rationed = match &outcome {
+            ScalingOutcome::Infeasible(cause) => scaling::ration(&problem, cause),
+            ScalingOutcome::Decided(_) | ScalingOutcome::Invalid(_) => None,
+        };
+        match rationed {
+            Some(rationed) => {
+                let outcome = self.decide_scaling(spec, &rationed).await;
+                (rationed, outcome)
+            }
+            None => (problem, outcome),
+        }
     }
 
     /// The answer of the graph's strategy after the checker has accepted it. An external strategy that gives none
@@ -214,10 +248,13 @@ impl Service {
         let settings = &self.parts.settings.scaling;
         let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
         if let Some(strategy) = scaling::strategy(name) {
-            return strategy(problem);
+            return aside(strategy, problem).await;
         }
         let fallback = match settings.external.get(name) {
-            None => scaling::exact,
+            None => {
+                tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
+                scaling::exact
+            }
             Some(external) => {
                 let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
                     Ok(replicas) => {
@@ -236,7 +273,7 @@ impl Service {
                 scaling::strategy(&external.fallback).unwrap_or(scaling::exact)
             }
         };
-        fallback(problem)
+        aside(fallback, problem).await
     }
 
     /// Does what an outcome asks for: says whether replicas change, and what became of placing the graph again.
@@ -260,14 +297,16 @@ impl Service {
                     .filter(|service| service.replicas != service.previous)
                     .map(|service| (service.service.as_str(), service.replicas))
                     .collect();
-                self.record_scaling(target, problem, &changed, record).await?;
+                if !self.record_scaling(target, problem, &changed, record).await? {
+                    return Ok((false, None));
+                }
                 let graph = &target.graph.name;
                 for service in changed.keys() {
                     memory.changed.insert((graph.clone(), (*service).to_owned()), Instant::now());
                 }
                 Ok((!changed.is_empty(), None))
             }
-            ScalingOutcome::Infeasible(cause) if cause.lacks_room() => {
+            ScalingOutcome::Infeasible(cause) if cause.lacks_room() && grows(problem, cause) => {
                 let name = &target.graph.name;
                 let wait = self.parts.settings.scaling.replacement_cooldown;
                 let recently = memory.replaced.get(name).is_some_and(|at| at.elapsed() < wait)
@@ -279,22 +318,32 @@ impl Service {
                     return Ok((false, None));
                 }
                 memory.replaced.insert(name.clone(), Instant::now());
+                for service in cause.needed.keys() {
+                    memory.changed.insert((name.clone(), service.clone()), Instant::now());
+                }
                 tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
                 self.keep(&record).await?;
                 Ok((false, Some(self.replace_for_scaling(name, &cause.needed).await)))
             }
-            ScalingOutcome::Infeasible(_) | ScalingOutcome::Invalid(_) => Ok((false, None)),
+            ScalingOutcome::Infeasible(_) => Ok((false, None)),
+            ScalingOutcome::Invalid(cause) => {
+                let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
+                let name = &target.graph.name;
+                tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
+                Ok((false, None))
+            }
         }
     }
 
-    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed.
+    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed; `false` when
+    /// the graph was changed meanwhile, so that the next tick has to look again.
     async fn record_scaling(
         &self,
         target: &Target,
         problem: &ScalingProblem,
         changed: &BTreeMap<&str, i64>,
         mut record: DecisionRecord,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let at = now();
         let news = |service: &ServiceRecord| {
             let scaled = problem.services.iter().find(|scaled| scaled.name == service.name)?;
@@ -303,15 +352,14 @@ impl Service {
             (conditions != service.conditions).then_some(conditions)
         };
         if changed.is_empty() && !target.services.iter().any(|service| news(service).is_some()) {
-            return Ok(());
+            return Ok(true);
         }
         let name = &target.graph.name;
         let wake = (!changed.is_empty()).then(|| self.parts.supervisor.wake_on_drop(name));
         let mut tx = self.parts.store.begin().await?;
         let current = tx.graph(name).await?;
         if current.is_none_or(|current| current.generation != target.graph.generation) {
-            // The user wants something else meanwhile; the next tick sees it.
-            return Ok(());
+            return Ok(false);
         }
         for mut service in tx.services(name).await? {
             if let Some(replicas) = changed.get(service.name.as_str()) {
@@ -333,17 +381,37 @@ impl Service {
         }
         tx.commit("scaling").await?;
         drop(wake);
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Decides on the blocking pool: a large graph may take a while.
+async fn aside(strategy: scaling::ScalingStrategy, problem: &ScalingProblem) -> ScalingOutcome {
+    let owned = problem.clone();
+    match tokio::task::spawn_blocking(move || strategy(&owned)).await {
+        Ok(outcome) => outcome,
+        Err(error) => ScalingOutcome::Invalid(scaling::ScalingInvalid {
+            faults: vec![scaling::ScalingFault { field: "strategy".to_owned(), cause: error.to_string() }],
+        }),
+    }
+}
+
+/// Whether some service needs more replicas than it has. If none does, the room is short by somebody else's doing, and
+/// moving a graph that runs would be the wrong answer.
+fn grows(problem: &ScalingProblem, cause: &scaling::ScalingInfeasibility) -> bool {
+    problem
+        .services
+        .iter()
+        .any(|service| cause.needed.get(&service.name).is_some_and(|needed| *needed > service.previous))
 }
 
 /// The rate of a service: its own, or what all its callers have together when it has none.
 fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
-    let known = rates.get(&spec.rate.query)?;
-    if let Some(own) = known.get(&spec.rate.service) {
-        return Some(*own);
+    let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied();
+    if let Some(own) = known(&spec.rate) {
+        return Some(own);
     }
-    let callers: Option<Vec<f64>> = spec.callers.iter().map(|caller| known.get(caller).copied()).collect();
+    let callers: Option<Vec<f64>> = spec.callers.iter().map(known).collect();
     callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())
 }
 

@@ -1,0 +1,207 @@
+//! Strategies of the operator that decide over HTTP: their answers are checked, and their deadlines kept.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use smo::clients::faults::Faults;
+use smo::config::{ExternalStrategy, ScalingProfile, Settings};
+use smo::service::ScalingMemory;
+
+use crate::support::app::{TestApp, graph, serve, service, world};
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    the_replicas_of_an_external_strategy_are_used_when_they_pass_the_checker,
+    replicas_that_break_a_constraint_or_cannot_be_read_are_left_to_the_fallback,
+    a_scaling_strategy_that_is_too_slow_is_not_waited_for,
+    a_placement_strategy_that_is_too_slow_is_not_waited_for,
+    a_strategy_that_is_down_does_not_keep_another_from_being_asked,
+);
+
+const DEMO: &str = "/project/demo/graphs";
+/// How long a strategy may take in tests that let it be late.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// How long the answer of one that is late takes: no test waits for it.
+const LATE: Duration = Duration::from_secs(60);
+
+/// A program that decides over HTTP. The test sets what it answers.
+#[derive(Clone)]
+struct Strategy {
+    answer: Arc<Mutex<(StatusCode, Value)>>,
+    asked: Arc<Mutex<Vec<Value>>>,
+    delay: Duration,
+}
+
+impl Strategy {
+    fn new(answer: Value, delay: Duration) -> Self {
+        Self { answer: Arc::new(Mutex::new((StatusCode::OK, answer))), asked: Arc::default(), delay }
+    }
+
+    fn set(&self, status: StatusCode, answer: Value) {
+        *self.answer.lock().unwrap() = (status, answer);
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    async fn serve(&self) -> String {
+        let strategy = self.clone();
+        let answer = async move |Json(question): Json<Value>| {
+            strategy.asked.lock().unwrap().push(question);
+            tokio::time::sleep(strategy.delay).await;
+            let (status, answer) = strategy.answer.lock().unwrap().clone();
+            (status, Json(answer))
+        };
+        serve(Router::new().fallback(answer)).await
+    }
+}
+
+fn external(url: String, deadline: Duration, fallback: &str) -> ExternalStrategy {
+    ExternalStrategy { url, deadline, fallback: fallback.to_owned() }
+}
+
+/// A server whose graph `g` is scaled by the strategy; the loop itself sleeps.
+async fn scaled_by(database: &TestDatabase, strategy: &Strategy, deadline: Duration) -> TestApp {
+    let url = strategy.serve().await;
+    let change = |settings: &mut Settings| {
+        let scaling = &mut settings.scaling;
+        scaling.enabled = true;
+        scaling.interval = Duration::from_secs(3600);
+        scaling.cooldown = Duration::ZERO;
+        let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 5 })).unwrap();
+        scaling.profiles.insert("a".to_owned(), profile);
+        scaling.strategy = "mine".to_owned();
+        scaling.external.insert("mine".to_owned(), external(url, deadline, "threshold"));
+    };
+    let app = TestApp::start_with(database, world(), Faults::none(), change).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    app.world.set_rate("a", 25.0);
+    app
+}
+
+async fn deploy(app: &TestApp, descriptor: &Value) {
+    let posted = app.post(DEMO, descriptor).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+}
+
+async fn last_tick(app: &TestApp) -> Value {
+    app.get("/graphs/g/scaling").await.body["ticks"][0].clone()
+}
+
+async fn the_replicas_of_an_external_strategy_are_used_when_they_pass_the_checker(database: TestDatabase) {
+    // 25 requests/s need three replicas of 10; `threshold` would take four.
+    let mine = Strategy::new(json!({ "replicas": { "a": 5 } }), Duration::ZERO);
+    let app = scaled_by(&database, &mine, Duration::from_secs(5)).await;
+    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    let tick = last_tick(&app).await;
+    assert_eq!(
+        [&tick["strategy"], &tick["services"][0]["replicas"]],
+        [&json!("mine"), &json!(5)],
+        "{tick:#}"
+    );
+    let all = json!({ "wanted": 5, "ready": 5 });
+    app.until("g", "has five replicas", |answer| answer.body["services"][0]["replicas"] == all).await;
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    assert_eq!([&decisions[0]["kind"], &decisions[0]["strategy"]], ["scaling", "mine"]);
+    let asked = mine.asked();
+    let [question] = asked.as_slice() else { panic!("one question: {asked:#?}") };
+    assert_eq!(question["problem"]["graph"], "g");
+    let asked_about = &question["problem"]["services"][0];
+    assert_eq!([&asked_about["name"], &asked_about["rate"]], [&json!("a"), &json!(25.0)]);
+    app.shutdown().await;
+}
+
+async fn replicas_that_break_a_constraint_or_cannot_be_read_are_left_to_the_fallback(database: TestDatabase) {
+    let mine = Strategy::new(Value::Null, Duration::ZERO);
+    let app = scaled_by(&database, &mine, Duration::from_secs(5)).await;
+    let answers = [
+        (StatusCode::OK, json!({ "replicas": { "a": 2 } })),
+        (StatusCode::OK, json!({ "replicas": { "a": 6 } })),
+        (StatusCode::OK, json!({ "replicas": { "a": -1 } })),
+        (StatusCode::OK, json!({ "replicas": { "a": 3, "b": 1 } })),
+        (StatusCode::OK, json!({ "replicas": {} })),
+        (StatusCode::OK, json!({ "replicas": { "a": "three" } })),
+        (StatusCode::OK, json!("three")),
+        (StatusCode::INTERNAL_SERVER_ERROR, json!({ "replicas": { "a": 3 } })),
+    ];
+    for (status, answer) in answers {
+        mine.set(status, answer.clone());
+        app.tick(&mut ScalingMemory::default()).await;
+        let tick = last_tick(&app).await;
+        assert_eq!(
+            [&tick["strategy"], &tick["services"][0]["replicas"]],
+            [&json!("threshold"), &json!(4)],
+            "{answer}: {tick:#}"
+        );
+    }
+    assert_eq!(mine.asked().len(), 8);
+    app.shutdown().await;
+}
+
+async fn a_scaling_strategy_that_is_too_slow_is_not_waited_for(database: TestDatabase) {
+    let mine = Strategy::new(json!({ "replicas": { "a": 5 } }), LATE);
+    let app = scaled_by(&database, &mine, DEADLINE).await;
+    let begun = Instant::now();
+    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    assert!(begun.elapsed() < LATE / 4);
+    let tick = last_tick(&app).await;
+    assert_eq!(
+        [&tick["strategy"], &tick["services"][0]["replicas"]],
+        [&json!("threshold"), &json!(4)],
+        "{tick:#}"
+    );
+    assert_eq!(mine.asked().len(), 1);
+    app.shutdown().await;
+}
+
+async fn a_placement_strategy_that_is_too_slow_is_not_waited_for(database: TestDatabase) {
+    let slow = Strategy::new(json!({ "assignment": { "a": "edge-2" } }), LATE);
+    let url = slow.serve().await;
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        settings.placement.strategy = "slow".to_owned();
+        settings.placement.external.insert("slow".to_owned(), external(url, DEADLINE, "min-moves"));
+    })
+    .await;
+    let begun = Instant::now();
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    assert!(begun.elapsed() < LATE / 4);
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    assert_eq!(decisions[0]["strategy"], "min-moves");
+    let path = format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap());
+    let decision = app.get(&path).await.body;
+    let warning = decision["answer"]["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.starts_with("strategy slow gave no usable answer, min-moves decided: ")
+            && warning.contains("timed out"),
+        "{warning}"
+    );
+    assert_eq!(slow.asked().len(), 1);
+    app.shutdown().await;
+}
+
+async fn a_strategy_that_is_down_does_not_keep_another_from_being_asked(database: TestDatabase) {
+    let up = Strategy::new(json!({ "assignment": { "a": "edge-2" } }), Duration::ZERO);
+    let url = up.serve().await;
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        let deadline = Duration::from_secs(5);
+        let down = external("http://127.0.0.1:9".to_owned(), deadline, "min-moves");
+        settings.placement.external.insert("down".to_owned(), down);
+        settings.placement.external.insert("up".to_owned(), external(url, deadline, "min-moves"));
+    })
+    .await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let propose = async |name: &str| {
+        app.post(&format!("/graphs/g/placement?dry_run=true&strategy={name}"), &json!({})).await.body
+    };
+    for _ in 0..10 {
+        assert_eq!(propose("down").await["strategy"], "min-moves");
+    }
+    let proposal = propose("up").await;
+    assert_eq!(proposal["strategy"], "up", "{:#}", proposal["decision"]["warnings"]);
+    app.shutdown().await;
+}

@@ -1,0 +1,101 @@
+//! What keeps replicas from changing with the load: the original's weights, cooldowns, and bounds of the whole graph.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smo::clients::faults::Faults;
+use smo::config::{ScalingCompat, ScalingProfile, Settings};
+use smo::service::ScalingMemory;
+
+use crate::support::app::{TestApp, graph, service, world};
+use crate::support::database::{TestDatabase, on_every_engine};
+
+on_every_engine!(
+    with_the_weights_of_the_original_replicas_never_go_down,
+    replicas_do_not_go_down_during_the_cooldown,
+    high_availability_keeps_a_least_number_of_replicas,
+    a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed,
+);
+
+/// A server that scales `a` (ten requests per second and replica, up to four), and the graph `g` on it.
+async fn scaled(database: &TestDatabase, descriptor: &Value, change: impl FnOnce(&mut Settings)) -> TestApp {
+    let app = TestApp::start_with(database, world(), Faults::none(), |settings| {
+        settings.scaling.enabled = true;
+        settings.scaling.interval = Duration::from_secs(3600);
+        settings.scaling.cooldown = Duration::ZERO;
+        let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 4 })).unwrap();
+        settings.scaling.profiles.insert("a".to_owned(), profile);
+        change(settings);
+    })
+    .await;
+    let posted = app.post("/project/demo/graphs", descriptor).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+    app
+}
+
+/// Replicas and reason of `a` after a tick at this rate.
+async fn at_rate(app: &TestApp, memory: &mut ScalingMemory, rate: f64) -> (i64, String) {
+    app.world.set_rate("a", rate);
+    app.tick(memory).await;
+    let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+    let decided = &tick["services"][0];
+    let replicas = decided["replicas"].as_i64().unwrap_or_else(|| panic!("{tick:#}"));
+    let all = json!({ "wanted": replicas, "ready": replicas });
+    let is = format!("has {replicas} replicas");
+    app.until("g", &is, |answer| answer.body["services"][0]["replicas"] == all).await;
+    (replicas, decided["reason"].as_str().unwrap().to_owned())
+}
+
+async fn with_the_weights_of_the_original_replicas_never_go_down(database: TestDatabase) {
+    let original = |settings: &mut Settings| settings.scaling.compat = ScalingCompat::Original;
+    let app = scaled(&database, &graph("g", &[service("a", json!({}))]), original).await;
+    let mut memory = ScalingMemory::default();
+    assert_eq!(at_rate(&app, &mut memory, 25.0).await.0, 3);
+    for rate in [19.0, 2.0, 0.0] {
+        let (replicas, reason) = at_rate(&app, &mut memory, rate).await;
+        assert_eq!(replicas, 3, "{reason}");
+        assert!(reason.ends_with("held at 3 replicas: giving replicas up does not pay"), "{reason}");
+    }
+    assert_eq!(at_rate(&app, &mut memory, 35.0).await.0, 4);
+    app.shutdown().await;
+}
+
+async fn replicas_do_not_go_down_during_the_cooldown(database: TestDatabase) {
+    let long = |settings: &mut Settings| settings.scaling.cooldown = Duration::from_secs(3600);
+    let app = scaled(&database, &graph("g", &[service("a", json!({}))]), long).await;
+    let mut memory = ScalingMemory::default();
+    assert_eq!(at_rate(&app, &mut memory, 25.0).await.0, 3);
+    let (replicas, reason) = at_rate(&app, &mut memory, 2.0).await;
+    assert_eq!(replicas, 3, "{reason}");
+    assert!(reason.ends_with("held by the cooldown of scale-down at 3 replicas"), "{reason}");
+    assert_eq!(at_rate(&app, &mut memory, 35.0).await.0, 4, "it is no cooldown of scale-up");
+    // Nothing but the cooldown held them: a server that knows of no change gives them up.
+    assert_eq!(at_rate(&app, &mut ScalingMemory::default(), 2.0).await.0, 1);
+    app.shutdown().await;
+}
+
+/// A graph of `a` alone that bounds its replicas.
+async fn bounded(database: &TestDatabase) -> TestApp {
+    let bounds = json!({ "enabled": true, "minReplicasOverall": 2, "maxReplicasOverall": 3 });
+    let mut descriptor = graph("g", &[service("a", json!({}))]);
+    descriptor["hdaGraph"]["hdaGraphIntent"] = json!({ "highAvailability": bounds });
+    scaled(database, &descriptor, |_| ()).await
+}
+
+async fn high_availability_keeps_a_least_number_of_replicas(database: TestDatabase) {
+    let app = bounded(&database).await;
+    let mut memory = ScalingMemory::default();
+    for (rate, wanted) in [(1.0, 2), (25.0, 3), (1.0, 2)] {
+        let (replicas, reason) = at_rate(&app, &mut memory, rate).await;
+        assert_eq!(replicas, wanted, "{reason}");
+    }
+    app.shutdown().await;
+}
+
+async fn a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed(database: TestDatabase) {
+    let app = bounded(&database).await;
+    let (replicas, reason) = at_rate(&app, &mut ScalingMemory::default(), 35.0).await;
+    assert_eq!(replicas, 3, "{reason}");
+    app.shutdown().await;
+}
