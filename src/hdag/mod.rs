@@ -44,7 +44,7 @@ pub use quantity::{
 pub use report::{pretty, pretty_warnings};
 pub use resources::Resources;
 pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
-pub use values::{release_values, service_import_clusters, with_replicas};
+pub use values::{release_values, service_import_clusters};
 
 /// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts; references between
 /// services, expressions and quantities are checked by [`parse`] only.

@@ -25,35 +25,20 @@ pub fn release_values(
 ) -> Map<String, Value> {
     let mut values = service.values.clone();
     let Some(cluster) = cluster else { return values };
-    if let Some(target) = read_by_chart(&mut values, &service.implementer) {
+    let target = if is_wot(&service.implementer) {
+        let inner = values.entry(WOT_VALUES).or_insert(Value::Null);
+        if !inner.is_object() {
+            *inner = Value::Object(Map::new());
+        }
+        inner.as_object_mut()
+    } else {
+        Some(&mut values)
+    };
+    if let Some(target) = target {
         target.insert("clustersAffinity".to_owned(), json!([cluster]));
         target.insert("serviceImportClusters".to_owned(), json!(import_clusters));
     }
     values
-}
-
-/// The values with a number of replicas, in the key that charts read.
-#[must_use]
-pub fn with_replicas(mut values: Map<String, Value>, implementer: &str, replicas: i64) -> Map<String, Value> {
-    if let Some(target) = read_by_chart(&mut values, implementer) {
-        target.insert("replicas".to_owned(), replicas.into());
-    }
-    values
-}
-
-/// The part of the values that a chart of this implementer reads.
-fn read_by_chart<'a>(
-    values: &'a mut Map<String, Value>,
-    implementer: &str,
-) -> Option<&'a mut Map<String, Value>> {
-    if !is_wot(implementer) {
-        return Some(values);
-    }
-    let inner = values.entry(WOT_VALUES).or_insert(Value::Null);
-    if !inner.is_object() {
-        *inner = Value::Object(Map::new());
-    }
-    inner.as_object_mut()
 }
 
 /// For each placed service the clusters that import it: the distinct clusters of those that call it, sorted,

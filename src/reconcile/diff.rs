@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus};
-use crate::hdag::{Trigger, slug, with_replicas};
+use crate::hdag::{Trigger, slug};
 use crate::store::{Desired, GraphRecord, ServiceRecord};
 
 /// Longest label value that Kubernetes takes.
@@ -58,11 +58,12 @@ pub fn wants_release(graph: &GraphRecord, service: &ServiceRecord) -> bool {
 pub fn release_of(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
     let digest = digest(&service.chart, &Value::Object(service.values.clone()));
     // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that no pod is stopped
-    // to be started again. It is no part of the digest, since changing it alone takes no upgrade.
-    let values = match service.replicas_desired {
-        Some(replicas) => with_replicas(service.values.clone(), &service.implementer, replicas),
-        None => service.values.clone(),
-    };
+    // to be started again. It is no part of the digest, since changing it alone takes no upgrade. Charts read it at the top,
+    // those of the implementer WOT too.
+    let mut values = service.values.clone();
+    if let Some(replicas) = service.replicas_desired {
+        values.insert("replicas".to_owned(), replicas.into());
+    }
     ReleaseSpec {
         key: key_of(service),
         chart: service.chart.clone(),
