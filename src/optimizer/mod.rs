@@ -3,9 +3,9 @@
 //! Knows nothing of HTTP, the store or clusters beyond what a [`Problem`] says, and reads no clock (unless a problem
 //! asks for a deadline): equal problems give equal answers. A decision goes through
 //!
-//! * [`compile`](compile::compile): names and units to a [`Model`](model::Model) in ordinals and integers,
+//! * [`compile()`]: names and units to a [`Model`] in ordinals and integers,
 //! * a strategy ([`decide()`]): `first-fit`, `min-moves` ([`exact`]), `cost` and `green` ([`search`], [`bound`]),
-//! * [`explain`]: the plan with its objective by terms, its bound, and the alternatives; or [`conflict`]: why not,
+//! * `explain`: the plan with its objective by terms, its bound, and the alternatives; or `conflict`: why not,
 //! * [`check()`], which shares no code with any of them.
 //!
 //! How many replicas a service has is decided by [`scaling`].

@@ -1,6 +1,6 @@
 //! A placement problem in ordinals and integers: what strategies compute with.
 //!
-//! [`super::compile`] makes it out of a [`super::Problem`]; nothing here knows a name. Services that must share a
+//! [`super::compile()`] makes it out of a [`super::Problem`]; nothing here knows a name. Services that must share a
 //! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact and
 //! equal on every machine; amounts of resources stay in their own integer units.
 

@@ -5,7 +5,7 @@
 //! S. Kim, *Lagrangean decomposition*, Mathematical Programming 39, 1987):
 //!
 //! ```text
-//! pairs     min Σ (cost + price)[i][e]·x[i][e] + traffic, each item on one cluster, pair rules kept   ([`pairs`])
+//! pairs     min Σ (cost + price)[i][e]·x[i][e] + traffic, each item on one cluster, pair rules kept   (`pairs`)
 //! clusters  Σe min(0, activation − duty − rents + min over sets of items that fit Σ (rent·demand − price)
 //!                     + overload)                                                          ([`clusters`])
 //! covering  min Σ duty[e]·u[e], clusters in use hold the demand of all items                          ([`clusters`])
@@ -13,11 +13,11 @@
 //!
 //! Knapsacks with the activation inside are stronger than the LP relaxation with `u` in its capacity rows: neither
 //! items nor activations are cut. Traffic is bounded by the local polytope, as in the flow LP, through message passing
-//! ([`pairs`]); prices, rents and duties rise by subgradient steps ([`ascent`]); branch and bound closes what is left
-//! ([`search`]).
+//! (`pairs`); prices, rents and duties rise by subgradient steps (`ascent`); branch and bound closes what is left
+//! (`search`).
 //!
 //! *Validity.* Any non-negative multipliers give a bound, so how they were found does not matter: floats search, then
-//! multipliers are rounded to integers and every minimum is taken again in integers ([`dual::Dual::certify`]). Demands are
+//! multipliers are rounded to integers and every minimum is taken again in integers (`dual::Dual::certify`). Demands are
 //! rounded down to knapsack cells, capacities of the covering problem up. Nothing depends on a tolerance, except
 //! for [`exact_cost`], which believes its solver.
 

@@ -1,7 +1,7 @@
 //! One tick: measure, decide graph by graph, record what changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -61,7 +61,8 @@ impl Service {
             }
             let begun = Clock::now();
             let (problem, outcome) = self.decide_within_maximum(&target.spec, problem).await;
-            let record = decision(&problem, &outcome, begun, at)?;
+            // Most ticks change nothing: their documents are not made.
+            let record = || decision(&problem, &outcome, begun.elapsed(), at);
             match self.act(target, &problem, &outcome, record, memory).await {
                 Ok((changed, replaced)) => {
                     summary.scaled += usize::from(changed);
@@ -282,7 +283,7 @@ impl Service {
         target: &Target,
         problem: &ScalingProblem,
         outcome: &ScalingOutcome,
-        record: DecisionRecord,
+        record: impl Fn() -> Result<DecisionRecord>,
         memory: &mut ScalingMemory,
     ) -> Result<(bool, Option<Result<Vec<Move>>>)> {
         if let Err(faults) = check(problem, outcome) {
@@ -297,6 +298,7 @@ impl Service {
                     .filter(|service| service.replicas != service.previous)
                     .map(|service| (service.service.as_str(), service.replicas))
                     .collect();
+                let record = if changed.is_empty() { None } else { Some(record()?) };
                 if !self.record_scaling(target, problem, &changed, record).await? {
                     return Ok((false, None));
                 }
@@ -322,7 +324,7 @@ impl Service {
                     memory.changed.insert((name.clone(), service.clone()), Instant::now());
                 }
                 tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
-                self.keep(&record).await?;
+                self.keep(&record()?).await?;
                 Ok((false, Some(self.replace_for_scaling(name, &cause.needed).await)))
             }
             ScalingOutcome::Infeasible(_) => Ok((false, None)),
@@ -342,7 +344,7 @@ impl Service {
         target: &Target,
         problem: &ScalingProblem,
         changed: &BTreeMap<&str, i64>,
-        mut record: DecisionRecord,
+        record: Option<DecisionRecord>,
     ) -> Result<bool> {
         let at = now();
         let news = |service: &ServiceRecord| {
@@ -371,8 +373,8 @@ impl Service {
                 tx.update_service_observation(&service).await?;
             }
         }
-        if !changed.is_empty() {
-            record.applied_at = Some(at);
+        if let Some(record) = record {
+            let record = DecisionRecord { applied_at: Some(at), ..record };
             let data = json!({ "decision": record.id, "replicas": changed });
             tx.insert_decision(&record).await?;
             tx.insert_event(&Cause::internal("scaling").graph_event(events::GRAPH_SCALED, name, data), at)
@@ -453,7 +455,7 @@ fn take(rooms: &mut Rooms<'_>, problem: &ScalingProblem, outcome: &ScalingOutcom
 fn decision(
     problem: &ScalingProblem,
     outcome: &ScalingOutcome,
-    begun: Clock,
+    duration: Duration,
     at: DateTime<Utc>,
 ) -> Result<DecisionRecord> {
     let (strategy, word) = match outcome {
@@ -471,7 +473,7 @@ fn decision(
         plan: to_value(outcome)?,
         strategy,
         outcome: word.to_owned(),
-        duration_ms: i64::try_from(begun.elapsed().as_millis()).ok(),
+        duration_ms: i64::try_from(duration.as_millis()).ok(),
         created_at: at,
         applied_at: None,
     })
