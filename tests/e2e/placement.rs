@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, eventually};
 use crate::charts::{Part, graph};
 use crate::leftovers::Inventory;
-use crate::room::{Tenant, cordon, free_cores, uncordon, until_cluster, until_free_cores};
+use crate::room::{Tenant, cordon, free_cores, settled_cores, uncordon, until_cluster, until_free_cores};
 use crate::server::{Data, Options, Server, service};
 use crate::workloads::{assert_runs_only_in, revisions};
 
@@ -16,8 +16,6 @@ const PROJECT: &str = "/project/placement/graphs";
 const NAMESPACE: &str = "placement";
 /// Where first fit puts everything as long as it has room.
 const HOME: &str = "member1";
-/// CPU cores of it (testbed/clusters.toml).
-const HOME_CORES: f64 = 8.0;
 
 /// 1 core, and twice half a core.
 const APART: [Part; 3] = [
@@ -45,9 +43,10 @@ async fn start(bed: &Bed, data: &Data) -> Server {
     Server::start(bed, data, &Options { port: None, environment }).await
 }
 
-/// Deploys a graph that fits into the empty cluster, and waits until the cluster reports that it uses so many cores.
-async fn deploy_at_home(bed: &Bed, server: &Server, id: &str, parts: &[Part], cores: f64) {
-    until_free_cores(server, HOME, HOME_CORES).await;
+/// Deploys a graph that fits into the home cluster, and waits until the cluster reports that it uses so many cores; gives
+/// what was free before.
+async fn deploy_at_home(bed: &Bed, server: &Server, id: &str, parts: &[Part], cores: f64) -> f64 {
+    let free = settled_cores(server, HOME).await;
     let body = graph(bed, id, parts).await.to_string();
     let (status, answer) = server.post(PROJECT, "application/json", body).await;
     assert_eq!(status, 200, "{answer:#}");
@@ -55,7 +54,8 @@ async fn deploy_at_home(bed: &Bed, server: &Server, id: &str, parts: &[Part], co
         assert_eq!(service(&answer, part.name)["cluster_affinity"], HOME, "{answer:#}");
     }
     server.until_ready(id).await;
-    until_free_cores(server, HOME, HOME_CORES - cores).await;
+    until_free_cores(server, HOME, free - cores).await;
+    free
 }
 
 /// The moves of an answer as (service, from, to), by service.
@@ -73,12 +73,12 @@ async fn an_over_full_cluster_loses_exactly_the_service_that_must_move() {
     let bed = Bed::take().await;
     let (data, before) = (Data::new().await, Inventory::take(&bed).await);
     let server = start(&bed, &data).await;
-    deploy_at_home(&bed, &server, "over-full", &APART, 2.0).await;
+    let free = deploy_at_home(&bed, &server, "over-full", &APART, 2.0).await;
     let installed = revisions(&bed, NAMESPACE).await;
     assert_eq!(installed.len(), 3, "{installed:?}");
 
     // 0.75 cores too many: of single services only the one of 1 core makes enough room.
-    let tenant = Tenant::enter(&bed, HOME, HOME_CORES - 2.0 + 0.75).await;
+    let tenant = Tenant::enter(&bed, HOME, free - 2.0 + 0.75).await;
     until_free_cores(&server, HOME, 0.0).await;
     let (status, answer) = server.trigger("/graphs/over-full/placement").await;
     assert_eq!(status, 200, "{answer:#}");

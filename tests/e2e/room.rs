@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, Kind, eventually};
 use crate::server::Server;
 
+/// Karmada looks at its members every ten seconds.
+const STATUS_ROUND: Duration = Duration::from_secs(11);
 const CLUSTER: Kind = ("cluster.karmada.io", "v1alpha1", "Cluster");
 
 /// A pod that takes room on a member, as other users of the cluster do.
@@ -85,6 +87,20 @@ pub async fn until_cluster(
 pub async fn free_cores(server: &Server, name: &str) -> f64 {
     let cluster = until_cluster(server, name, "is known", |_| true).await;
     cluster["available_cpu"].as_f64().expect("cores")
+}
+
+/// Free CPU cores of a cluster that has come to rest: what tests before this one used may show for a status round.
+pub async fn settled_cores(server: &Server, name: &str) -> f64 {
+    let mut last = free_cores(server, name).await;
+    for _ in 0..6 {
+        tokio::time::sleep(STATUS_ROUND).await;
+        let now = free_cores(server, name).await;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
 }
 
 /// Waits until the server sees so many free CPU cores on a cluster.
