@@ -15,7 +15,7 @@ const THREADS: usize = 2;
 const SOLVER_TOLERANCE: f64 = 2e-6;
 /// Items × clusters up to which a mixed-integer program surely ends soon.
 const MILP_CELLS: usize = 60;
-/// Rounds of the bound that no deadline leaves time for.
+/// Rounds or nodes of the bound that no deadline leaves time for.
 const UNTIL_DEADLINE: usize = 100_000;
 /// Share of a deadline that the search gets; the rest is for the bound.
 const SEARCHING: u32 = 70;
@@ -58,7 +58,7 @@ fn prove(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) -> (V
         return (found, Proof { bound: Some(0), certificate: Certificate::Counting });
     }
     let cells = model.items() * model.clusters();
-    let effort = effort(model, end);
+    let effort = effort(model, limits.exact_cells, end);
     if cells > limits.exact_cells {
         let bound = bound::lower_bound(model, Some(model.cost_of(&found)), &effort);
         return (found, Proof { bound: Some(bound), certificate: Certificate::Relaxation });
@@ -89,11 +89,14 @@ fn by_program(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) 
     (assignment, Proof { bound: Some(bound), certificate: Certificate::Milp })
 }
 
-/// Little work beside the search; with a deadline as much as there is time for.
-fn effort(model: &Model, end: Option<Instant>) -> bound::Effort {
+/// Little work beside the search; with a deadline as much as there is time for: on branching where that is tried, else
+/// on the root.
+fn effort(model: &Model, exact_cells: usize, end: Option<Instant>) -> bound::Effort {
     let quick = bound::Effort::quick(model);
-    match end {
-        None => quick,
-        Some(_) => bound::Effort { rounds: UNTIL_DEADLINE, deadline: end, ..bound::Effort::thorough(model) },
+    if end.is_none() {
+        return quick;
     }
+    let small = model.items() * model.clusters() <= exact_cells;
+    let (rounds, nodes) = if small { (quick.rounds, UNTIL_DEADLINE) } else { (UNTIL_DEADLINE, 0) };
+    bound::Effort { rounds, nodes, deadline: end }
 }
