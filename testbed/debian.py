@@ -54,9 +54,10 @@ def _present(name: str) -> bool:
     # Debian keeps the server's programs out of PATH.
     if name == "postgres":
         return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    # A library; bindgen finds any version of it.
+    # A library, of which bindgen takes any version; libclang-cpp is another one.
     if name == "libclang":
-        return any(Path("/usr/lib").glob("llvm*/lib/libclang*.so*"))
+        names = ("libclang.so*", "libclang-[0-9]*.so*")
+        return any(any(Path("/usr/lib").glob(f"{folder}/{name}")) for folder in ("llvm*/lib", "*-linux-gnu") for name in names)
     return shutil.which(name) is not None
 
 
