@@ -1,4 +1,4 @@
-//! Replicas that scaling decided: the reconciler gives them to the Deployments, and again when Helm takes them away.
+//! Replicas that scaling decided: the reconciler gives them to the Deployments, and again when they are changed by hand.
 
 use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind, ReleaseKey};
@@ -9,7 +9,8 @@ use crate::support::app::{Answer, TestApp, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
-    decided_replicas_are_carried_out_and_again_after_helm_has_reset_them,
+    decided_replicas_are_carried_out_and_again_after_somebody_has_changed_them,
+    an_upgrade_keeps_the_decided_replicas,
     a_scale_call_that_fails_is_told_and_tried_again,
     a_graph_that_starts_again_begins_with_the_replicas_of_its_chart,
 );
@@ -50,25 +51,42 @@ fn as_decided(count: i64) -> Option<(String, String)> {
     Some(("True".to_owned(), format!("{count} replicas as decided")))
 }
 
-async fn decided_replicas_are_carried_out_and_again_after_helm_has_reset_them(database: TestDatabase) {
-    let app = TestApp::start(&database).await;
+/// A graph with its only service ready, scaled from one replica to three.
+async fn scaled_to_three(database: &TestDatabase) -> TestApp {
+    let app = TestApp::start(database).await;
     deploy(&app).await;
     let before = app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
     assert_eq!((scaled(&before), replicas(&app).await), (None, Some(1)));
-
     decide(&app, &database.store, |service| service.replicas_desired = Some(3)).await;
-    let ready =
-        |answer: &Answer| answer.body["services"][0]["replicas"] == json!({ "wanted": 3, "ready": 3 });
-    let after = app.until("g", "has three replicas", ready).await;
+    let after = app.until("g", "has three replicas", has_three).await;
     assert_eq!((scaled(&after), replicas(&app).await), (as_decided(3), Some(3)));
+    app
+}
+
+fn has_three(answer: &Answer) -> bool {
+    answer.body["services"][0]["replicas"] == json!({ "wanted": 3, "ready": 3 })
+}
+
+async fn decided_replicas_are_carried_out_and_again_after_somebody_has_changed_them(database: TestDatabase) {
+    let app = scaled_to_three(&database).await;
     assert_eq!(app.world.revision("demo", "a"), Some(1), "scaling is no work for Helm");
 
     let calls = app.world.calls(Operation::Scale);
+    app.world.ports().workloads.scale("demo", "a", 1).await.unwrap();
+    app.until("g", "is scaled again", |_| app.world.calls(Operation::Scale) > calls + 1).await;
+    app.until("g", "has three replicas again", has_three).await;
+    assert_eq!((app.world.revision("demo", "a"), replicas(&app).await), (Some(1), Some(3)));
+    app.shutdown().await;
+}
+
+async fn an_upgrade_keeps_the_decided_replicas(database: TestDatabase) {
+    let app = scaled_to_three(&database).await;
+    let calls = app.world.calls(Operation::Scale);
     decide(&app, &database.store, |service| drop(service.values.insert("other".to_owned(), json!(1)))).await;
-    let again = |_: &Answer| app.world.calls(Operation::Scale) > calls;
-    app.until("g", "is scaled again", again).await;
-    app.until("g", "has three replicas again", ready).await;
-    assert_eq!((app.world.revision("demo", "a"), replicas(&app).await), (Some(2), Some(3)));
+    app.until("g", "is upgraded", |_| app.world.revision("demo", "a") == Some(2)).await;
+    let after = app.until("g", "has three replicas still", has_three).await;
+    assert_eq!((scaled(&after), replicas(&app).await), (as_decided(3), Some(3)));
+    assert_eq!(app.world.calls(Operation::Scale), calls, "Helm was told how many");
     app.shutdown().await;
 }
 
