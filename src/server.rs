@@ -3,6 +3,7 @@
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
 use std::future::IntoFuture as _;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -77,6 +78,7 @@ impl App {
             loops,
             world,
             deciding: Mutex::default(),
+            placements: AtomicU64::default(),
             solving: Semaphore::new(SOLVES),
         });
         let (scaling, stopping) = (service.clone(), stop.clone());

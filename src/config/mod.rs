@@ -28,8 +28,8 @@ use std::time::Duration;
 
 pub use clusters::ClusterLabels;
 pub use load::{ConfigErrors, Flag, Loaded, Sources, language, load};
-pub use placement::{AttributeRequirement, IntentRule, PlacementSettings, ProjectPlacement, RequirementTest};
-pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings, ScalingWeights};
+pub use placement::{AttributeRequirement, IntentRule, PlacementSettings, ProjectPlacement};
+pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
 pub use strategies::{ExternalStrategy, PLACEMENT_STRATEGIES, SCALING_STRATEGIES};
 
 use crate::hdag::{IntentMapping, Limits};

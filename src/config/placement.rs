@@ -9,6 +9,7 @@ use super::section::{Section, shown};
 use super::strategies::{BuiltIn, ExternalStrategy, PLACEMENT_STRATEGIES};
 use super::value::{Parse, scalar};
 use crate::hdag::{MAX_PATH, Numbers, PARAMETERS, WEIGHTS};
+use crate::optimizer::AttributeTest;
 
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,22 +82,7 @@ pub struct AttributeRequirement {
     /// Name of the attribute: a field of [`ClusterAttributes`](crate::optimizer::ClusterAttributes), or a label.
     pub attribute: String,
     /// What its value must be.
-    pub test: RequirementTest,
-}
-
-/// What the value of an attribute must be.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RequirementTest {
-    /// One of these texts.
-    OneOf(Vec<String>),
-    /// None of these texts.
-    NoneOf(Vec<String>),
-    /// A number not above this.
-    AtMost(f64),
-    /// A number not below this.
-    AtLeast(f64),
-    /// Anything, as long as it is known.
-    Known,
+    pub test: AttributeTest,
 }
 
 impl IntentRule {
@@ -166,20 +152,20 @@ impl Parse for AttributeRequirement {
             Section::of(value, &["attribute", "one_of", "none_of", "at_most", "at_least", "known"])?;
         let known = match section.get("known")? {
             Some(false) => return Err("known: only true makes sense".to_owned()),
-            known => known.map(|_: bool| RequirementTest::Known),
+            known => known.map(|_: bool| AttributeTest::Known),
         };
         let tests = [
-            section.get("one_of")?.map(RequirementTest::OneOf),
-            section.get("none_of")?.map(RequirementTest::NoneOf),
-            section.get("at_most")?.map(RequirementTest::AtMost),
-            section.get("at_least")?.map(RequirementTest::AtLeast),
+            section.get("one_of")?.map(AttributeTest::OneOf),
+            section.get("none_of")?.map(AttributeTest::NoneOf),
+            section.get("at_most")?.map(AttributeTest::AtMost),
+            section.get("at_least")?.map(AttributeTest::AtLeast),
             known,
         ];
         let mut tests = tests.into_iter().flatten();
         let (Some(test), None) = (tests.next(), tests.next()) else {
             return Err("give one of one_of, none_of, at_most, at_least and known".to_owned());
         };
-        if matches!(&test, RequirementTest::OneOf(values) if values.is_empty()) {
+        if matches!(&test, AttributeTest::OneOf(values) if values.is_empty()) {
             return Err("one_of: no cluster could have one of no values".to_owned());
         }
         Ok(Self { attribute: section.require("attribute")?, test })
@@ -187,11 +173,11 @@ impl Parse for AttributeRequirement {
 
     fn show(&self) -> Value {
         let (name, value) = match &self.test {
-            RequirementTest::OneOf(values) => ("one_of", json!(values)),
-            RequirementTest::NoneOf(values) => ("none_of", json!(values)),
-            RequirementTest::AtMost(bound) => ("at_most", json!(bound)),
-            RequirementTest::AtLeast(bound) => ("at_least", json!(bound)),
-            RequirementTest::Known => ("known", json!(true)),
+            AttributeTest::OneOf(values) => ("one_of", json!(values)),
+            AttributeTest::NoneOf(values) => ("none_of", json!(values)),
+            AttributeTest::AtMost(bound) => ("at_most", json!(bound)),
+            AttributeTest::AtLeast(bound) => ("at_least", json!(bound)),
+            AttributeTest::Known => ("known", json!(true)),
         };
         shown([("attribute", self.attribute.show()), (name, value)])
     }

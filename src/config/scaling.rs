@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::section::{Section, shown};
 use super::strategies::{BuiltIn, ExternalStrategy, SCALING_STRATEGIES};
 use super::value::Parse;
-use crate::hdag::{
-    check_alpha, check_beta, check_expression, check_replicas, check_weight, is_dns_label, rate_query,
-};
+use crate::hdag::{check_alpha, check_beta, check_expression, check_replicas, is_dns_label, rate_query};
+use crate::optimizer::scaling::{MOST_WEIGHT, ScalingWeights, Thresholds};
 
 /// Scrapes that a rate needs at least.
 const SCRAPES: u32 = 4;
@@ -39,8 +38,10 @@ pub struct ScalingSettings {
     pub up_cooldown: Duration,
     /// Share by which the rate must miss what the replicas can take before they change.
     pub tolerance: f64,
-    /// Weights of the objective.
+    /// Weights of the objective. As long as `change` is the larger one, replicas never go down.
     pub weights: ScalingWeights,
+    /// Marks of the strategy `threshold`.
+    pub thresholds: Thresholds,
     /// Time after a re-placement for lack of room in which there is no other.
     pub replacement_cooldown: Duration,
     /// Ticks that are kept of each graph.
@@ -58,15 +59,6 @@ pub enum ScalingCompat {
     None,
     /// Those of the original SMO.
     Original,
-}
-
-/// Weights of the objective of scaling. As long as `change` is the larger one, replicas never go down.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScalingWeights {
-    /// Weighs the CPU that replicas use.
-    pub utilisation: f64,
-    /// Weighs the replicas that change.
-    pub change: f64,
 }
 
 /// Capacity model of a service: `r` replicas take up to `alpha · r + beta` requests per second.
@@ -114,6 +106,7 @@ impl Default for ScalingSettings {
             up_cooldown: Duration::ZERO,
             tolerance: 0.1,
             weights: ScalingWeights::default(),
+            thresholds: Thresholds::default(),
             replacement_cooldown: Duration::from_secs(10 * 60),
             history: 20,
             external: BTreeMap::new(),
@@ -140,12 +133,6 @@ fn brussels_profiles() -> BTreeMap<String, ScalingProfile> {
     ])
 }
 
-impl Default for ScalingWeights {
-    fn default() -> Self {
-        Self { utilisation: 0.6, change: 0.2 }
-    }
-}
-
 impl Parse for ScalingCompat {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = String::parse(value)?;
@@ -168,14 +155,27 @@ impl Parse for ScalingWeights {
     fn parse(value: &Value) -> Result<Self, String> {
         let section = Section::of(value, &["utilisation", "change"])?;
         let default = Self::default();
-        Ok(Self {
-            utilisation: section.get("utilisation")?.unwrap_or(default.utilisation),
-            change: section.get("change")?.unwrap_or(default.change),
-        })
+        let utilisation = section.get("utilisation")?.unwrap_or(default.utilisation);
+        Ok(Self::new(utilisation, section.get("change")?.unwrap_or(default.change)))
     }
 
     fn show(&self) -> Value {
         json!({ "utilisation": self.utilisation, "change": self.change })
+    }
+}
+
+impl Parse for Thresholds {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let section = Section::of(value, &["low", "high"])?;
+        let default = Self::default();
+        Ok(Self {
+            low: section.get("low")?.unwrap_or(default.low),
+            high: section.get("high")?.unwrap_or(default.high),
+        })
+    }
+
+    fn show(&self) -> Value {
+        json!({ "low": self.low, "high": self.high })
     }
 }
 
@@ -263,13 +263,24 @@ pub(super) fn check(scaling: &ScalingSettings, errors: &mut Vec<String>) {
         tolerance if (0.0..1.0).contains(&tolerance) => Ok(()),
         tolerance => Err(format!("must be at least 0 and less than 1, not {tolerance}")),
     };
+    let weight = |weight: f64| match weight {
+        weight if (0.0..=MOST_WEIGHT).contains(&weight) => Ok(()),
+        weight => Err(format!("must be a number from 0 to {MOST_WEIGHT}, not {weight}")),
+    };
+    let Thresholds { low, high } = scaling.thresholds;
+    let thresholds = if 0.0 <= low && low < high && high <= 1.0 {
+        Ok(())
+    } else {
+        Err(format!("must be 0 ≤ low < high ≤ 1, not low {low} and high {high}"))
+    };
     let history = if scaling.history == 0 { Err("must be more than 0".to_owned()) } else { Ok(()) };
     let checks = [
         ("strategy", strategy),
         ("query", check_template(&scaling.query)),
         ("tolerance", tolerance),
-        ("weights: utilisation", check_weight(scaling.weights.utilisation)),
-        ("weights: change", check_weight(scaling.weights.change)),
+        ("weights: utilisation", weight(scaling.weights.utilisation)),
+        ("weights: change", weight(scaling.weights.change)),
+        ("thresholds", thresholds),
         ("history", history),
     ];
     for (key, result) in checks {

@@ -351,6 +351,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Weights of used CPU (`utilisation`) and of changed replicas (`change`)."
     ),
     row!(
+        "scaling.thresholds",
+        None,
+        scaling.thresholds,
+        "Marks of the strategy `threshold`, as shares of what the replicas can take: more above `high`, one less below `low`."
+    ),
+    row!(
         "scaling.replacement_cooldown",
         Some("SMO_REPLACEMENT_COOLDOWN"),
         scaling.replacement_cooldown,

@@ -191,7 +191,9 @@ impl Service {
         let data = json!({ "project": graph.project, "services": service_names(&services), "placement": assignment });
         let event = context.cause().graph_event(events::GRAPH_CREATED, &graph.name, data);
         tx.insert_event(&event, graph.created_at).await?;
-        Ok(tx.commit("create").await?)
+        tx.commit("create").await?;
+        self.note_placement();
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod scaling;
 mod types;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub world: Option<World>,
     /// Held while a placement is decided and recorded, so that two graphs do not take the same room.
     pub deciding: Mutex<()>,
+    /// Placements that were recorded since the start: tells whether what is known of the rooms is still so.
+    pub placements: AtomicU64,
     /// Solves that may run at the same time: each keeps a core busy.
     pub solving: Semaphore,
 }

@@ -8,7 +8,6 @@ use super::json::JsonText;
 use super::{ProfileRecord, Result, Store};
 
 const LIST: &str = "SELECT * FROM profiles ORDER BY service";
-const GET: &str = "SELECT * FROM profiles WHERE service = $1";
 const PUT: &str = "INSERT INTO profiles (service, profile, updated_at) VALUES ($1, $2, $3)
     ON CONFLICT (service) DO UPDATE SET profile = excluded.profile, updated_at = excluded.updated_at";
 const DELETE: &str = "DELETE FROM profiles WHERE service = $1";
@@ -35,17 +34,6 @@ impl Store {
         let mut connection = self.db.acquire().await?;
         let rows: Vec<ProfileRow> = on!(connection.conn(), c => sqlx::query_as(LIST).fetch_all(c).await)?;
         Ok(rows.into_iter().map(ProfileRecord::from).collect())
-    }
-
-    /// The profile of a service.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn profile(&self, service: &str) -> Result<Option<ProfileRecord>> {
-        let mut connection = self.db.acquire().await?;
-        let row: Option<ProfileRow> = on!(connection.conn(), c =>
-            sqlx::query_as(GET).bind(service).fetch_optional(c).await)?;
-        Ok(row.map(ProfileRecord::from))
     }
 }
 

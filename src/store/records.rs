@@ -56,7 +56,7 @@ pub struct GraphRecord {
     pub replaced_at: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
-    /// When the row was last written.
+    /// When what is wanted of it was last changed: posted, started, stopped, placed again, triggered.
     pub updated_at: DateTime<Utc>,
 }
 

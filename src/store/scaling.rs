@@ -37,21 +37,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds a step of scaling of one graph, as [`Tx::insert_scaling_ticks`] does.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn insert_scaling_tick(
-        &mut self,
-        graph: &str,
-        at: DateTime<Utc>,
-        data: &Value,
-        keep: i64,
-    ) -> Result<()> {
-        let tick = ScalingTick { graph: graph.to_owned(), at, data: data.clone() };
-        self.insert_scaling_ticks(&[tick], keep).await
-    }
-
     /// Adds steps of scaling of any number of graphs, and deletes all but the newest `keep` of each of them. A step
     /// of a graph that is gone meanwhile is left out.
     ///

@@ -156,12 +156,15 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
         assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
         newest_is_the_same(&app, strategy, outcome).await;
     }
-    // No cluster has room for so much: the decision that says so is kept, and then the refused placement.
+    // No cluster has room for so much: the decision that says so is kept, then the refused placement, then how the
+    // services share the room.
     app.world.set_rate("b", 1000.3);
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 0);
+    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    newest_is_the_same(&app, "exact", "optimal").await;
     let decisions = app.get("/graphs/g/decisions").await.body;
-    let scaling =
-        decisions.as_array().unwrap().iter().find(|decision| decision["kind"] == "scaling").unwrap();
+    let kinds: Vec<_> = decisions.as_array().unwrap().iter().map(|decision| &decision["kind"]).collect();
+    assert_eq!(kinds[..3], ["scaling", "placement", "scaling"], "{decisions:#}");
+    let scaling = &decisions[2];
     assert_eq!(scaling["outcome"], "infeasible", "{decisions:#}");
     let path = format!("/graphs/g/decisions/{}", scaling["id"].as_str().unwrap());
     let run = replay(&app.get(&path).await.text).await;

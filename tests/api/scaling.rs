@@ -14,6 +14,7 @@ on_every_engine!(
     an_unknown_rate_holds_the_replicas_and_raises_a_condition,
     the_rate_of_a_service_may_come_from_its_caller,
     what_does_not_fit_its_cluster_is_placed_again_once,
+    what_cannot_be_placed_again_gets_the_room_that_there_is,
     scaling_is_switched_per_graph,
     a_replacement_keeps_the_scaled_replicas,
     profiles_are_set_and_reset,
@@ -146,6 +147,35 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
     assert_eq!(app.get("/graphs/g").await.body["services"][0]["cluster_affinity"], "cloud");
     app.world.set_rate("a", 1000.0);
     assert_eq!(app.tick(&mut memory).await.replaced, 0);
+    app.shutdown().await;
+}
+
+async fn what_cannot_be_placed_again_gets_the_room_that_there_is(database: TestDatabase) {
+    let app = app(&database, |settings| {
+        settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 40));
+        settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 40));
+    })
+    .await;
+    // Two cores a replica; no cluster has the 30 that `a` needs. `b` is small and somewhere else.
+    let heavy = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "2", "memory": "64Mi" } } } } });
+    let mut b = service("b", json!({}));
+    b["smo"] = json!({ "antiAffinity": ["a"] });
+    deploy(&app, &graph("g", &[service("a", heavy), b])).await;
+    let clusters: Vec<Value> = app.get("/graphs/g").await.body["services"].as_array().unwrap().clone();
+    assert_ne!(clusters[0]["cluster_affinity"], clusters[1]["cluster_affinity"]);
+    app.world.set_rate("a", 300.0);
+    app.world.set_rate("b", 15.0);
+    let summary = app.tick(&mut ScalingMemory::default()).await;
+    assert_eq!((summary.scaled, summary.replaced), (1, 0));
+    let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+    assert_eq!(tick["outcome"], "decided", "{tick:#}");
+    assert!(tick["shortage"].as_str().unwrap().contains("too little room for service a"), "{tick:#}");
+    assert!(tick["replacement"].as_str().unwrap().starts_with("could not be placed again: "), "{tick:#}");
+    let got = tick["services"][0]["replicas"].as_i64().unwrap();
+    assert!((2..30).contains(&got) && tick["services"][0]["saturated"] == json!(true), "{tick:#}");
+    assert_eq!(tick["services"][1]["replicas"], 2);
+    until_replicas(&app, "a", got).await;
+    until_replicas(&app, "b", 2).await;
     app.shutdown().await;
 }
 

@@ -19,12 +19,10 @@ async fn profiles_are_replaced_listed_and_removed(database: TestDatabase) {
         updated_at,
     };
     let (upper, lower) = (record("B", json!({ "alpha": 2 }), at(1)), record("b", awkward_json(), at(2)));
-    assert_eq!(store.profiles().await.unwrap(), [upper.clone(), lower.clone()]);
-    assert_eq!(store.profile("b").await.unwrap(), Some(lower));
+    assert_eq!(store.profiles().await.unwrap(), [upper.clone(), lower]);
     let mut tx = store.begin().await.unwrap();
     assert!(tx.delete_profile("b").await.unwrap());
     assert!(!tx.delete_profile("b").await.unwrap());
     tx.commit("delete").await.unwrap();
-    assert_eq!(store.profile("b").await.unwrap(), None);
     assert_eq!(store.profiles().await.unwrap(), [upper]);
 }

@@ -32,9 +32,7 @@ async fn only_the_last_ticks_of_a_graph_are_kept(database: TestDatabase) {
     deploy(store, &graph("b"), &[]).await;
     write(store, &[tick("b", 0)], 3).await;
     for number in 1..=5 {
-        let mut tx = store.begin().await.unwrap();
-        tx.insert_scaling_tick("a", at(number), &json!({ "number": number }), 3).await.unwrap();
-        tx.commit("tick").await.unwrap();
+        write(store, &[tick("a", number)], 3).await;
     }
     assert_eq!(numbers(store, "a", 10).await, [5, 4, 3]);
     assert_eq!(numbers(store, "a", 2).await, [5, 4]);

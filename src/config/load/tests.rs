@@ -286,9 +286,8 @@ fn the_documentation_lists_every_variable() {
         .iter()
         .map(|row| {
             let default = match row.key {
-                "intents" | "limits" | "scaling.weights" | "scaling.profiles" | "cluster_labels" => {
-                    "see the example".to_owned()
-                }
+                "intents" | "limits" | "scaling.weights" | "scaling.thresholds" | "scaling.profiles"
+                | "cluster_labels" => "see the example".to_owned(),
                 "mode" => "depends".to_owned(),
                 _ => default(row),
             };

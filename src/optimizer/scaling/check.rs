@@ -131,7 +131,7 @@ impl<'a> Checker<'a> {
     /// What a service may have, and that it serves its rate where it may.
     fn bounds(&mut self, service: &ScaledService, replicas: i64) {
         let (name, profile, compat) = (&service.name, service.profile, self.problem.compat);
-        let (min, max) = if compat { (1, MOST) } else { (profile.min, profile.max) };
+        let (min, max) = if compat { (1, MOST) } else { (profile.min.min(most(service)), most(service)) };
         if replicas < min || replicas > max {
             self.fault(format!("service {name} has {replicas} replicas, allowed are {min} to {max}"));
         }
@@ -150,13 +150,13 @@ impl<'a> Checker<'a> {
                 "service {name} must not have more than {now} replicas now, the plan has {replicas}"
             ));
         }
-        let most = match () {
+        let possible = match () {
             () if blocked => now,
             // More replicas would serve no more.
             () if profile.alpha == 0.0 && !compat => replicas,
             () => max,
         };
-        if !serves(self.problem, service, replicas, 0.0) && (compat || replicas < most) {
+        if !serves(self.problem, service, replicas, 0.0) && (compat || replicas < possible) {
             self.fault(format!(
                 "service {name} has {replicas} replicas, which do not serve {rate} requests/s"
             ));
@@ -165,10 +165,7 @@ impl<'a> Checker<'a> {
 
     /// Cooldown and tolerance yield only to the needs of others.
     fn holds(&mut self, service: &ScaledService, replicas: i64, total: i64, limits: &[Limit<'_>]) {
-        if self.problem.compat
-            || service.rate.is_none()
-            || replicas >= service.previous.min(service.profile.max)
-        {
+        if self.problem.compat || service.rate.is_none() || replicas >= service.previous.min(most(service)) {
             return;
         }
         let is_room = |limit: &Limit<'_>| {
@@ -257,7 +254,7 @@ impl<'a> Checker<'a> {
         if self.problem.compat || service.rate.is_none() {
             return 0;
         }
-        let now = service.previous.min(service.profile.max);
+        let now = service.previous.min(most(service));
         // Each replica above `count` is held unless `count` already is comfortable; capacity never falls with replicas.
         let is_held = |count: i64| {
             service.scale_down_blocked || !serves(self.problem, service, count, self.problem.tolerance)
@@ -324,6 +321,11 @@ impl<'a> Checker<'a> {
         };
         needed > free && self.limits(replicas).iter().any(same)
     }
+}
+
+/// The largest number that a service may have.
+fn most(service: &ScaledService) -> i64 {
+    service.share.map_or(service.profile.max, |share| share.min(service.profile.max))
 }
 
 /// Whether so many replicas serve the rate and this share more.

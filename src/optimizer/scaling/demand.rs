@@ -76,7 +76,8 @@ impl Demand {
     }
 
     fn bound(&mut self, problem: &ScalingProblem, service: &ScaledService) {
-        let (min, max) = (service.profile.min, service.profile.max);
+        let share = service.share.unwrap_or(i64::MAX);
+        let (min, max) = (service.profile.min.min(share), service.profile.max.min(share));
         let previous = service.previous.clamp(min, max);
         (self.least, self.most) = match self.need {
             Need::Unknown => (previous, previous),

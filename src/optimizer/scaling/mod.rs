@@ -30,9 +30,9 @@ pub use outcome::{
     ServiceScaling,
 };
 pub use problem::{
-    Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
+    MOST_WEIGHT, Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
 };
-pub use ration::ration;
+pub use ration::{ration, within_maximum};
 pub use text::render;
 pub use threshold::threshold;
 

@@ -13,8 +13,10 @@ use crate::hdag::Resources;
 
 /// Most replicas of one service, and most of a number of replicas that is looked at.
 pub(super) const MOST_REPLICAS: i64 = 100_000;
-/// Largest weight: sums of costs stay far inside 128-bit integers.
-const MOST_WEIGHT: f64 = 100.0;
+/// Largest weight, except that a margin may be [`HOLD`] more: sums of costs stay far inside 128-bit integers.
+pub const MOST_WEIGHT: f64 = 100.0;
+/// By so much [`ScalingWeights::new`] has the margin above what giving up a held replica gains.
+const HOLD: f64 = 0.2;
 
 /// A scaling problem: one graph whose services may be on several clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -102,6 +104,10 @@ pub struct ScaledService {
     pub scale_down_blocked: bool,
     /// It was scaled too recently to get more replicas than it has; only the minimum comes before that.
     pub scale_up_blocked: bool,
+    /// At most so many replicas, because what there is does not do for all services; comes before the minimum.
+    /// `None` when there is enough. See [`super::ration()`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<i64>,
 }
 
 impl ScaledService {
@@ -122,6 +128,7 @@ impl ScaledService {
             profile,
             scale_down_blocked: false,
             scale_up_blocked: false,
+            share: None,
         }
     }
 }
@@ -175,6 +182,12 @@ pub struct ScalingWeights {
 }
 
 impl ScalingWeights {
+    /// These weights, with a margin under which tolerance and cooldowns hold.
+    #[must_use]
+    pub const fn new(utilisation: f64, change: f64) -> Self {
+        Self { utilisation, change, margin: (utilisation - change).max(0.0) + HOLD }
+    }
+
     /// The weights of the original program.
     #[must_use]
     pub const fn original() -> Self {
@@ -184,7 +197,7 @@ impl ScalingWeights {
 
 impl Default for ScalingWeights {
     fn default() -> Self {
-        Self { utilisation: 0.5, change: 0.2, margin: 0.5 }
+        Self::new(0.5, 0.2)
     }
 }
 
@@ -231,11 +244,14 @@ pub fn validate(problem: &ScalingProblem) -> Result<(), Vec<ScalingFault>> {
 
 fn check_parameters(problem: &ScalingProblem, faults: &mut Vec<ScalingFault>) {
     let weights = &problem.weights;
-    let named =
-        [("utilisation", weights.utilisation), ("change", weights.change), ("margin", weights.margin)];
-    for (name, weight) in named {
-        if !(0.0..=MOST_WEIGHT).contains(&weight) {
-            let cause = format!("must be a number from 0 to {MOST_WEIGHT}, not {weight}");
+    let named = [
+        ("utilisation", weights.utilisation, MOST_WEIGHT),
+        ("change", weights.change, MOST_WEIGHT),
+        ("margin", weights.margin, MOST_WEIGHT + HOLD),
+    ];
+    for (name, weight, most) in named {
+        if !(0.0..=most).contains(&weight) {
+            let cause = format!("must be a number from 0 to {most}, not {weight}");
             faults.push(ScalingFault::new(format!("weights/{name}"), cause));
         }
     }
@@ -273,6 +289,9 @@ fn check_service(service: &ScaledService, clusters: &BTreeSet<&str>, faults: &mu
     }
     if !(0..=MOST_REPLICAS).contains(&service.previous) {
         fault("previous", format!("must be from 0 to {MOST_REPLICAS}, not {}", service.previous));
+    }
+    if let Some(share) = service.share.filter(|share| *share < 0) {
+        fault("share", format!("must not be negative, is {share}"));
     }
     let Resources { cpu_millicores, ram_bytes, storage_bytes, gpus } = service.needs;
     if cpu_millicores.min(ram_bytes).min(storage_bytes).min(gpus) < 0 {

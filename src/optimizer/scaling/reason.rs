@@ -68,6 +68,9 @@ impl Reason<'_> {
             return Ok(());
         }
         text.push_str("; ");
+        if service.share == Some(replicas) && replicas < need.max(service.profile.min) {
+            return write!(text, "its share of what there is for all services is {now}");
+        }
         if replicas < need {
             let cooldown = service.scale_up_blocked && replicas < service.profile.max;
             let cause = if cooldown { "held by the cooldown of scale-up at" } else { "the maximum is" };

@@ -55,8 +55,8 @@ fn capacity(service: &ScaledService, replicas: i64) -> f64 {
 /// The least number of which the rate is at most the share `high`.
 fn quiet(service: &ScaledService, rate: f64, high: f64, need: i64) -> i64 {
     let exact = ((rate / high - service.profile.beta) / service.profile.alpha).ceil();
-    // Infinite where replicas add nothing; then more of them are of no use either.
-    if exact.is_finite() { need.max(exact as i64) } else { need }
+    // Infinite where replicas add nothing; then more of them are of no use, and fewer are not quieter.
+    if exact.is_finite() { need.max(exact as i64) } else { need.max(service.previous) }
 }
 
 fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {

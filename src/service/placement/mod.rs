@@ -6,6 +6,7 @@ mod rooms;
 mod wishes;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,6 +60,8 @@ pub(super) struct World {
     placed: Vec<PlacedService>,
     settle: Duration,
     at: DateTime<Utc>,
+    /// Placements recorded before that.
+    placements: u64,
 }
 
 impl World {
@@ -108,12 +111,24 @@ impl Service {
 
     /// What is known of clusters and of what is placed on them, if it is young enough to decide on.
     pub(super) async fn world_at(&self, at: DateTime<Utc>) -> Result<World> {
+        let placements = self.parts.placements.load(Ordering::Acquire);
         let clusters = self.fresh_clusters(at).await?;
         let attributes = self.attributes_of(&clusters).await?;
         let mut placed = self.parts.store.placed_services().await?;
         // Databases differ in how they sort texts.
         placed.sort_by(|one, other| one.graph.cmp(&other.graph));
-        Ok(World { clusters, attributes, placed, settle: self.parts.settings.placement.settle, at })
+        let settle = self.parts.settings.placement.settle;
+        Ok(World { clusters, attributes, placed, settle, at, placements })
+    }
+
+    /// Notes that room was taken.
+    pub(super) fn note_placement(&self) {
+        self.parts.placements.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether room was taken since then; holds as long as `deciding` is held.
+    pub(super) fn placed_since(&self, world: &World) -> bool {
+        self.parts.placements.load(Ordering::Acquire) != world.placements
     }
 
     /// The known clusters, if what is known is young enough to decide on.

@@ -299,6 +299,7 @@ impl Service {
         let data = json!({ "decision": decided.record.id, "strategy": plan.strategy, "moves": moved });
         tx.insert_event(&cause.graph_event(events::GRAPH_PLACED, &graph.name, data), at).await?;
         tx.commit("placement").await?;
+        self.note_placement();
         tracing::info!(graph.name = %graph.name, moves = moves.len(), "graph {} placed again", graph.name);
         Ok(graph)
     }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{IntentRule, PlacementSettings, RequirementTest};
+use crate::config::{IntentRule, PlacementSettings};
 use crate::error::{Error, Result};
 use crate::hdag::Descriptor;
-use crate::optimizer::{AttributeTest, BUILT_IN, GREEN, Requirement, SolveLimits, Weights};
+use crate::optimizer::{BUILT_IN, GREEN, Requirement, SolveLimits, Weights};
 
 /// Whether a graph is placed for the first time or again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,15 +140,12 @@ fn matching<'a>(rule: &IntentRule, intents: &'a BTreeMap<String, Value>) -> Opti
 
 fn requirement(rule: &IntentRule, value: &Value) -> Option<Requirement> {
     let require = rule.require.as_ref()?;
-    let test = match &require.test {
-        RequirementTest::OneOf(texts) => AttributeTest::OneOf(texts.clone()),
-        RequirementTest::NoneOf(texts) => AttributeTest::NoneOf(texts.clone()),
-        RequirementTest::AtMost(most) => AttributeTest::AtMost(*most),
-        RequirementTest::AtLeast(least) => AttributeTest::AtLeast(*least),
-        RequirementTest::Known => AttributeTest::Known,
-    };
-    let intent = format!("{}: {}", rule.path, text(value));
-    Some(Requirement { intent, attribute: require.attribute.clone(), test, must_be_known: false })
+    Some(Requirement {
+        intent: format!("{}: {}", rule.path, text(value)),
+        attribute: require.attribute.clone(),
+        test: require.test.clone(),
+        must_be_known: false,
+    })
 }
 
 fn text(value: &Value) -> String {

@@ -5,11 +5,12 @@
 //! graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them costs a change that
 //! comes early.
 
+mod problem;
+mod record;
 mod spec;
 mod tick;
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -35,6 +36,34 @@ pub struct ScalingMemory {
     changed: HashMap<(String, String), Instant>,
     /// By graph: when it was last tried to be placed again.
     replaced: HashMap<String, Instant>,
+}
+
+impl ScalingMemory {
+    /// Forgets all other graphs.
+    fn keep_only(&mut self, graphs: &BTreeSet<&str>) {
+        self.specs.retain(|name, _| graphs.contains(name.as_str()));
+        self.replaced.retain(|name, _| graphs.contains(name.as_str()));
+        self.changed.retain(|(name, _), _| graphs.contains(name.as_str()));
+    }
+
+    fn note_changes<'a>(&mut self, graph: &str, services: impl Iterator<Item = &'a String>) {
+        let now = Instant::now();
+        self.changed.extend(services.map(|service| ((graph.to_owned(), service.clone()), now)));
+    }
+
+    fn note_replacement(&mut self, graph: &str) {
+        self.replaced.insert(graph.to_owned(), Instant::now());
+    }
+
+    /// Time since the replicas of a service were last changed.
+    fn since_change(&self, graph: &str, service: &str) -> Option<Duration> {
+        self.changed.get(&(graph.to_owned(), service.to_owned())).map(Instant::elapsed)
+    }
+
+    /// Time since it was last tried to place a graph again.
+    fn since_replacement(&self, graph: &str) -> Option<Duration> {
+        self.replaced.get(graph).map(Instant::elapsed)
+    }
 }
 
 /// What a tick came to.

@@ -1,42 +1,27 @@
 //! One tick: measure, decide graph by graph, record what changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::spec::{GraphSpec, Query, Rate, ServiceSpec};
+use super::problem::{Known, Rates, Target, problem};
+use super::record::{self, Step};
+use super::spec::{GraphSpec, Query};
 use super::{ScalingMemory, TickSummary};
-use crate::config::{ScalingCompat, ScalingProfile};
+use crate::config::{ExternalStrategy, ScalingProfile};
 use crate::error::{Error, Result};
 use crate::events::{self, Cause};
-use crate::hdag::{self, rate_query};
+use crate::hdag::rate_query;
 use crate::optimizer::scaling::{
-    self, ScaledService, ScalingCluster, ScalingOutcome, ScalingProblem, ScalingWeights, check,
+    self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, check,
 };
-use crate::reconcile::conditions::{self, Finding, RATE_KNOWN};
+use crate::reconcile::conditions;
 use crate::reconcile::now;
 use crate::service::Service;
-use crate::service::placement::{Move, Rooms, World, replicas, to_value};
+use crate::service::placement::{Move, Rooms, World};
 use crate::store::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
-
-/// What a decision about replicas is called in the store.
-const SCALING: &str = "scaling";
-
-/// Rates by query and service; a service that is missing has no known rate.
-type Rates = BTreeMap<Query, BTreeMap<String, f64>>;
-
-/// A graph that is scaled in this tick.
-struct Target {
-    graph: GraphRecord,
-    services: Vec<ServiceRecord>,
-    spec: GraphSpec,
-    /// Of each service that can be scaled, by name.
-    specs: BTreeMap<String, ServiceSpec>,
-}
 
 impl Service {
     /// Looks at all graphs that are scaled, decides, and records what is wanted.
@@ -45,38 +30,33 @@ impl Service {
     /// The database failed, or what is known of the clusters is too old. A graph that fails alone is logged.
     pub async fn scaling_tick(&self, memory: &mut ScalingMemory) -> Result<TickSummary> {
         let targets = self.targets(memory).await?;
+        let mut summary = TickSummary { graphs: targets.len(), ..TickSummary::default() };
         if targets.is_empty() {
-            return Ok(TickSummary::default());
+            return Ok(summary);
         }
         let rates = self.rates(&targets).await;
         let at = now();
         let mut world = self.world_at(at).await?;
         let mut rooms = world.rooms();
-        let (mut summary, mut ticks) =
-            (TickSummary { graphs: targets.len(), ..TickSummary::default() }, Vec::new());
+        let mut ticks = Vec::new();
         for target in &targets {
-            let problem = self.scaling_problem(target, &rates, &world, &rooms, memory);
+            if self.placed_since(&world) {
+                drop(rooms);
+                world = self.world_at(now()).await?;
+                rooms = world.rooms();
+            }
+            let settings = &self.parts.settings.scaling;
+            let known = Known { settings, rates: &rates, world: &world, rooms: &rooms, memory };
+            let problem = problem(target, &known);
             if problem.services.is_empty() {
                 continue;
             }
-            let begun = Clock::now();
-            let (problem, outcome) = self.decide_within_maximum(&target.spec, problem).await;
-            // Most ticks change nothing: their documents are not made.
-            let record = || decision(&problem, &outcome, begun.elapsed(), at);
-            match self.act(target, &problem, &outcome, record, memory).await {
-                Ok((changed, replaced)) => {
-                    summary.scaled += usize::from(changed);
-                    summary.replaced += usize::from(replaced.as_ref().is_some_and(|r| r.is_ok()));
-                    if changed {
-                        take(&mut rooms, &problem, &outcome);
-                    }
-                    if replaced.is_some() {
-                        // What is where has changed.
-                        drop(rooms);
-                        world = self.world_at(now()).await?;
-                        rooms = world.rooms();
-                    }
-                    ticks.push(tick_of(&target.graph, &outcome, &problem, replaced.as_ref(), at)?);
+            match self.scale(target, problem, &world, memory).await {
+                Ok(step) => {
+                    summary.scaled += usize::from(step.changed);
+                    summary.replaced += usize::from(step.is_placed_again());
+                    take(&mut rooms, &step);
+                    ticks.push(record::tick(&target.graph.name, &step, at));
                 }
                 Err(error) => {
                     let name = &target.graph.name;
@@ -84,13 +64,18 @@ impl Service {
                 }
             }
         }
-        let keep = i64::try_from(self.parts.settings.scaling.history).unwrap_or(i64::MAX);
-        if !ticks.is_empty() {
-            let mut tx = self.parts.store.begin().await?;
-            tx.insert_scaling_ticks(&ticks, keep).await?;
-            tx.commit_unnumbered().await?;
-        }
+        self.keep_ticks(&ticks).await?;
         Ok(summary)
+    }
+
+    async fn keep_ticks(&self, ticks: &[ScalingTick]) -> Result<()> {
+        if ticks.is_empty() {
+            return Ok(());
+        }
+        let keep = i64::try_from(self.parts.settings.scaling.history).unwrap_or(i64::MAX);
+        let mut tx = self.parts.store.begin().await?;
+        tx.insert_scaling_ticks(ticks, keep).await?;
+        Ok(tx.commit_unnumbered().await?)
     }
 
     /// The running graphs that are scaled.
@@ -98,10 +83,7 @@ impl Service {
         let settings = &self.parts.settings.scaling;
         let profiles: BTreeMap<String, ScalingProfile> = self.set_profiles().await?;
         let graphs = self.parts.store.running_graphs().await?;
-        let names: BTreeSet<&str> = graphs.iter().map(|(graph, _)| graph.name.as_str()).collect();
-        memory.specs.retain(|name, _| names.contains(name.as_str()));
-        memory.replaced.retain(|name, _| names.contains(name.as_str()));
-        memory.changed.retain(|(name, _), _| names.contains(name.as_str()));
+        memory.keep_only(&graphs.iter().map(|(graph, _)| graph.name.as_str()).collect());
         let mut targets = Vec::new();
         for (graph, services) in graphs {
             let Some(spec) = self.spec_of(&graph, memory) else { continue };
@@ -164,207 +146,138 @@ impl Service {
         rates
     }
 
-    fn scaling_problem(
+    /// Decides about one graph and carries that out as far as recording goes.
+    ///
+    /// What does not fit is placed again; while that is not possible, the services share what there is.
+    async fn scale(
         &self,
         target: &Target,
-        rates: &Rates,
-        world: &World,
-        rooms: &Rooms<'_>,
-        memory: &ScalingMemory,
-    ) -> ScalingProblem {
-        let settings = &self.parts.settings.scaling;
-        let graph = &target.graph.name;
-        let placed = |name: &str| world.placed_of(graph).iter().find(|placed| placed.service == name);
-        let mut services = Vec::new();
-        for record in &target.services {
-            let (Some(spec), Some(placed)) = (target.specs.get(&record.name), placed(&record.name)) else {
-                continue;
-            };
-            // Until its Deployment was seen, nobody knows how many replicas there are.
-            if record.replicas_desired.or(record.replicas_wanted).is_none() {
-                continue;
-            }
-            let since = memory.changed.get(&(graph.clone(), record.name.clone())).map(Instant::elapsed);
-            let mut service = ScaledService::new(&record.name, &placed.cluster, placed.needs, spec.profile);
-            service.rate = rate_of(spec, rates);
-            service.previous = replicas(placed);
-            service.scale_down_blocked = since.is_some_and(|since| since < settings.cooldown);
-            service.scale_up_blocked = since.is_some_and(|since| since < settings.up_cooldown);
-            services.push(service);
-        }
-        let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-        let others: BTreeMap<&str, hdag::Resources> = unscaled(target, world, &services);
-        let clusters =
-            world.clusters.iter().filter(|cluster| names.contains(cluster.name.as_str())).map(|cluster| {
-                // Services of the graph that are not scaled keep what they use.
-                let kept = others.get(cluster.name.as_str()).copied().unwrap_or_default();
-                ScalingCluster {
-                    name: cluster.name.clone(),
-                    free: rooms.of(cluster, graph).free.minus_clamped(kept),
-                    storage_reported: cluster.storage_reported,
-                    acceleration: cluster.acceleration,
-                }
-            });
-        let mut problem = ScalingProblem::new(graph.clone(), clusters.collect(), services);
-        problem.tolerance = settings.tolerance;
-        // The bounds are those of the whole graph: what is not scaled has its share already.
-        let fixed: i64 = world
-            .placed_of(graph)
-            .iter()
-            .filter(|placed| !problem.services.iter().any(|service| service.name == placed.service))
-            .map(replicas)
-            .sum();
-        problem.min_overall = target.spec.min_overall.map(|least| (least - fixed).max(0));
-        problem.max_overall = target.spec.max_overall.map(|most| (most - fixed).max(0));
-        let (utilisation, change) = (settings.weights.utilisation, settings.weights.change);
-        // Tolerance and cooldowns hold only with a margin above the gain of giving a replica up.
-        let margin = (utilisation - change).max(0.0) + ScalingWeights::default().margin;
-        problem.weights = ScalingWeights { utilisation, change, margin };
-        if settings.compat == ScalingCompat::Original { problem.original() } else { problem }
-    }
-
-    /// The answer of the graph's strategy. A load that needs more replicas than the graph may have gets as many as it may.
-    async fn decide_within_maximum(
-        &self,
-        spec: &GraphSpec,
         problem: ScalingProblem,
-    ) -> (ScalingProblem, ScalingOutcome) {
-        let outcome = self.decide_scaling(spec, &problem).await;
-        let rationed = match &outcome {
-            ScalingOutcome::Infeasible(cause) => scaling::ration(&problem, cause),
-            ScalingOutcome::Decided(_) | ScalingOutcome::Invalid(_) => None,
-        };
-        match rationed {
-            Some(rationed) => {
-                let outcome = self.decide_scaling(spec, &rationed).await;
-                (rationed, outcome)
+        world: &World,
+        memory: &mut ScalingMemory,
+    ) -> Result<Step> {
+        let begun = Clock::now();
+        let outcome = self.decide_scaling(&target.spec, &problem).await?;
+        let mut step = Step::new(problem, outcome, begun.elapsed());
+        if let ScalingOutcome::Infeasible(cause) = &step.outcome {
+            let cause = cause.clone();
+            step.replacement = self.place_again(target, &step, &cause, memory).await?;
+            if step.is_placed_again() {
+                return Ok(step);
             }
-            None => (problem, outcome),
+            if let Some(rationed) = scaling::ration(&step.problem, &cause) {
+                step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
+                (step.problem, step.shortage) = (rationed, Some(cause.summary));
+            }
         }
+        step.duration = begun.elapsed();
+        if let ScalingOutcome::Invalid(cause) = &step.outcome {
+            let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
+            let name = &target.graph.name;
+            tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
+        }
+        self.record_scaling(target, &mut step, world).await?;
+        if step.changed {
+            memory.note_changes(&target.graph.name, step.changes().keys());
+        }
+        Ok(step)
     }
 
-    /// The answer of the graph's strategy after the checker has accepted it. An external strategy that gives none
-    /// that can be used is replaced by its fallback.
-    async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> ScalingOutcome {
+    /// The answer of the graph's strategy, which the checker has accepted.
+    async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
         let settings = &self.parts.settings.scaling;
         let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
-        if let Some(strategy) = scaling::strategy(name) {
-            return aside(strategy, problem).await;
-        }
-        let fallback = match settings.external.get(name) {
-            None => {
+        let outcome = match (scaling::strategy(name), settings.external.get(name)) {
+            (Some(strategy), _) => aside(strategy, problem).await?,
+            (None, Some(external)) => self.decide_scaling_outside(name, external, problem).await?,
+            (None, None) => {
                 tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
-                scaling::exact
-            }
-            Some(external) => {
-                let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
-                    Ok(replicas) => {
-                        scaling::adopt(problem, name, &replicas).map_err(|faults| faults.join("; "))
-                    }
-                    Err(error) => Err(error.to_string()),
-                };
-                match answer {
-                    Ok(outcome) => return outcome,
-                    Err(message) => tracing::warn!(
-                        graph.name = %problem.graph,
-                        "scaling strategy {name} gave no usable answer, {} decides: {message}",
-                        external.fallback
-                    ),
-                }
-                scaling::strategy(&external.fallback).unwrap_or(scaling::exact)
+                aside(scaling::exact, problem).await?
             }
         };
-        aside(fallback, problem).await
-    }
-
-    /// Does what an outcome asks for: says whether replicas change, and what became of placing the graph again.
-    async fn act(
-        &self,
-        target: &Target,
-        problem: &ScalingProblem,
-        outcome: &ScalingOutcome,
-        record: impl Fn() -> Result<DecisionRecord>,
-        memory: &mut ScalingMemory,
-    ) -> Result<(bool, Option<Result<Vec<Move>>>)> {
-        if let Err(faults) = check(problem, outcome) {
+        if let Err(faults) = check(problem, &outcome) {
             tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
             return Err(Error::Internal("a scaling strategy gave a wrong plan".into()));
         }
-        match outcome {
-            ScalingOutcome::Decided(plan) => {
-                let changed: BTreeMap<&str, i64> = plan
-                    .services
-                    .iter()
-                    .filter(|service| service.replicas != service.previous)
-                    .map(|service| (service.service.as_str(), service.replicas))
-                    .collect();
-                let record = if changed.is_empty() { None } else { Some(record()?) };
-                if !self.record_scaling(target, problem, &changed, record).await? {
-                    return Ok((false, None));
-                }
-                let graph = &target.graph.name;
-                for service in changed.keys() {
-                    memory.changed.insert((graph.clone(), (*service).to_owned()), Instant::now());
-                }
-                Ok((!changed.is_empty(), None))
-            }
-            ScalingOutcome::Infeasible(cause) if cause.lacks_room() && grows(problem, cause) => {
-                let name = &target.graph.name;
-                let wait = self.parts.settings.scaling.replacement_cooldown;
-                let recently = memory.replaced.get(name).is_some_and(|at| at.elapsed() < wait)
-                    || target
-                        .graph
-                        .replaced_at
-                        .is_some_and(|at| (now() - at).to_std().is_ok_and(|age| age < wait));
-                if recently {
-                    return Ok((false, None));
-                }
-                memory.replaced.insert(name.clone(), Instant::now());
-                for service in cause.needed.keys() {
-                    memory.changed.insert((name.clone(), service.clone()), Instant::now());
-                }
-                tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
-                self.keep(&record()?).await?;
-                Ok((false, Some(self.replace_for_scaling(name, &cause.needed).await)))
-            }
-            ScalingOutcome::Infeasible(_) => Ok((false, None)),
-            ScalingOutcome::Invalid(cause) => {
-                let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
-                let name = &target.graph.name;
-                tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
-                Ok((false, None))
-            }
-        }
+        Ok(outcome)
     }
 
-    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed; `false` when
-    /// the graph was changed meanwhile, so that the next tick has to look again.
-    async fn record_scaling(
+    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
+    async fn decide_scaling_outside(
+        &self,
+        name: &str,
+        external: &ExternalStrategy,
+        problem: &ScalingProblem,
+    ) -> Result<ScalingOutcome> {
+        let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
+            Ok(replicas) => scaling::adopt(problem, name, &replicas).map_err(|faults| faults.join("; ")),
+            Err(error) => Err(error.to_string()),
+        };
+        let message = match answer {
+            Ok(outcome) => return Ok(outcome),
+            Err(message) => message,
+        };
+        let fallback = &external.fallback;
+        tracing::warn!(
+            graph.name = %problem.graph,
+            "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
+        );
+        aside(scaling::strategy(fallback).unwrap_or(scaling::exact), problem).await
+    }
+
+    /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
+    /// the way, or was tried not long ago.
+    async fn place_again(
         &self,
         target: &Target,
-        problem: &ScalingProblem,
-        changed: &BTreeMap<&str, i64>,
-        record: Option<DecisionRecord>,
-    ) -> Result<bool> {
+        step: &Step,
+        cause: &ScalingInfeasibility,
+        memory: &mut ScalingMemory,
+    ) -> Result<Option<Result<Vec<Move>>>> {
+        let name = &target.graph.name;
+        let wait = self.parts.settings.scaling.replacement_cooldown;
+        let is_recent = |at: DateTime<Utc>| (now() - at).to_std().is_ok_and(|age| age < wait);
+        let recently = memory.since_replacement(name).is_some_and(|since| since < wait)
+            || target.graph.replaced_at.is_some_and(is_recent);
+        let replicas = scaling::within_maximum(&step.problem, cause)
+            .filter(|replicas| cause.lacks_room() && grows(&step.problem, replicas) && !recently);
+        let Some(replicas) = replicas else { return Ok(None) };
+        memory.note_replacement(name);
+        tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
+        self.keep(&record::decision(step, now())?).await?;
+        let replacement = self.replace_for_scaling(name, &replicas).await;
+        if replacement.is_ok() {
+            memory.note_changes(name, replicas.keys());
+        }
+        Ok(Some(replacement))
+    }
+
+    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and no new
+    /// numbers when the graph was changed or room was taken meanwhile: then the next tick looks again.
+    async fn record_scaling(&self, target: &Target, step: &mut Step, world: &World) -> Result<()> {
         let at = now();
         let news = |service: &ServiceRecord| {
-            let scaled = problem.services.iter().find(|scaled| scaled.name == service.name)?;
+            let scaled = step.problem.services.iter().find(|scaled| scaled.name == service.name)?;
             let mut conditions = service.conditions.clone();
-            conditions::set(&mut conditions, rate_finding(scaled), at);
+            conditions::set(&mut conditions, record::rate_finding(scaled), at);
             (conditions != service.conditions).then_some(conditions)
         };
-        if changed.is_empty() && !target.services.iter().any(|service| news(service).is_some()) {
-            return Ok(true);
+        let changes = step.changes();
+        if changes.is_empty() && !target.services.iter().any(|service| news(service).is_some()) {
+            return Ok(());
         }
         let name = &target.graph.name;
-        let wake = (!changed.is_empty()).then(|| self.parts.supervisor.wake_on_drop(name));
+        let wake = (!changes.is_empty()).then(|| self.parts.supervisor.wake_on_drop(name));
+        let _deciding = if changes.is_empty() { None } else { Some(self.parts.deciding.lock().await) };
         let mut tx = self.parts.store.begin().await?;
         let current = tx.graph(name).await?;
-        if current.is_none_or(|current| current.generation != target.graph.generation) {
-            return Ok(false);
+        if current.is_none_or(|current| current.generation != target.graph.generation)
+            || (!changes.is_empty() && self.placed_since(world))
+        {
+            return Ok(());
         }
         for mut service in tx.services(name).await? {
-            if let Some(replicas) = changed.get(service.name.as_str()) {
+            if let Some(replicas) = changes.get(service.name.as_str()) {
                 service.replicas_desired = Some(*replicas);
                 tx.update_service_intent(&service).await?;
             }
@@ -373,154 +286,46 @@ impl Service {
                 tx.update_service_observation(&service).await?;
             }
         }
-        if let Some(record) = record {
-            let record = DecisionRecord { applied_at: Some(at), ..record };
-            let data = json!({ "decision": record.id, "replicas": changed });
+        if !changes.is_empty() {
+            let record = DecisionRecord { applied_at: Some(at), ..record::decision(step, at)? };
+            let data = json!({ "decision": record.id, "replicas": changes });
             tx.insert_decision(&record).await?;
             tx.insert_event(&Cause::internal("scaling").graph_event(events::GRAPH_SCALED, name, data), at)
                 .await?;
-            tracing::info!(graph.name = %name, "graph {name} is scaled: {changed:?}");
+            tracing::info!(graph.name = %name, "graph {name} is scaled: {changes:?}");
         }
+        let changed = !changes.is_empty();
         tx.commit("scaling").await?;
+        step.changed = changed;
         drop(wake);
-        Ok(true)
+        Ok(())
     }
 }
 
 /// Decides on the blocking pool: a large graph may take a while.
-async fn aside(strategy: scaling::ScalingStrategy, problem: &ScalingProblem) -> ScalingOutcome {
+async fn aside(strategy: scaling::ScalingStrategy, problem: &ScalingProblem) -> Result<ScalingOutcome> {
     let owned = problem.clone();
-    match tokio::task::spawn_blocking(move || strategy(&owned)).await {
-        Ok(outcome) => outcome,
-        Err(error) => ScalingOutcome::Invalid(scaling::ScalingInvalid {
-            faults: vec![scaling::ScalingFault { field: "strategy".to_owned(), cause: error.to_string() }],
-        }),
-    }
+    let decided = tokio::task::spawn_blocking(move || strategy(&owned)).await;
+    decided.map_err(|error| Error::Internal(error.into()))
 }
 
 /// Whether some service needs more replicas than it has. If none does, the room is short by somebody else's doing, and
 /// moving a graph that runs would be the wrong answer.
-fn grows(problem: &ScalingProblem, cause: &scaling::ScalingInfeasibility) -> bool {
-    problem
-        .services
-        .iter()
-        .any(|service| cause.needed.get(&service.name).is_some_and(|needed| *needed > service.previous))
+fn grows(problem: &ScalingProblem, needed: &BTreeMap<String, i64>) -> bool {
+    let more = |service: &ScaledService| needed.get(&service.name).is_some_and(|n| *n > service.previous);
+    problem.services.iter().any(more)
 }
 
-/// The rate of a service: its own, or what all its callers have together when it has none.
-fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
-    let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied();
-    if let Some(own) = known(&spec.rate) {
-        return Some(own);
+/// What a step adds is no longer free for the graphs after it.
+fn take(rooms: &mut Rooms<'_>, step: &Step) {
+    if !step.changed {
+        return;
     }
-    let callers: Option<Vec<f64>> = spec.callers.iter().map(known).collect();
-    callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())
-}
-
-fn rate_finding(service: &ScaledService) -> Finding {
-    match service.rate {
-        Some(_) => Finding::holds(RATE_KNOWN, "Measured", "Prometheus tells its request rate"),
-        None => {
-            let message = "Prometheus has no request rate of it: its replicas stay as they are";
-            Finding::fails(RATE_KNOWN, "NoData", message)
-        }
-    }
-}
-
-/// What the services of the graph that are not scaled use, by cluster.
-fn unscaled<'a>(
-    target: &Target,
-    world: &'a World,
-    scaled: &[ScaledService],
-) -> BTreeMap<&'a str, hdag::Resources> {
-    let mut kept: BTreeMap<&str, hdag::Resources> = BTreeMap::new();
-    let own = world.placed_of(&target.graph.name).iter();
-    for placed in own.filter(|placed| !scaled.iter().any(|service| service.name == placed.service)) {
-        *kept.entry(&placed.cluster).or_default() += placed.needs.times(replicas(placed));
-    }
-    kept
-}
-
-/// What a plan adds is no longer free for the graphs after it.
-fn take(rooms: &mut Rooms<'_>, problem: &ScalingProblem, outcome: &ScalingOutcome) {
-    let ScalingOutcome::Decided(plan) = outcome else { return };
-    for service in &problem.services {
-        let added = plan.replicas.get(&service.name).map_or(0, |replicas| replicas - service.previous);
+    let changes = step.changes();
+    for service in &step.problem.services {
+        let added = changes.get(service.name.as_str()).map_or(0, |replicas| replicas - service.previous);
         if added > 0 {
             rooms.take(&service.cluster, service.needs.times(added));
         }
     }
-}
-
-fn decision(
-    problem: &ScalingProblem,
-    outcome: &ScalingOutcome,
-    duration: Duration,
-    at: DateTime<Utc>,
-) -> Result<DecisionRecord> {
-    let (strategy, word) = match outcome {
-        ScalingOutcome::Decided(plan) => {
-            (plan.strategy.clone(), if plan.optimal { "optimal" } else { "feasible" })
-        }
-        ScalingOutcome::Infeasible(cause) => (cause.strategy.clone(), "infeasible"),
-        ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
-    };
-    Ok(DecisionRecord {
-        id: Uuid::now_v7(),
-        graph: problem.graph.clone(),
-        kind: SCALING.to_owned(),
-        problem: to_value(problem)?,
-        plan: to_value(outcome)?,
-        strategy,
-        outcome: word.to_owned(),
-        duration_ms: i64::try_from(duration.as_millis()).ok(),
-        created_at: at,
-        applied_at: None,
-    })
-}
-
-fn tick_of(
-    graph: &GraphRecord,
-    outcome: &ScalingOutcome,
-    problem: &ScalingProblem,
-    replaced: Option<&Result<Vec<Move>>>,
-    at: DateTime<Utc>,
-) -> Result<ScalingTick> {
-    let rate = |name: &str| problem.services.iter().find(|service| service.name == name).and_then(|s| s.rate);
-    let mut data = match outcome {
-        ScalingOutcome::Decided(plan) => {
-            let services: Vec<_> = plan
-                .services
-                .iter()
-                .map(|service| {
-                    json!({
-                        "service": service.service, "cluster": service.cluster, "rate": rate(&service.service),
-                        "previous": service.previous, "replicas": service.replicas, "needed": service.needed,
-                        "saturated": service.saturated, "reason": service.reason,
-                    })
-                })
-                .collect();
-            json!({ "outcome": "decided", "strategy": plan.strategy, "services": services })
-        }
-        ScalingOutcome::Infeasible(cause) => json!({
-            "outcome": "infeasible", "strategy": cause.strategy, "reason": cause.summary, "needed": cause.needed,
-        }),
-        ScalingOutcome::Invalid(cause) => {
-            let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
-            json!({ "outcome": "invalid", "reason": faults.join("; ") })
-        }
-    };
-    if let (Some(replaced), Some(data)) = (replaced, data.as_object_mut()) {
-        let text = match replaced {
-            Ok(moves) if moves.is_empty() => "placed again, nothing moves".to_owned(),
-            Ok(moves) => {
-                let moves: Vec<String> =
-                    moves.iter().map(|m| format!("{} from {} to {}", m.service, m.from, m.to)).collect();
-                format!("placed again: {}", moves.join(", "))
-            }
-            Err(error) => format!("could not be placed again: {error}"),
-        };
-        data.insert("replacement".to_owned(), text.into());
-    }
-    Ok(ScalingTick { graph: graph.name.clone(), at, data })
 }

@@ -3,10 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{
-    AttributeRequirement, ExternalStrategy, IntentRule, RequirementTest, ScalingCompat, ScalingProfile,
-};
+use crate::config::{AttributeRequirement, ExternalStrategy, IntentRule, ScalingCompat, ScalingProfile};
 use crate::hdag::{self, Format};
+use crate::optimizer::AttributeTest;
 
 fn faults(text: &str) -> Vec<String> {
     errors(&[("SMO_CONFIG", "/etc/smo.yaml")], &[("/etc/smo.yaml", text)])
@@ -33,6 +32,7 @@ scaling:
   compat: original
   window: 1m
   weights: {change: 0.4}
+  thresholds: {low: 0.3}
   external: {far: {url: "http://h"}}
   profiles: {a: {alpha: 2}, b: {alpha: 1, beta: -0.5, min: 2, max: 4, query: 'x{service="{services}"}', window: 90s}}
 clusters:
@@ -69,10 +69,10 @@ fn rules_of_intents_are_read_and_reach_the_language() {
     let rules = &settings.placement.intents;
     let requires =
         |attribute: &str, test| Some(AttributeRequirement { attribute: attribute.to_owned(), test });
-    let one_of = RequirementTest::OneOf(vec!["wind".to_owned(), "5".to_owned()]);
+    let one_of = AttributeTest::OneOf(vec!["wind".to_owned(), "5".to_owned()]);
     assert_eq!(rules[0].require, requires("energy_class", one_of));
-    assert_eq!(rules[1].require, requires("distance", RequirementTest::AtMost(2.5)));
-    assert_eq!(rules[2].require, requires("trusted", RequirementTest::Known));
+    assert_eq!(rules[1].require, requires("distance", AttributeTest::AtMost(2.5)));
+    assert_eq!(rules[2].require, requires("trusted", AttributeTest::Known));
     let paths: Vec<&str> = settings.intents.mapped.iter().map(String::as_str).collect();
     assert_eq!(paths, ["energy_preference", "offload.any", "offload.policy"]);
     let text = "hdaGraph: {id: g, hdaGraphIntent: {energy_preference: any}, services: [{id: a, deployment: \
@@ -113,7 +113,8 @@ fn scaling_settings_are_read() {
     let scaling = with_file(EVERYTHING).scaling;
     assert!(scaling.enabled && scaling.compat == ScalingCompat::Original);
     assert_eq!((scaling.interval, scaling.rate_window()), (Duration::from_secs(5), Duration::from_secs(60)));
-    assert_eq!((scaling.weights.utilisation, scaling.weights.change), (0.6, 0.4));
+    assert_eq!((scaling.weights.utilisation, scaling.weights.change), (0.5, 0.4));
+    assert_eq!((scaling.thresholds.low, scaling.thresholds.high), (0.3, 0.8));
     let profile =
         ScalingProfile { alpha: 2.0, beta: 0.0, min: 1, max: 3, rate_from: None, query: None, window: None };
     assert_eq!(scaling.profiles["a"], profile);
@@ -137,7 +138,7 @@ placement:
   weights: {prize: 1, price: -1}
   limits: {seed: 1.5}
   intents: [{path: x, strategy: gren, weights: {crabon: 1}}]
-scaling: {strategy: fast, query: "rate(", tolerance: 1, weights: {change: -1}, history: 0, interval: 0}
+scaling: {strategy: fast, query: "rate(", tolerance: 1, weights: {change: -1}, thresholds: {low: 0.9}, history: 0, interval: 0}
 clusters: {edge: {price_per_core_hour: -1}}
 "#;
     insta::assert_snapshot!(faults(text).join("\n"), @r#"
@@ -152,7 +153,8 @@ clusters: {edge: {price_per_core_hour: -1}}
     scaling.strategy: unknown strategy "fast"; known ones are exact, threshold
     scaling.query: "rate(" is not a PromQL expression: unclosed left parenthesis
     scaling.tolerance: must be at least 0 and less than 1, not 1
-    scaling.weights: change: must be a number from 0 to 1000000, not -1
+    scaling.weights: change: must be a number from 0 to 100, not -1
+    scaling.thresholds: must be 0 ≤ low < high ≤ 1, not low 0.9 and high 0.8
     scaling.history: must be more than 0
     clusters.edge.price_per_core_hour: must be a number from 0 to 1000000, not -1
     "#);

@@ -23,6 +23,7 @@ fn random_service(random: &mut Random, name: &str) -> ScaledService {
         previous: random.within(0, 5),
         scale_down_blocked: random.one_in(5),
         scale_up_blocked: random.one_in(8),
+        share: random.one_in(8).then(|| random.within(0, 6)),
         ..ScaledService::new(name, random.one_of(&["x", "x", "y"]), needs, profile)
     }
 }
@@ -63,7 +64,11 @@ fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more
 
 /// What a service may have.
 fn allowed(problem: &ScalingProblem, service: &ScaledService) -> Vec<i64> {
-    let (min, max) = if problem.compat { (1, MOST) } else { (service.profile.min, service.profile.max) };
+    let share = service.share.unwrap_or(MOST);
+    let (min, max) = match service.profile {
+        _ if problem.compat => (1, MOST),
+        profile => (profile.min.min(share), profile.max.min(share)),
+    };
     let now = service.previous.clamp(min, max);
     let most = if service.scale_up_blocked && !problem.compat { now } else { max };
     if service.rate.is_none() {
@@ -93,7 +98,8 @@ fn cost(problem: &ScalingProblem, service: &ScaledService, replicas: i64) -> f64
         return weights.utilisation * replicas as f64 * share
             + weights.change * moved / service.profile.max as f64;
     }
-    let held = (replicas..service.previous.min(service.profile.max)).filter(|count| {
+    let most = service.profile.max.min(service.share.unwrap_or(MOST));
+    let held = (replicas..service.previous.min(most)).filter(|count| {
         let kept = service.scale_down_blocked || !serves(problem, service, *count, problem.tolerance);
         service.rate.is_some() && kept
     });

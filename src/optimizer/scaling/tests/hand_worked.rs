@@ -260,3 +260,11 @@ fn threshold_holds_within_its_marks_and_below_the_tolerance() {
     assert_eq!(detection(1.4, 2).replicas["image-detection"], 2);
     assert_eq!(detection(1.3, 2).replicas["image-detection"], 1);
 }
+
+#[test]
+fn threshold_gives_up_nothing_above_its_high_mark_where_replicas_add_nothing() {
+    // 1.98 of 2 requests/s, whatever the replicas: fewer would serve no more.
+    let mut constant = service("a", 1.98, 2, 0.0, 2.0);
+    constant.needs = Resources::default();
+    assert_eq!(plan_of(threshold, &problem(0, vec![constant])).replicas["a"], 2);
+}

@@ -5,6 +5,7 @@ mod brute_force;
 mod hand_worked;
 mod program;
 mod properties;
+mod rations;
 mod refusals;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ prop_compose! {
         rate in prop::option::weighted(0.9, 0.0..80.0),
         previous in 0..9_i64,
         blocked in (prop::bool::weighted(0.2), prop::bool::weighted(0.1)),
+        share in prop::option::weighted(0.1, 0..6_i64),
         cluster in 0..2_usize,
     ) -> ScaledService {
         let needs = Resources { cpu_millicores: needs.0, ram_bytes: needs.1, storage_bytes: 0, gpus: needs.2 };
@@ -22,6 +23,7 @@ prop_compose! {
             previous,
             scale_down_blocked: blocked.0,
             scale_up_blocked: blocked.1,
+            share,
             ..ScaledService::new("", ["x", "y"][cluster], needs, profile)
         }
     }
@@ -85,6 +87,23 @@ proptest! {
                 return Err(TestCaseError::fail("infeasible from the answer"));
             };
             prop_assert_eq!(again.replicas, plan.replicas);
+        }
+    }
+
+    #[test]
+    fn what_is_rationed_has_a_plan_and_takes_nothing_that_is_needed(problem in any_problem()) {
+        for strategy in [exact, threshold] {
+            let ScalingOutcome::Infeasible(cause) = strategy(&problem) else { continue };
+            let Some(rationed) = ration(&problem, &cause) else { continue };
+            let outcome = strategy(&rationed);
+            prop_assert_eq!(check(&rationed, &outcome), Ok(()));
+            let ScalingOutcome::Decided(plan) = outcome else {
+                return Err(TestCaseError::fail(format!("{rationed:?} is infeasible: {outcome:?}")));
+            };
+            for service in &rationed.services {
+                let least = service.previous.min(cause.needed[&service.name]).min(1);
+                prop_assert!(plan.replicas[&service.name] >= least, "{} lost its last replica", service.name);
+            }
         }
     }
 

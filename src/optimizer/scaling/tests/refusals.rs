@@ -86,7 +86,7 @@ fn meaningless_problems_are_refused_with_field_and_cause() {
         faults,
         [
             "weights/utilisation: must be a number from 0 to 100, not -1",
-            "weights/margin: must be a number from 0 to 100, not NaN",
+            "weights/margin: must be a number from 0 to 100.2, not NaN",
             "tolerance: must be a number from 0 to 100, not -0.1",
             "thresholds: must be 0 ≤ low < high ≤ 1, not low 0.5 and high 0.5",
             "min_overall: must be from 0 to the maximum, not 2 with a maximum of 1",
