@@ -6,6 +6,8 @@ CARGO ?= cargo
 # One profile for tests, demo and end-to-end tests, so that nothing is compiled twice.
 BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --offline 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/debug/smo
 TESTBED = python3 -m testbed
+# Built together with the program: by itself that would be built with other features of its dependencies, all over again.
+TESTED = --lib --bins --test it
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt doc openapi e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
@@ -20,7 +22,7 @@ demo: setup-solver ## Deploy the Brussels example on the simulated continuum (KE
 
 test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	$(CARGO) test --locked --lib --bins --test it 2>&1 | tee "$$log"; \
+	$(CARGO) test --locked $(TESTED) 2>&1 | tee "$$log"; \
 	python3 tests/count.py "$$log"
 	python3 -m unittest -q testbed.test_units
 	python3 examples/readme.py --binary $(BINARY)
@@ -31,7 +33,7 @@ lint: setup-solver ## Format, clippy, rustdoc, generated documents up to date
 	$(CARGO) clippy --locked --test e2e -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	$(CARGO) build --locked --quiet
+	$(CARGO) test --locked --no-run $(TESTED)
 	@$(BINARY) openapi | diff -u docs/openapi.json - || { echo 'docs/openapi.json is out of date: run `make openapi`'; exit 1; }
 	@for descriptor in examples/*/hdag.yaml; do $(BINARY) hdag validate $$descriptor; done
 	python3 -m compileall -q testbed examples tests benches
