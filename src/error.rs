@@ -88,6 +88,11 @@ impl Error {
         Self::NotFound { kind: "graph", name: name.to_owned() }
     }
 
+    /// A graph whose intent is no longer the one that something was decided for.
+    pub fn changed_meanwhile(name: &str) -> Self {
+        Self::Conflict(format!("graph {name:?} was changed meanwhile; try again"))
+    }
+
     /// Wrong input with one finding.
     pub fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let message = message.into();

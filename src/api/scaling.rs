@@ -42,7 +42,7 @@ pub(super) struct Tick {
     /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests per second or
     /// null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the replicas `needed`;
     /// `replacement` says what became of placing the graph again, `shortage` what did not fit when its services had to
-    /// share what there is.
+    /// share what there is, `postponed` why new numbers did not become what is wanted.
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, Value>, example = json!({"outcome": "decided", "strategy": "exact", "services": [{
         "service": "noise-reduction", "cluster": "edge-1", "rate": 0.9, "previous": 1, "replicas": 3, "needed": 3,

@@ -184,3 +184,45 @@ impl Model {
                 .all(|rule| self.relations[rule.relation].at(assignment[rule.a], assignment[rule.b]))
     }
 }
+
+#[cfg(test)]
+impl Model {
+    /// A model without constraints or costs.
+    pub fn free(items: usize, clusters: usize) -> Self {
+        Self {
+            demand: vec![[0; RESOURCES]; items],
+            capacity: vec![[i64::MAX; RESOURCES]; clusters],
+            allowed: Matrix::new(items, clusters, true),
+            cost: Matrix::new(items, clusters, 0),
+            activation: vec![0; clusters],
+            edges: Vec::new(),
+            latency: Matrix::new(clusters, clusters, 0),
+            relations: Vec::new(),
+            pair_rules: Vec::new(),
+            overload: None,
+            current: vec![None; items],
+        }
+    }
+
+    /// Items of these CPU demands on clusters of these CPU capacities, at no cost.
+    pub fn of_cpu(demand: &[i64], capacity: &[i64]) -> Self {
+        let mut model = Self::free(demand.len(), capacity.len());
+        model.demand.iter_mut().zip(demand).for_each(|(amounts, cpu)| amounts[0] = *cpu);
+        model.capacity.iter_mut().zip(capacity).for_each(|(amounts, cpu)| amounts[0] = *cpu);
+        model
+    }
+
+    /// Least cost by trying every assignment; `None` when none is feasible.
+    pub fn brute_force(&self) -> Option<i64> {
+        let feasible = self.assignments().filter(|assignment| self.is_feasible(assignment));
+        feasible.map(|assignment| self.cost_of(&assignment)).min()
+    }
+
+    /// Every assignment, feasible or not.
+    pub fn assignments(&self) -> impl Iterator<Item = Vec<usize>> {
+        let (items, clusters) = (self.items() as u32, self.clusters());
+        let assignment =
+            move |number| (0..items).map(|item| number / clusters.pow(item) % clusters).collect();
+        (0..clusters.pow(items)).map(assignment)
+    }
+}

@@ -58,6 +58,9 @@ impl Service {
         context: &RequestContext,
     ) -> Result<GraphRecord> {
         let _wake = self.parts.supervisor.wake_on_drop(name);
+        // A graph that starts takes room.
+        let _deciding =
+            if desired == Desired::Running { Some(self.parts.deciding.lock().await) } else { None };
         let mut tx = self.parts.store.begin().await?;
         let mut graph = tx.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
         if graph.desired == desired && desired == Desired::Deleted {
@@ -80,6 +83,9 @@ impl Service {
         }
         tx.insert_event(&context.cause().graph_event(kind, name, Value::Null), now()).await?;
         tx.commit("desire").await?;
+        if desired == Desired::Running {
+            self.note_placement();
+        }
         Ok(graph)
     }
 }

@@ -54,9 +54,9 @@ pub struct Parts {
     pub loops: Loops,
     /// The simulated continuum, when the server runs on it.
     pub world: Option<World>,
-    /// Held while a placement is decided and recorded, so that two graphs do not take the same room.
+    /// Held while room is taken, from looking at it to recording that: two graphs must not take the same.
     pub deciding: Mutex<()>,
-    /// Placements that were recorded since the start: tells whether what is known of the rooms is still so.
+    /// How often graphs were placed or started: tells whether what is known of the room is still so.
     pub placements: AtomicU64,
     /// Solves that may run at the same time: each keeps a core busy.
     pub solving: Semaphore,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use smo::clients::faults::Faults;
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
 use smo::service::ScalingMemory;
+use tokio::sync::Notify;
 
 use crate::support::app::{TestApp, graph, serve, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -19,6 +20,7 @@ on_every_engine!(
     a_scaling_strategy_that_is_too_slow_is_not_waited_for,
     a_placement_strategy_that_is_too_slow_is_not_waited_for,
     a_strategy_that_is_down_does_not_keep_another_from_being_asked,
+    room_that_is_taken_while_replicas_are_decided_is_not_used_twice,
 );
 
 const DEMO: &str = "/project/demo/graphs";
@@ -66,7 +68,10 @@ fn external(url: String, deadline: Duration, fallback: &str) -> ExternalStrategy
 
 /// A server whose graph `g` is scaled by the strategy; the loop itself sleeps.
 async fn scaled_by(database: &TestDatabase, strategy: &Strategy, deadline: Duration) -> TestApp {
-    let url = strategy.serve().await;
+    scaled_at(database, strategy.serve().await, deadline).await
+}
+
+async fn scaled_at(database: &TestDatabase, url: String, deadline: Duration) -> TestApp {
     let change = |settings: &mut Settings| {
         let scaling = &mut settings.scaling;
         scaling.enabled = true;
@@ -203,5 +208,36 @@ async fn a_strategy_that_is_down_does_not_keep_another_from_being_asked(database
     }
     let proposal = propose("up").await;
     assert_eq!(proposal["strategy"], "up", "{:#}", proposal["decision"]["warnings"]);
+    app.shutdown().await;
+}
+
+async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(database: TestDatabase) {
+    let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (asked.clone(), go_on.clone());
+    let answer = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        Json(json!({ "replicas": { "a": 3 } }))
+    };
+    let url = serve(Router::new().fallback(answer)).await;
+    let app = scaled_at(&database, url, LATE).await;
+    // What is posted in the middle of a tick: a graph that leaves no room for another replica, then a small one.
+    let mut memory = ScalingMemory::default();
+    for (id, cpu, recorded) in [("large", "15500m", 0), ("small", "1", 1)] {
+        let requests = json!({ "resources": { "requests": { "cpu": cpu, "memory": "64Mi" } } });
+        let other = service(id, json!({ "artifact": { "valuesOverwrite": requests } }));
+        let post = async {
+            asked.notified().await;
+            let posted = app.post(DEMO, &graph(id, &[other])).await;
+            go_on.notify_one();
+            posted
+        };
+        let (summary, posted) = tokio::join!(app.tick(&mut memory), post);
+        assert_eq!((summary.scaled, posted.status), (recorded, 200), "{id}: {:#}", posted.body);
+        assert_eq!(posted.body["services"][0]["cluster_affinity"], "cloud");
+        let tick = last_tick(&app).await;
+        assert_eq!(tick["postponed"].is_string(), recorded == 0, "{id}: {tick:#}");
+        assert_eq!(app.delete(&format!("/graphs/{id}")).await.status, 200);
+    }
     app.shutdown().await;
 }

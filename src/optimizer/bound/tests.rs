@@ -8,36 +8,6 @@ use super::{Effort, branch_and_bound, exact_cost, lower_bound};
 /// Enough to finish the search of a tiny model.
 const COMPLETE: Effort = Effort { rounds: 50, nodes: 10_000, deadline: None };
 
-/// Least cost by trying every assignment; `None` when none is feasible.
-fn brute_force(model: &Model) -> Option<i64> {
-    let (items, clusters) = (model.items(), model.clusters());
-    let assignment = |number: usize| -> Vec<usize> {
-        (0..items).map(|item| number / clusters.pow(item as u32) % clusters).collect()
-    };
-    (0..clusters.pow(items as u32))
-        .map(assignment)
-        .filter(|assignment| model.is_feasible(assignment))
-        .map(|assignment| model.cost_of(&assignment))
-        .min()
-}
-
-/// A model without constraints or costs.
-fn free_model(items: usize, clusters: usize) -> Model {
-    Model {
-        demand: vec![[0; 4]; items],
-        capacity: vec![[i64::MAX; 4]; clusters],
-        allowed: Matrix::new(items, clusters, true),
-        cost: Matrix::new(items, clusters, 0),
-        activation: vec![0; clusters],
-        edges: Vec::new(),
-        latency: Matrix::new(clusters, clusters, 0),
-        relations: Vec::new(),
-        pair_rules: Vec::new(),
-        overload: None,
-        current: vec![None; items],
-    }
-}
-
 fn matrix<T: Copy>(rows: usize, columns: usize, cells: &[T]) -> Matrix<T> {
     let mut matrix = Matrix::new(rows, columns, cells[0]);
     for row in 0..rows {
@@ -83,7 +53,7 @@ prop_compose! {
         shape in (Just(items), Just(clusters), Just(unit)),
     ) -> Model {
         let (items, clusters, unit) = shape;
-        let mut model = free_model(items, clusters);
+        let mut model = Model::free(items, clusters);
         model.demand = demand;
         for (demand, jitter) in model.demand.iter_mut().zip(jitter) {
             *demand = demand.map(|amount| amount * unit + jitter);
@@ -113,7 +83,7 @@ proptest! {
     #[test]
     fn the_bound_is_never_above_the_optimum(model in tiny_models(), rounds in 0_usize..80, nodes in 0_usize..6) {
         let effort = Effort { rounds, nodes, deadline: None };
-        if let Some(optimum) = brute_force(&model) {
+        if let Some(optimum) = model.brute_force() {
             prop_assert!(lower_bound(&model, None, &effort) <= optimum);
             prop_assert!(lower_bound(&model, Some(optimum), &effort) <= optimum);
             let worse = optimum + 10_000_000_000;
@@ -125,7 +95,7 @@ proptest! {
 
     #[test]
     fn a_complete_search_proves_the_optimum_or_that_there_is_none(model in tiny_models()) {
-        let optimum = brute_force(&model);
+        let optimum = model.brute_force();
         prop_assert_eq!(lower_bound(&model, None, &COMPLETE), optimum.unwrap_or(i64::MAX));
         if let Some(optimum) = optimum {
             prop_assert_eq!(lower_bound(&model, Some(optimum), &COMPLETE), optimum);
@@ -134,7 +104,7 @@ proptest! {
 
     #[test]
     fn branch_and_bound_finds_the_optimum(model in tiny_models()) {
-        let optimum = brute_force(&model);
+        let optimum = model.brute_force();
         let found = branch_and_bound(&model, None, &COMPLETE);
         prop_assert_eq!(found.incumbent.as_ref().map(|(_, cost)| *cost), optimum);
         prop_assert_eq!(found.bound, optimum.unwrap_or(i64::MAX));
@@ -187,7 +157,7 @@ proptest! {
             let latency = model.latency.row(0).iter().copied().max().unwrap_or(0);
             model.latency = symmetric(model.clusters(), &vec![latency; model.clusters().pow(2)], Some(0));
         }
-        let optimum = brute_force(&model);
+        let optimum = model.brute_force();
         let found = exact_cost(&model, None, &Options::default());
         prop_assert_eq!(found.incumbent.as_ref().map(|(_, cost)| *cost), optimum);
         prop_assert!(found.bound <= optimum.unwrap_or(i64::MAX));
@@ -208,16 +178,16 @@ proptest! {
 
 #[test]
 fn models_without_items_or_clusters_have_a_bound() {
-    assert_eq!(lower_bound(&free_model(0, 0), None, &COMPLETE), 0);
-    assert_eq!(lower_bound(&free_model(0, 2), None, &COMPLETE), 0);
-    assert_eq!(lower_bound(&free_model(2, 0), None, &COMPLETE), i64::MAX);
+    assert_eq!(lower_bound(&Model::free(0, 0), None, &COMPLETE), 0);
+    assert_eq!(lower_bound(&Model::free(0, 2), None, &COMPLETE), 0);
+    assert_eq!(lower_bound(&Model::free(2, 0), None, &COMPLETE), i64::MAX);
 }
 
 /// Three items of 6 of 10 cores need three clusters, although 18 of 30 cores would do in the LP relaxation:
 /// 3 activations of 5.
 #[test]
 fn knapsacks_see_that_items_cannot_be_cut() {
-    let mut model = free_model(3, 4);
+    let mut model = Model::free(3, 4);
     model.demand = vec![[6, 0, 0, 0]; 3];
     model.capacity = vec![[10, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![5_000_000_000; 4];
@@ -228,7 +198,7 @@ fn knapsacks_see_that_items_cannot_be_cut() {
 /// Ten items of 1 core need three clusters of 4: the LP relaxation pays 2.5 activations of 2, the covering problem 3.
 #[test]
 fn the_covering_problem_rounds_the_number_of_clusters_up() {
-    let mut model = free_model(10, 4);
+    let mut model = Model::free(10, 4);
     model.demand = vec![[1, 0, 0, 0]; 10];
     model.capacity = vec![[4, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![2_000_000_000; 4];
@@ -239,14 +209,14 @@ fn the_covering_problem_rounds_the_number_of_clusters_up() {
 /// Costs near the limit of the integers give the trivial bound instead of an overflow.
 #[test]
 fn enormous_costs_do_not_overflow() {
-    let mut model = free_model(3, 2);
+    let mut model = Model::free(3, 2);
     model.cost = Matrix::new(3, 2, i64::MAX / 4);
     assert_eq!(lower_bound(&model, None, &COMPLETE), 0);
 }
 
 #[test]
 fn a_deadline_in_the_past_still_gives_a_valid_bound() {
-    let mut model = free_model(2, 2);
+    let mut model = Model::free(2, 2);
     model.cost = Matrix::new(2, 2, 3);
     let effort = Effort { deadline: Some(std::time::Instant::now()), ..COMPLETE };
     assert_eq!(lower_bound(&model, None, &effort), 6);

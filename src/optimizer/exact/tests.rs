@@ -11,22 +11,8 @@ const BUDGET: Budget = Budget { time_limit: None, seed: 0 };
 
 /// Items of so many millicores on these clusters; every other cluster is allowed, each move costs the same.
 fn model(demand: &[i64], capacity: &[i64], current: &[Option<usize>]) -> Model {
-    let none = [i64::MAX; RESOURCES];
-    let (items, clusters) = (demand.len(), capacity.len());
-    let mut model = Model {
-        demand: demand.iter().map(|cpu| [*cpu, 0, 0, 0]).collect(),
-        capacity: capacity.iter().map(|cpu| [*cpu, none[1], none[2], none[3]]).collect(),
-        allowed: Matrix::new(items, clusters, true),
-        cost: Matrix::new(items, clusters, 0),
-        activation: vec![0; clusters],
-        edges: Vec::new(),
-        latency: Matrix::new(clusters, clusters, 0),
-        relations: Vec::new(),
-        pair_rules: Vec::new(),
-        overload: None,
-        current: current.to_vec(),
-    };
-    charge_moves(&mut model, &vec![MOVE; items]);
+    let mut model = Model { current: current.to_vec(), ..Model::of_cpu(demand, capacity) };
+    charge_moves(&mut model, &vec![MOVE; demand.len()]);
     model
 }
 
@@ -171,32 +157,12 @@ fn an_empty_model_has_an_empty_answer() {
     assert_eq!(elastic(&model, &BUDGET), Some(vec![[0; 4]]));
 }
 
-/// All assignments of so many items.
-fn assignments(model: &Model) -> impl Iterator<Item = Vec<usize>> {
-    let (items, clusters) = (model.items(), model.clusters());
-    let count = clusters.pow(u32::try_from(items).unwrap());
-    (0..count).map(move |mut index| {
-        let digit = |_| {
-            let cluster = index % clusters;
-            index /= clusters;
-            cluster
-        };
-        (0..items).map(digit).collect()
-    })
-}
-
-fn least_cost(model: &Model) -> Option<i64> {
-    assignments(model)
-        .filter(|assignment| model.is_feasible(assignment))
-        .map(|assignment| model.cost_of(&assignment))
-        .min()
-}
-
 /// The least sum of parts of the total demand by which capacities are exceeded; `None` when no capacity helps.
 fn least_extension(model: &Model) -> Option<f64> {
     let mut unlimited = model.clone();
     unlimited.capacity.iter_mut().for_each(|capacity| *capacity = [i64::MAX; RESOURCES]);
-    assignments(model)
+    model
+        .assignments()
         .filter(|assignment| unlimited.is_feasible(assignment))
         .map(|assignment| {
             let used = model.used(&assignment);
@@ -276,7 +242,7 @@ fn moved(model: &Model, assignment: &[usize]) -> Model {
 }
 
 fn check_minimum(model: &Model, minimum: Minimum) -> Result<(), TestCaseError> {
-    match (minimum, least_cost(model)) {
+    match (minimum, model.brute_force()) {
         (Minimum::Infeasible, None) => Ok(()),
         (Minimum::Optimal { placement, .. }, Some(least)) => {
             prop_assert!(model.is_feasible(&placement.assignment));
@@ -306,7 +272,7 @@ proptest! {
     fn feasibility_is_that_of_brute_force(model in models()) {
         match feasibility(&model, &BUDGET) {
             Feasibility::Feasible(assignment) => prop_assert!(model.is_feasible(&assignment)),
-            Feasibility::Infeasible => prop_assert_eq!(least_cost(&model), None),
+            Feasibility::Infeasible => prop_assert_eq!(model.brute_force(), None),
             Feasibility::Unknown => prop_assert!(false, "not decided"),
         }
     }
@@ -329,7 +295,7 @@ proptest! {
             for (capacity, extra) in extended.capacity.iter_mut().zip(&extra) {
                 (0..RESOURCES).for_each(|r| capacity[r] = capacity[r].saturating_add(extra[r]));
             }
-            prop_assert!(least_cost(&extended).is_some());
+            prop_assert!(extended.brute_force().is_some());
             prop_assert!(extension(&model, &extra) <= least * 1.011 + 1e-6, "{:?} instead of {}", extra, least);
         }
     }

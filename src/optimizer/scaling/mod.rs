@@ -32,7 +32,7 @@ pub use outcome::{
 pub use problem::{
     MOST_WEIGHT, Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
 };
-pub use ration::{ration, within_maximum};
+pub use ration::ration;
 pub use text::render;
 pub use threshold::threshold;
 

@@ -13,7 +13,7 @@ use crate::hdag::Resources;
 
 /// Most replicas of one service, and most of a number of replicas that is looked at.
 pub(super) const MOST_REPLICAS: i64 = 100_000;
-/// Largest weight, except that a margin may be [`HOLD`] more: sums of costs stay far inside 128-bit integers.
+/// Largest weight, except that a margin may be a little more: sums of costs stay far inside 128-bit integers.
 pub const MOST_WEIGHT: f64 = 100.0;
 /// By so much [`ScalingWeights::new`] has the margin above what giving up a held replica gains.
 const HOLD: f64 = 0.2;

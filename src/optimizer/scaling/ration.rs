@@ -1,123 +1,138 @@
 //! What becomes of a load that needs more replicas than there is room for, or than the graph may have.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::instance::{Instance, RESOURCES, amounts};
 use super::{ScaledService, ScalingConflict, ScalingInfeasibility, ScalingProblem};
 use crate::hdag::Resources;
 
-/// The same problem with shares that fit, when nothing but room or the largest number over all services is in the way;
-/// else `None`. What there is goes, replica by replica, to those that are below their least number, then to the service
-/// that is loaded most.
+/// The same problem with shares that fit, when nothing but room or the bounds over all services are in the way; else
+/// `None`. What there is goes, replica by replica, to those that are below their least number, then to the service that is
+/// loaded most; where two are loaded alike within the tolerance, what runs goes on running.
 ///
-/// The services of a cluster that is too full already, for what runs and is needed there, are left out: they stay as
-/// they are, and the clusters that have room are decided without them.
+/// A cluster that is too full already, for what runs and is needed there, counts as having room for what runs there and
+/// no more. The minimum over all services holds as far as there is room.
 #[must_use]
 pub fn ration(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> Option<ScalingProblem> {
-    let can_be = |conflict: &ScalingConflict| {
-        use ScalingConflict::{Maximum, Room, RoomForMinimum};
-        matches!(conflict, Room { .. } | RoomForMinimum { .. } | Maximum { .. })
-    };
+    let hopeless = |conflict: &ScalingConflict| matches!(conflict, ScalingConflict::Rate { .. });
     // The largest numbers of the original's model are no bounds.
-    if problem.compat || !cause.conflicts.iter().all(can_be) {
+    if problem.compat || cause.conflicts.iter().any(hopeless) {
         return None;
     }
-    if let [ScalingConflict::RoomForMinimum { room, .. }] = cause.conflicts.as_slice() {
-        return Some(ScalingProblem { min_overall: Some(*room), ..problem.clone() });
-    }
-    let needed = |service: &ScaledService| needed(service, cause);
-    let overfull = overfull(problem, needed);
-    let mut rationed = without(problem, |service| overfull.contains(&service.cluster));
-    let shares = shares(&rationed, needed)?;
+    let needed =
+        |service: &ScaledService| cause.needed.get(&service.name).copied().unwrap_or(service.previous);
+    let mut rationed = problem.clone();
+    freeze_overfull(&mut rationed, needed);
+    let instance = Instance::new(&rationed);
+    let shares = Shares::new(&instance, needed, true).or_else(|| Shares::new(&instance, needed, false))?;
+    let shares = shares.given_out();
+    let given = shares.values().sum();
     for service in &mut rationed.services {
-        let (share, needed) = (shares[&service.name], needed(service));
-        if share < needed {
+        let share = shares[&service.name];
+        if share < needed(service) {
             service.share = Some(share);
         }
     }
-    let given = shares.values().sum();
     rationed.min_overall = rationed.min_overall.map(|minimum| minimum.min(given));
-    (!rationed.services.is_empty()).then_some(rationed)
+    Some(rationed)
 }
 
-/// How many replicas the services need, were there room, as far as the largest number over all services allows; `None` when
-/// not even what runs is allowed.
-#[must_use]
-pub fn within_maximum(
-    problem: &ScalingProblem,
-    cause: &ScalingInfeasibility,
-) -> Option<BTreeMap<String, i64>> {
-    let mut roomy = problem.clone();
-    let much = i64::MAX / 4;
-    for cluster in &mut roomy.clusters {
-        cluster.free = Resources { cpu_millicores: much, ram_bytes: much, storage_bytes: much, gpus: much };
-        cluster.acceleration = true;
-    }
-    shares(&roomy, |service| needed(service, cause))
-}
-
-fn needed(service: &ScaledService, cause: &ScalingInfeasibility) -> i64 {
-    cause.needed.get(&service.name).copied().unwrap_or(service.previous)
-}
-
-/// The clusters that have too little room for what runs and is needed.
-fn overfull(problem: &ScalingProblem, needed: impl Fn(&ScaledService) -> i64) -> Vec<String> {
+/// Lets the services of clusters that are too full have what they have and no more.
+fn freeze_overfull(problem: &mut ScalingProblem, needed: impl Fn(&ScaledService) -> i64) {
     let instance = Instance::new(problem);
     let kept: Vec<i64> =
         instance.services.iter().map(|service| service.previous.min(needed(service))).collect();
-    instance.overfull(&kept).into_iter().map(|cluster| instance.clusters[cluster].name.clone()).collect()
-}
-
-/// The problem without some services, which stay as they are.
-fn without(problem: &ScalingProblem, left_out: impl Fn(&ScaledService) -> bool) -> ScalingProblem {
-    let mut problem = problem.clone();
-    let fixed: i64 = problem.services.extract_if(.., |service| left_out(service)).map(|s| s.previous).sum();
-    for bound in [&mut problem.min_overall, &mut problem.max_overall] {
-        *bound = bound.map(|bound| (bound - fixed).max(0));
-    }
-    problem
-}
-
-/// How many replicas each service can have of those that it needs; `None` when not even one of each that runs fits.
-fn shares(problem: &ScalingProblem, needed: impl Fn(&ScaledService) -> i64) -> Option<BTreeMap<String, i64>> {
-    let instance = Instance::new(problem);
-    let first = |service: &ScaledService| {
-        let least = if service.rate.is_none() { i64::MAX } else { service.profile.min.max(1) };
-        needed(service).min(service.previous).min(least)
-    };
-    let mut shares: Vec<i64> = instance.services.iter().map(|service| first(service)).collect();
-    let mut left = problem.max_overall.unwrap_or(i64::MAX).checked_sub(shares.iter().sum())?;
-    if left < 0 || !instance.overfull(&shares).is_empty() {
-        return None;
-    }
-    let mut free: Vec<[i128; RESOURCES]> = instance.used(&shares);
-    for (cluster, free) in free.iter_mut().enumerate() {
-        *free = std::array::from_fn(|index| i128::from(instance.capacity(cluster)[index]) - free[index]);
-    }
-    let turn = |service: &ScaledService, index: usize, share: i64| {
-        // The bits of floating-point numbers that are not negative are in the order of the numbers.
-        (share < service.profile.min, load(service, share).to_bits(), Reverse(index))
-    };
-    let mut turns: BinaryHeap<_> = instance
-        .services
-        .iter()
-        .enumerate()
-        .map(|(index, service)| turn(service, index, shares[index]))
-        .collect();
-    while let Some((.., Reverse(index))) = turns.pop() {
-        let service = instance.services[index];
-        let (free, needs) = (&mut free[instance.on[index]], amounts(service.needs).map(i128::from));
-        let fits = free.iter().zip(needs).all(|(free, needs)| needs <= (*free).max(0));
-        if left == 0 || shares[index] >= needed(service) || !fits {
-            continue;
+    let overfull: BTreeSet<String> =
+        instance.overfull(&kept).into_iter().map(|cluster| instance.clusters[cluster].name.clone()).collect();
+    for cluster in problem.clusters.iter_mut().filter(|cluster| overfull.contains(&cluster.name)) {
+        cluster.free = Resources::default();
+        for service in problem.services.iter_mut().filter(|service| service.cluster == cluster.name) {
+            cluster.free += service.needs.times(service.previous);
+            cluster.acceleration |= service.needs.gpus > 0;
+            service.share = Some(service.share.map_or(service.previous, |share| share.min(service.previous)));
         }
-        free.iter_mut().zip(needs).for_each(|(free, needs)| *free -= needs);
-        shares[index] += 1;
-        left -= 1;
-        turns.push(turn(service, index, shares[index]));
     }
-    Some(instance.services.iter().map(|service| service.name.clone()).zip(shares).collect())
+}
+
+/// How many replicas the services get, in the order of the instance.
+struct Shares<'a> {
+    instance: &'a Instance<'a>,
+    needed: Vec<i64>,
+    shares: Vec<i64>,
+    /// What is free on each cluster.
+    free: Vec<[i128; RESOURCES]>,
+    /// How many more replicas the graph may have.
+    left: i64,
+}
+
+impl<'a> Shares<'a> {
+    /// What each service has before anything is given out: what runs of what its least number asks for, and all that runs
+    /// where its rate is unknown or, with `cooldowns`, nothing may go; `None` when not even that is allowed.
+    fn new(
+        instance: &'a Instance<'a>,
+        needed: impl Fn(&ScaledService) -> i64,
+        cooldowns: bool,
+    ) -> Option<Self> {
+        let most = |service: &ScaledService| service.share.unwrap_or(i64::MAX);
+        let needed: Vec<i64> =
+            instance.services.iter().map(|service| needed(service).min(most(service))).collect();
+        let first = |(service, needed): (&&ScaledService, &i64)| {
+            let keeps_all = service.rate.is_none() || (cooldowns && service.scale_down_blocked);
+            let least = if keeps_all { i64::MAX } else { service.profile.min.max(1) };
+            service.previous.min(*needed).min(least)
+        };
+        let shares: Vec<i64> = instance.services.iter().zip(&needed).map(first).collect();
+        let maximum = instance.problem.max_overall.unwrap_or(i64::MAX);
+        let left = maximum.checked_sub(shares.iter().sum())?;
+        if left < 0 || !instance.overfull(&shares).is_empty() {
+            return None;
+        }
+        let room = |(cluster, used): (usize, [i128; RESOURCES])| {
+            let capacity = instance.capacity(cluster);
+            std::array::from_fn(|index| i128::from(capacity[index]) - used[index])
+        };
+        let free = instance.used(&shares).into_iter().enumerate().map(room).collect();
+        Some(Self { instance, needed, shares, free, left })
+    }
+
+    /// The shares when all is given out: up to what is needed, then up to the minimum over all services.
+    fn given_out(mut self) -> BTreeMap<String, i64> {
+        let needed = std::mem::take(&mut self.needed);
+        self.give(&needed, i64::MAX);
+        let most: Vec<i64> = self.instance.demands.iter().map(|demand| demand.most).collect();
+        let missing = self.instance.problem.min_overall.unwrap_or(0) - self.shares.iter().sum::<i64>();
+        self.give(&most, missing);
+        self.instance.services.iter().map(|service| service.name.clone()).zip(self.shares).collect()
+    }
+
+    /// Gives out at most so many replicas, so that no service has more than its target.
+    fn give(&mut self, targets: &[i64], mut most: i64) {
+        let mut turns: BinaryHeap<_> = (0..targets.len()).map(|index| self.turn(index)).collect();
+        while let Some((.., Reverse(index))) = turns.pop() {
+            let service = self.instance.services[index];
+            let free = &mut self.free[self.instance.on[index]];
+            let needs = amounts(service.needs).map(i128::from);
+            let fits = free.iter().zip(needs).all(|(free, needs)| needs <= (*free).max(0));
+            if most <= 0 || self.left == 0 || self.shares[index] >= targets[index] || !fits {
+                continue;
+            }
+            free.iter_mut().zip(needs).for_each(|(free, needs)| *free -= needs);
+            self.shares[index] += 1;
+            self.left -= 1;
+            most -= 1;
+            turns.push(self.turn(index));
+        }
+    }
+
+    /// Whose turn it is: the largest.
+    fn turn(&self, index: usize) -> (bool, u64, Reverse<usize>) {
+        let (service, share) = (self.instance.services[index], self.shares[index]);
+        // Equal loads change places with every tick.
+        let runs = if share < service.previous { 1.0 + self.instance.problem.tolerance } else { 1.0 };
+        // The bits of floating-point numbers that are not negative are in the order of the numbers.
+        (share < service.profile.min, (load(service, share) * runs).to_bits(), Reverse(index))
+    }
 }
 
 /// Share of what so many replicas serve that the rate takes.

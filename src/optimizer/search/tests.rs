@@ -26,38 +26,6 @@ fn matrix<T: Copy>(rows: &[Vec<T>], columns: usize, cell: T) -> Matrix<T> {
     matrix
 }
 
-/// Items of these CPU demands on clusters of these CPU capacities, at no cost.
-fn model(cpu: &[i64], capacity: &[i64]) -> Model {
-    Model {
-        demand: cpu.iter().map(|cpu| [*cpu, 0, 0, 0]).collect(),
-        capacity: capacity.iter().map(|cpu| [*cpu, i64::MAX, i64::MAX, i64::MAX]).collect(),
-        allowed: Matrix::new(cpu.len(), capacity.len(), true),
-        cost: Matrix::new(cpu.len(), capacity.len(), 0),
-        activation: vec![0; capacity.len()],
-        edges: Vec::new(),
-        latency: Matrix::new(capacity.len(), capacity.len(), 0),
-        relations: Vec::new(),
-        pair_rules: Vec::new(),
-        overload: None,
-        current: vec![None; cpu.len()],
-    }
-}
-
-/// Least cost of all feasible assignments.
-fn brute_force(model: &Model) -> Option<i64> {
-    let count = (0..model.items()).fold(1, |count, _| count * model.clusters());
-    let decode = |code: usize| {
-        let mut rest = code;
-        let mut digit = || {
-            let digit = rest % model.clusters();
-            rest /= model.clusters();
-            digit
-        };
-        (0..model.items()).map(|_| digit()).collect::<Vec<usize>>()
-    };
-    (0..count).map(decode).filter(|at| model.is_feasible(at)).map(|at| model.cost_of(&at)).min()
-}
-
 /// A relation of clusters that are equal.
 fn same(clusters: usize) -> Matrix<bool> {
     let mut same = Matrix::new(clusters, clusters, false);
@@ -67,15 +35,15 @@ fn same(clusters: usize) -> Matrix<bool> {
 
 #[test]
 fn a_model_without_items_has_the_empty_assignment() {
-    assert_eq!(greedy(&model(&[], &[10])), Some(vec![]));
-    assert_eq!(anneal(&model(&[], &[10]), &[], &budget(0, 1000)), Some(vec![]));
-    assert_eq!(anneal(&model(&[], &[]), &[], &budget(0, 1000)), Some(vec![]));
+    assert_eq!(greedy(&Model::of_cpu(&[], &[10])), Some(vec![]));
+    assert_eq!(anneal(&Model::of_cpu(&[], &[10]), &[], &budget(0, 1000)), Some(vec![]));
+    assert_eq!(anneal(&Model::of_cpu(&[], &[]), &[], &budget(0, 1000)), Some(vec![]));
 }
 
 #[test]
 fn items_without_an_allowed_cluster_have_no_assignment() {
-    assert_eq!(anneal(&model(&[1], &[]), &[], &budget(0, 1000)), None);
-    let mut pinned = model(&[1, 1], &[10, 10]);
+    assert_eq!(anneal(&Model::of_cpu(&[1], &[]), &[], &budget(0, 1000)), None);
+    let mut pinned = Model::of_cpu(&[1, 1], &[10, 10]);
     pinned.allowed.set(1, 0, false);
     pinned.allowed.set(1, 1, false);
     assert_eq!(greedy(&pinned), None);
@@ -84,18 +52,18 @@ fn items_without_an_allowed_cluster_have_no_assignment() {
 
 #[test]
 fn the_only_assignment_is_found_without_a_budget() {
-    let mut pinned = model(&[1, 1], &[2, 2]);
+    let mut pinned = Model::of_cpu(&[1, 1], &[2, 2]);
     pinned.allowed.set(0, 0, false);
     pinned.allowed.set(1, 1, false);
     assert_eq!(anneal(&pinned, &[], &budget(0, 0)), Some(vec![1, 0]));
-    assert_eq!(anneal(&model(&[1, 2], &[2]), &[], &budget(0, 1000)), None);
+    assert_eq!(anneal(&Model::of_cpu(&[1, 2], &[2]), &[], &budget(0, 1000)), None);
 }
 
 #[test]
 fn greedy_places_the_largest_item_first() {
     // 3 takes the cheap cluster 0 (capacity 4); the first 2 does not fit beside it and pays 5 on cluster 1, the
     // second one too. No single item can improve that.
-    let mut model = model(&[2, 3, 2], &[4, 4]);
+    let mut model = Model::of_cpu(&[2, 3, 2], &[4, 4]);
     model.cost = matrix(&[vec![1, 5], vec![1, 5], vec![1, 5]], 2, 0);
     assert_eq!(greedy(&model), Some(vec![1, 0, 1]));
     assert_eq!(model.cost_of(&[1, 0, 1]), 11);
@@ -105,7 +73,7 @@ fn greedy_places_the_largest_item_first() {
 fn greedy_corrects_what_it_could_not_foresee() {
     // Insertion: 2 -> cluster 0 (cost 1 of 1 or 3), then 1, pinned -> cluster 1, at latency 5. Descent: 2 follows
     // to cluster 1: 3 instead of 1 + 5.
-    let mut model = model(&[2, 1], &[4, 4]);
+    let mut model = Model::of_cpu(&[2, 1], &[4, 4]);
     model.cost = matrix(&[vec![1, 3], vec![0, 0]], 2, 0);
     model.allowed.set(1, 0, false);
     model.latency = matrix(&[vec![0, 5], vec![5, 0]], 2, 0);
@@ -116,7 +84,7 @@ fn greedy_corrects_what_it_could_not_foresee() {
 #[test]
 fn search_leaves_the_cheap_cluster_to_where_it_saves_most() {
     // Greedy: 3 -> cluster 0 (1), 2 and 2 -> cluster 1 (5 + 5): 11. Better: 2 and 2 -> 0 (1 + 1), 3 -> 1 (5): 7.
-    let mut model = model(&[2, 3, 2], &[4, 4]);
+    let mut model = Model::of_cpu(&[2, 3, 2], &[4, 4]);
     model.cost = matrix(&[vec![1, 5], vec![1, 5], vec![1, 5]], 2, 0);
     assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![0, 1, 0]));
 }
@@ -124,7 +92,7 @@ fn search_leaves_the_cheap_cluster_to_where_it_saves_most() {
 #[test]
 fn talking_items_meet_where_both_fit() {
     // Apart: 1 + 1 + 10·7 = 72. Together on 2: 4 + 4 = 8. Clusters 0 and 1 have room for one item each.
-    let mut model = model(&[5, 5], &[5, 5, 10]);
+    let mut model = Model::of_cpu(&[5, 5], &[5, 5, 10]);
     model.cost = matrix(&[vec![1, 3, 4], vec![3, 1, 4]], 3, 0);
     model.latency = matrix(&[vec![0, 7, 9], vec![7, 0, 9], vec![9, 9, 0]], 3, 0);
     model.edges = vec![Edge { a: 0, b: 1, weight: 10 }];
@@ -134,7 +102,7 @@ fn talking_items_meet_where_both_fit() {
 #[test]
 fn overload_is_paid_only_if_it_is_cheaper() {
     // Both on 0: (8 − 6)·3 = 6 of overload. One on 1: activation 5. With activation 7 both stay.
-    let mut model = model(&[4, 4], &[8, 8]);
+    let mut model = Model::of_cpu(&[4, 4], &[8, 8]);
     model.activation = vec![0, 5];
     model.overload = Some(Overload { rate: 3, threshold: vec![6, i64::MAX] });
     assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![0, 1]));
@@ -145,7 +113,7 @@ fn overload_is_paid_only_if_it_is_cheaper() {
 #[test]
 fn of_equally_cheap_assignments_the_one_with_fewest_moves_wins() {
     // All four cost 0; two items are on cluster 1 now, one is new and takes the first cluster.
-    let mut model = model(&[1, 1, 1], &[9, 9]);
+    let mut model = Model::of_cpu(&[1, 1, 1], &[9, 9]);
     model.current = vec![Some(1), None, Some(1)];
     assert_eq!(
         anneal(&model, &[vec![1, 0, 1], vec![0, 0, 0], vec![1, 1, 1]], &budget(3, 0)),
@@ -157,10 +125,10 @@ fn of_equally_cheap_assignments_the_one_with_fewest_moves_wins() {
 fn search_repairs_what_insertion_breaks() {
     // 4 and 1 must be together, 3 + 3 + 3 = 9 then are the rest. Capacities 7 and 7: 4 + 1 leave 2, no 3 fits.
     // Capacities 7 and 9: only [4, 1] | [3, 3, 3]. Insertion puts 4 and 3 on cluster 0 and has no place for 1.
-    let mut model = model(&[4, 3, 3, 3, 1], &[7, 7]);
+    let mut model = Model::of_cpu(&[4, 3, 3, 3, 1], &[7, 7]);
     model.relations = vec![same(2)];
     model.pair_rules = vec![PairRule { a: 0, b: 4, relation: 0 }];
-    assert_eq!(brute_force(&model), None);
+    assert_eq!(model.brute_force(), None);
     model.capacity[1][0] = 9;
     assert_eq!(greedy(&model), None);
     let found = anneal(&model, &[], &budget(0, 20_000));
@@ -169,7 +137,7 @@ fn search_repairs_what_insertion_breaks() {
 
 #[test]
 fn unlimited_capacity_does_not_overflow() {
-    let mut model = model(&[1 << 40, 1 << 40, 0], &[0, 0]);
+    let mut model = Model::of_cpu(&[1 << 40, 1 << 40, 0], &[0, 0]);
     model.capacity = vec![UNLIMITED; 2];
     model.activation = vec![1 << 40, 1];
     assert_eq!(anneal(&model, &[], &budget(0, 20_000)), Some(vec![1, 1, 1]));
@@ -177,7 +145,7 @@ fn unlimited_capacity_does_not_overflow() {
 
 #[test]
 fn a_start_of_the_wrong_shape_is_ignored() {
-    let model = model(&[1, 1], &[2, 2]);
+    let model = Model::of_cpu(&[1, 1], &[2, 2]);
     let starts = [vec![], vec![7, 7], vec![0, 1, 0]];
     assert!(anneal(&model, &starts, &budget(0, 1000)).is_some_and(|found| model.is_feasible(&found)));
 }
@@ -237,7 +205,7 @@ fn random_model(seed: u64, items: usize, clusters: usize) -> Model {
     let mut pick = |bound: usize| below(random.next() >> 32, bound);
     let cpu: Vec<i64> = (0..items).map(|_| 1 + pick(9) as i64).collect();
     let each = cpu.iter().sum::<i64>() * 3 / 2 / clusters as i64 + 9;
-    let mut model = model(&cpu, &vec![each; clusters]);
+    let mut model = Model::of_cpu(&cpu, &vec![each; clusters]);
     for item in 0..items {
         for cluster in 0..clusters {
             model.cost.set(item, cluster, pick(50) as i64);
@@ -355,7 +323,7 @@ proptest! {
     fn tiny_models_are_solved_to_the_optimum(model in tiny_model(), seed in any::<u64>()) {
         let found = anneal(&model, &[], &budget(seed, 30_000));
         prop_assert!(found.as_ref().is_none_or(|found| model.is_feasible(found)));
-        prop_assert_eq!(found.map(|found| model.cost_of(&found)), brute_force(&model));
+        prop_assert_eq!(found.map(|found| model.cost_of(&found)), model.brute_force());
     }
 
     #[test]

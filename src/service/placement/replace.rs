@@ -150,14 +150,17 @@ impl Service {
     /// Places a graph again because a service needs more replicas than its cluster has room for.
     ///
     /// # Errors
-    /// As [`Self::replace_graph`].
+    /// As [`Self::replace_graph`]; also when the graph was changed since its replicas were decided.
     pub(in crate::service) async fn replace_for_scaling(
         &self,
-        name: &str,
+        known: &GraphRecord,
         replicas: &BTreeMap<String, i64>,
     ) -> Result<Vec<Move>> {
         let _deciding = self.parts.deciding.lock().await;
-        let (graph, descriptor) = self.placeable(name).await?;
+        let (graph, descriptor) = self.placeable(&known.name).await?;
+        if graph.generation != known.generation {
+            return Err(Error::changed_meanwhile(&graph.name));
+        }
         let decided = self.decide_again(&graph, &descriptor, &PlacementOptions::default(), replicas).await?;
         let moves = moves(self.usable(&decided).await?);
         let graph = GraphRecord { replaced_at: Some(decided.record.created_at), ..graph };
@@ -271,7 +274,7 @@ impl Service {
         }
         let current = tx.graph(&graph.name).await?.ok_or_else(|| Error::no_graph(&graph.name))?;
         if current.generation != graph.generation {
-            return Err(Error::Conflict(format!("graph {:?} was changed meanwhile; try again", graph.name)));
+            return Err(Error::changed_meanwhile(&graph.name));
         }
         graph = GraphRecord { replaced_at: graph.replaced_at, ..current };
         if !(moves.is_empty() && recorded.replicas.is_empty()) {

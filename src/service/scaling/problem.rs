@@ -35,7 +35,7 @@ pub(super) struct Known<'a> {
 pub(super) fn problem(target: &Target, known: &Known<'_>) -> ScalingProblem {
     let graph = &target.graph.name;
     let services = services(target, known);
-    let clusters = clusters(target, known, &services);
+    let clusters = clusters(target, known.world, known.rooms, &services);
     let mut problem = ScalingProblem::new(graph.clone(), clusters, services);
     problem.tolerance = known.settings.tolerance;
     problem.thresholds = known.settings.thresholds;
@@ -72,17 +72,22 @@ fn services(target: &Target, known: &Known<'_>) -> Vec<ScaledService> {
 }
 
 /// The clusters that scaled services are on, with what is free there for these services.
-fn clusters(target: &Target, known: &Known<'_>, services: &[ScaledService]) -> Vec<ScalingCluster> {
+pub(super) fn clusters(
+    target: &Target,
+    world: &World,
+    rooms: &Rooms<'_>,
+    services: &[ScaledService],
+) -> Vec<ScalingCluster> {
     let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-    let others = unscaled(target, known.world, services);
-    let clusters = known.world.clusters.iter().filter(|cluster| names.contains(cluster.name.as_str()));
+    let others = unscaled(target, world, services);
+    let clusters = world.clusters.iter().filter(|cluster| names.contains(cluster.name.as_str()));
     clusters
         .map(|cluster| {
             // Services of the graph that are not scaled keep what they use.
             let kept = others.get(cluster.name.as_str()).copied().unwrap_or_default();
             ScalingCluster {
                 name: cluster.name.clone(),
-                free: known.rooms.of(cluster, &target.graph.name).free.minus_clamped(kept),
+                free: rooms.of(cluster, &target.graph.name).free.minus_clamped(kept),
                 storage_reported: cluster.storage_reported,
                 acceleration: cluster.acceleration,
             }

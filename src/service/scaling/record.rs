@@ -28,13 +28,23 @@ pub(super) struct Step {
     pub(super) replacement: Option<Result<Vec<Move>>>,
     /// New numbers of replicas were recorded.
     pub(super) changed: bool,
+    /// New numbers were not recorded, because the graph was changed or their room was taken meanwhile.
+    pub(super) postponed: bool,
     /// How long deciding took.
     pub(super) duration: Duration,
 }
 
 impl Step {
     pub(super) fn new(problem: ScalingProblem, outcome: ScalingOutcome, duration: Duration) -> Self {
-        Self { problem, outcome, shortage: None, replacement: None, changed: false, duration }
+        Self {
+            problem,
+            outcome,
+            shortage: None,
+            replacement: None,
+            changed: false,
+            postponed: false,
+            duration,
+        }
     }
 
     pub(super) fn is_placed_again(&self) -> bool {
@@ -46,6 +56,12 @@ impl Step {
         let ScalingOutcome::Decided(plan) = &self.outcome else { return BTreeMap::new() };
         let changed = plan.services.iter().filter(|service| service.replicas != service.previous);
         changed.map(|service| (service.service.clone(), service.replicas)).collect()
+    }
+
+    /// Whether a service gets more replicas.
+    pub(super) fn grows(&self) -> bool {
+        let ScalingOutcome::Decided(plan) = &self.outcome else { return false };
+        plan.services.iter().any(|service| service.replicas > service.previous)
     }
 }
 
@@ -99,7 +115,12 @@ pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
             json!({ "outcome": "invalid", "reason": faults.join("; ") })
         }
     };
-    let texts = [("shortage", step.shortage.clone()), ("replacement", step.replacement.as_ref().map(told))];
+    let postponed = "the graph was changed or its room was taken meanwhile: the next tick looks again";
+    let texts = [
+        ("shortage", step.shortage.clone()),
+        ("replacement", step.replacement.as_ref().map(told)),
+        ("postponed", step.postponed.then(|| postponed.to_owned())),
+    ];
     if let Some(data) = data.as_object_mut() {
         data.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
     }

@@ -15,6 +15,8 @@ pub(super) struct GraphSpec {
     pub(super) strategy: Option<String>,
     pub(super) min_overall: Option<i64>,
     pub(super) max_overall: Option<i64>,
+    /// Its placement is final.
+    pub(super) pinned: bool,
     services: BTreeMap<String, hdag::ServiceScaling>,
     /// Who calls a service, by its name.
     callers: BTreeMap<String, Vec<String>>,
@@ -57,6 +59,7 @@ impl GraphSpec {
             strategy: descriptor.scaling.strategy.clone(),
             min_overall: descriptor.intent.min_replicas_overall.filter(|_| availability),
             max_overall: descriptor.intent.max_replicas_overall.filter(|_| availability),
+            pinned: availability,
             services: descriptor
                 .services
                 .iter()

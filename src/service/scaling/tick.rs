@@ -6,7 +6,7 @@ use std::time::Instant as Clock;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::problem::{Known, Rates, Target, problem};
+use super::problem::{self, Known, Rates, Target};
 use super::record::{self, Step};
 use super::spec::{GraphSpec, Query};
 use super::{ScalingMemory, TickSummary};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Cause};
 use crate::hdag::rate_query;
 use crate::optimizer::scaling::{
-    self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, check,
+    self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, ScalingStrategy, check,
 };
 use crate::reconcile::conditions;
 use crate::reconcile::now;
@@ -35,23 +35,42 @@ impl Service {
             return Ok(summary);
         }
         let rates = self.rates(&targets).await;
+        let mut ticks = Vec::new();
+        let scaled = self.scale_all(&targets, &rates, &mut summary, &mut ticks, memory).await;
+        self.keep_ticks(&ticks).await?;
+        scaled.map(|()| summary)
+    }
+
+    /// Decides graph by graph. What was done before an error is in the ticks.
+    async fn scale_all(
+        &self,
+        targets: &[Target],
+        rates: &Rates,
+        summary: &mut TickSummary,
+        ticks: &mut Vec<ScalingTick>,
+        memory: &mut ScalingMemory,
+    ) -> Result<()> {
         let at = now();
         let mut world = self.world_at(at).await?;
         let mut rooms = world.rooms();
-        let mut ticks = Vec::new();
-        for target in &targets {
+        for target in targets {
             if self.placed_since(&world) {
                 drop(rooms);
                 world = self.world_at(now()).await?;
                 rooms = world.rooms();
             }
-            let settings = &self.parts.settings.scaling;
-            let known = Known { settings, rates: &rates, world: &world, rooms: &rooms, memory };
-            let problem = problem(target, &known);
-            if problem.services.is_empty() {
-                continue;
-            }
-            match self.scale(target, problem, &world, memory).await {
+            let step = {
+                let settings = &self.parts.settings.scaling;
+                let problem = problem::problem(
+                    target,
+                    &Known { settings, rates, world: &world, rooms: &rooms, memory },
+                );
+                if problem.services.is_empty() {
+                    continue;
+                }
+                self.scale(target, problem, &world, memory).await
+            };
+            match step {
                 Ok(step) => {
                     summary.scaled += usize::from(step.changed);
                     summary.replaced += usize::from(step.is_placed_again());
@@ -64,8 +83,7 @@ impl Service {
                 }
             }
         }
-        self.keep_ticks(&ticks).await?;
-        Ok(summary)
+        Ok(())
     }
 
     async fn keep_ticks(&self, ticks: &[ScalingTick]) -> Result<()> {
@@ -165,9 +183,10 @@ impl Service {
             if step.is_placed_again() {
                 return Ok(step);
             }
-            if let Some(rationed) = scaling::ration(&step.problem, &cause) {
+            let (short, shortage) = (step.problem.clone(), cause.summary.clone());
+            if let Some(rationed) = aside(move || scaling::ration(&short, &cause)).await? {
                 step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
-                (step.problem, step.shortage) = (rationed, Some(cause.summary));
+                (step.problem, step.shortage) = (rationed, Some(shortage));
             }
         }
         step.duration = begun.elapsed();
@@ -188,11 +207,11 @@ impl Service {
         let settings = &self.parts.settings.scaling;
         let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
         let outcome = match (scaling::strategy(name), settings.external.get(name)) {
-            (Some(strategy), _) => aside(strategy, problem).await?,
+            (Some(strategy), _) => aside(by(strategy, problem)).await?,
             (None, Some(external)) => self.decide_scaling_outside(name, external, problem).await?,
             (None, None) => {
                 tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
-                aside(scaling::exact, problem).await?
+                aside(by(scaling::exact, problem)).await?
             }
         };
         if let Err(faults) = check(problem, &outcome) {
@@ -222,11 +241,11 @@ impl Service {
             graph.name = %problem.graph,
             "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
         );
-        aside(scaling::strategy(fallback).unwrap_or(scaling::exact), problem).await
+        aside(by(scaling::strategy(fallback).unwrap_or(scaling::exact), problem)).await
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
-    /// the way, or was tried not long ago.
+    /// the way, cannot help, or was tried not long ago.
     async fn place_again(
         &self,
         target: &Target,
@@ -239,41 +258,47 @@ impl Service {
         let is_recent = |at: DateTime<Utc>| (now() - at).to_std().is_ok_and(|age| age < wait);
         let recently = memory.since_replacement(name).is_some_and(|since| since < wait)
             || target.graph.replaced_at.is_some_and(is_recent);
-        let replicas = scaling::within_maximum(&step.problem, cause)
-            .filter(|replicas| cause.lacks_room() && grows(&step.problem, replicas) && !recently);
-        let Some(replicas) = replicas else { return Ok(None) };
+        if target.spec.pinned || recently || !cause.lacks_room() || !grows(&step.problem, cause) {
+            return Ok(None);
+        }
         memory.note_replacement(name);
         tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
         self.keep(&record::decision(step, now())?).await?;
-        let replacement = self.replace_for_scaling(name, &replicas).await;
+        let replacement = self.replace_for_scaling(&target.graph, &cause.needed).await;
         if replacement.is_ok() {
-            memory.note_changes(name, replicas.keys());
+            let had = |service: &ScaledService| cause.needed.get(&service.name) == Some(&service.previous);
+            let changed = step.problem.services.iter().filter(|service| !had(service));
+            memory.note_changes(name, changed.map(|service| &service.name));
         }
         Ok(Some(replacement))
     }
 
     /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and no new
-    /// numbers when the graph was changed or room was taken meanwhile: then the next tick looks again.
+    /// numbers when the graph was changed or their room was taken meanwhile: then the next tick looks again.
     async fn record_scaling(&self, target: &Target, step: &mut Step, world: &World) -> Result<()> {
         let at = now();
-        let news = |service: &ServiceRecord| {
-            let scaled = step.problem.services.iter().find(|scaled| scaled.name == service.name)?;
+        let news = |service: &ServiceRecord, problem: &ScalingProblem| {
+            let scaled = problem.services.iter().find(|scaled| scaled.name == service.name)?;
             let mut conditions = service.conditions.clone();
             conditions::set(&mut conditions, record::rate_finding(scaled), at);
             (conditions != service.conditions).then_some(conditions)
         };
-        let changes = step.changes();
-        if changes.is_empty() && !target.services.iter().any(|service| news(service).is_some()) {
+        let mut changes = step.changes();
+        if changes.is_empty() && !target.services.iter().any(|service| news(service, &step.problem).is_some())
+        {
             return Ok(());
         }
         let name = &target.graph.name;
         let wake = (!changes.is_empty()).then(|| self.parts.supervisor.wake_on_drop(name));
-        let _deciding = if changes.is_empty() { None } else { Some(self.parts.deciding.lock().await) };
+        let _deciding = if step.grows() { Some(self.parts.deciding.lock().await) } else { None };
+        if step.grows() && self.placed_since(world) && !self.still_fits(target, step).await? {
+            step.postponed = true;
+            changes.clear();
+        }
         let mut tx = self.parts.store.begin().await?;
         let current = tx.graph(name).await?;
-        if current.is_none_or(|current| current.generation != target.graph.generation)
-            || (!changes.is_empty() && self.placed_since(world))
-        {
+        if current.is_none_or(|current| current.generation != target.graph.generation) {
+            step.postponed = true;
             return Ok(());
         }
         for mut service in tx.services(name).await? {
@@ -281,7 +306,7 @@ impl Service {
                 service.replicas_desired = Some(*replicas);
                 tx.update_service_intent(&service).await?;
             }
-            if let Some(conditions) = news(&service) {
+            if let Some(conditions) = news(&service, &step.problem) {
                 service.conditions = conditions;
                 tx.update_service_observation(&service).await?;
             }
@@ -294,25 +319,36 @@ impl Service {
                 .await?;
             tracing::info!(graph.name = %name, "graph {name} is scaled: {changes:?}");
         }
-        let changed = !changes.is_empty();
         tx.commit("scaling").await?;
-        step.changed = changed;
+        step.changed = !changes.is_empty();
         drop(wake);
         Ok(())
     }
+
+    /// Whether what was decided fits what is known now.
+    async fn still_fits(&self, target: &Target, step: &Step) -> Result<bool> {
+        let world = self.world_at(now()).await?;
+        let clusters = problem::clusters(target, &world, &world.rooms(), &step.problem.services);
+        Ok(check(&ScalingProblem { clusters, ..step.problem.clone() }, &step.outcome).is_ok())
+    }
+}
+
+fn by(strategy: ScalingStrategy, problem: &ScalingProblem) -> impl FnOnce() -> ScalingOutcome + use<> {
+    let problem = problem.clone();
+    move || strategy(&problem)
 }
 
 /// Decides on the blocking pool: a large graph may take a while.
-async fn aside(strategy: scaling::ScalingStrategy, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-    let owned = problem.clone();
-    let decided = tokio::task::spawn_blocking(move || strategy(&owned)).await;
-    decided.map_err(|error| Error::Internal(error.into()))
+async fn aside<T: Send + 'static>(decide: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(decide).await.map_err(|error| Error::Internal(error.into()))
 }
 
 /// Whether some service needs more replicas than it has. If none does, the room is short by somebody else's doing, and
 /// moving a graph that runs would be the wrong answer.
-fn grows(problem: &ScalingProblem, needed: &BTreeMap<String, i64>) -> bool {
-    let more = |service: &ScaledService| needed.get(&service.name).is_some_and(|n| *n > service.previous);
+fn grows(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> bool {
+    let more = |service: &ScaledService| {
+        cause.needed.get(&service.name).is_some_and(|needed| *needed > service.previous)
+    };
     problem.services.iter().any(more)
 }
 

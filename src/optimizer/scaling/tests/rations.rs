@@ -20,10 +20,6 @@ fn rationed(problem: &ScalingProblem) -> ScalingPlan {
     plan_of(exact, &rationed)
 }
 
-fn names(plan: &ScalingPlan) -> Vec<&str> {
-    plan.replicas.keys().map(String::as_str).collect()
-}
-
 #[test]
 fn room_goes_to_the_services_in_proportion_to_their_load() {
     // 8 + 4 replicas are needed, and there is room for 9.
@@ -44,13 +40,45 @@ fn a_cluster_without_room_does_not_hold_up_another_one() {
 }
 
 #[test]
-fn services_of_a_cluster_that_is_too_full_already_are_left_as_they_are() {
-    let problem = on_two([500, 1500], vec![loaded("a", "x", 30.0, 3), loaded("b", "y", 40.0, 1)]);
-    let plan = rationed(&problem);
-    assert_eq!((names(&plan), numbers(&plan.replicas)), (vec!["b"], vec![3]));
-    // Nothing is left to decide.
-    let alone = on_two([500, 0], vec![loaded("a", "x", 30.0, 3)]);
-    assert_eq!(ration(&alone, &refusal_of(exact, &alone)), None);
+fn on_a_cluster_that_is_too_full_already_nothing_grows_and_what_is_needed_stays() {
+    let full = vec![loaded("a", "x", 30.0, 3), loaded("c", "x", 5.0, 4), loaded("d", "x", 90.0, 1)];
+    let services = [full, vec![loaded("b", "y", 40.0, 1)]].concat();
+    // `a` keeps what it needs, `b` has room for three, `c` gives up what it does not need, `d` would need nine.
+    assert_eq!(numbers(&rationed(&on_two([500, 1500], services)).replicas), [3, 3, 1, 1]);
+}
+
+#[test]
+fn loads_that_are_nearly_equal_stop_nothing_that_runs() {
+    for rates in [[80.1, 79.9], [79.9, 80.1]] {
+        for previous in [[5, 4], [4, 5]] {
+            let services =
+                vec![loaded("a", "x", rates[0], previous[0]), loaded("b", "x", rates[1], previous[1])];
+            assert_eq!(numbers(&rationed(&on_two([4500, 0], services)).replicas), previous);
+        }
+    }
+    // Half as much again is not nearly equal, unless replicas were changed just now.
+    let mut services = vec![loaded("a", "x", 80.0, 4), loaded("b", "x", 120.0, 4)];
+    assert_eq!(numbers(&rationed(&on_two([4000, 0], services.clone())).replicas), [3, 5]);
+    services[0].scale_down_blocked = true;
+    assert_eq!(numbers(&rationed(&on_two([4000, 0], services)).replicas), [4, 4]);
+}
+
+#[test]
+fn a_shortage_on_one_cluster_leaves_the_minimum_over_all_services_to_the_others() {
+    let mut problem = on_two([1000, 8000], vec![loaded("a", "x", 30.0, 1), loaded("b", "y", 5.0, 9)]);
+    problem.min_overall = Some(10);
+    assert_eq!(numbers(&rationed(&problem).replicas), [2, 8]);
+}
+
+#[test]
+fn a_minimum_that_is_out_of_reach_for_now_does_not_hold_up_the_services() {
+    // Nobody knows whether `b` may have more than it has.
+    let mut unknown = loaded("b", "y", 0.0, 1);
+    unknown.rate = None;
+    let mut problem = on_two([9000, 9000], vec![loaded("a", "x", 25.0, 1), unknown]);
+    problem.services[0].profile.max = 3;
+    problem.min_overall = Some(5);
+    assert_eq!(numbers(&rationed(&problem).replicas), [3, 1]);
 }
 
 #[test]
@@ -82,10 +110,13 @@ fn a_minimum_over_all_services_that_has_no_room_is_met_as_far_as_it_goes() {
 }
 
 #[test]
-fn what_is_no_matter_of_room_and_the_model_of_the_original_are_not_rationed() {
+fn contradictions_and_the_model_of_the_original_are_not_rationed() {
     let mut problem = on_two([1000, 0], vec![loaded("a", "x", 50.0, 1)]);
     let original = problem.clone().original();
     assert_eq!(ration(&original, &refusal_of(exact, &original)), None);
-    problem.min_overall = Some(30);
+    // What runs and has to stay is more than is allowed.
+    problem.services[0].previous = 5;
+    problem.services[0].rate = None;
+    problem.max_overall = Some(3);
     assert_eq!(ration(&problem, &refusal_of(exact, &problem)), None);
 }
