@@ -1,7 +1,7 @@
 //! Whether a service has the replicas that scaling decided. Pure.
 //!
-//! Helm sets the chart's number whenever it applies a release, so what was decided is compared with what is seen,
-//! again and again, and not with what was done.
+//! Charts that do not read the number from their values, and people, set another one. So what was decided is compared with
+//! what is seen, again and again, and not with what was done.
 
 use super::conditions::{Finding, SCALED};
 use crate::clients::{ClientError, WorkloadObservation};
