@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -71,21 +72,19 @@ impl Bed {
 
     /// The objects of a kind in a namespace, or in all.
     pub async fn api(&self, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(gvk.0, gvk.1, gvk.2));
-        let client = self.client(cluster).await;
-        match namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-            None => Api::all_with(client, &resource),
-        }
+        api_of(self.client(cluster).await, gvk, namespace)
     }
 
     /// Lists the objects of a kind; empty when the cluster does not know the kind.
     pub async fn objects(&self, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Vec<DynamicObject> {
-        match self.api(cluster, gvk, namespace).await.list(&ListParams::default()).await {
-            Ok(list) => list.items,
-            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-            Err(error) => panic!("{cluster} does not list {gvk:?}: {error}"),
-        }
+        list(&self.client(cluster).await, cluster, gvk, namespace).await
+    }
+
+    /// Lists all objects of several kinds, all at once.
+    pub async fn objects_of(&self, cluster: &str, kinds: &[Kind]) -> Vec<(Kind, DynamicObject)> {
+        let client = self.client(cluster).await;
+        let listed = join_all(kinds.iter().map(|kind| list(&client, cluster, *kind, None))).await;
+        kinds.iter().zip(listed).flat_map(|(kind, objects)| objects.into_iter().map(|o| (*kind, o))).collect()
     }
 
     /// Names of the objects of a kind, as `namespace/name`.
@@ -156,6 +155,22 @@ where
             Err(last) if start.elapsed() > limit => panic!("{what}: not within {limit:?}; last: {last}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
+    }
+}
+
+fn api_of(client: Client, gvk: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(gvk.0, gvk.1, gvk.2));
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    }
+}
+
+async fn list(client: &Client, cluster: &str, gvk: Kind, namespace: Option<&str>) -> Vec<DynamicObject> {
+    match api_of(client.clone(), gvk, namespace).list(&ListParams::default()).await {
+        Ok(list) => list.items,
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) => panic!("{cluster} does not list {gvk:?}: {error}"),
     }
 }
 

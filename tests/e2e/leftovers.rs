@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::join_all;
 use kube::api::DynamicObject;
 
 use crate::bed::{Bed, Kind, MEMBERS, eventually, name_of};
@@ -28,15 +29,14 @@ pub struct Inventory(BTreeSet<String>);
 impl Inventory {
     /// Lists it now.
     pub async fn take(bed: &Bed) -> Self {
-        let mut found = BTreeSet::new();
-        for cluster in MEMBERS.into_iter().chain(["karmada", "mgmt"]) {
-            for kind in KINDS {
-                let objects = bed.objects(cluster, kind, None).await;
-                let names = objects.iter().filter(|object| !is_permanent(object)).map(name_of);
-                found.extend(names.map(|name| format!("{cluster}: {} {name}", kind.2)));
-            }
-        }
-        Self(found)
+        let names = async |cluster: &str| {
+            let objects = bed.objects_of(cluster, &KINDS).await;
+            let kept = objects.iter().filter(|(_, object)| !is_permanent(object));
+            kept.map(|(kind, object)| format!("{cluster}: {} {}", kind.2, name_of(object)))
+                .collect::<Vec<_>>()
+        };
+        let clusters = MEMBERS.into_iter().chain(["karmada", "mgmt"]);
+        Self(join_all(clusters.map(names)).await.into_iter().flatten().collect())
     }
 
     /// Waits until everything is as it was.

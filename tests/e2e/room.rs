@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, Kind, eventually};
 use crate::server::Server;
 
-/// Karmada looks at its members every ten seconds.
-const STATUS_ROUND: Duration = Duration::from_secs(11);
+/// Two looks of the test bed's Karmada at its members, and some time to write down what it saw.
+const STATUS_ROUND: Duration = Duration::from_secs(5);
 const CLUSTER: Kind = ("cluster.karmada.io", "v1alpha1", "Cluster");
 
 /// A pod that takes room on a member, as other users of the cluster do.
