@@ -9,6 +9,9 @@ TESTBED = python3 -m testbed
 # Built together with the program: by itself that would be built with other features of its dependencies, all over again.
 TESTED = --lib --bins --test it
 
+# End-to-end tests that say nothing about the generation of Helm or the database: one variant of them is enough.
+ONCE = kills alerts scaling a_cluster_that_is_not_ready an_over_full_cluster
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt doc openapi e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
 	setup-postgres clean
@@ -53,7 +56,7 @@ e2e: setup-solver ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, t
 	$(TESTBED) up
 	trap '$(TESTBED) down' EXIT; source <($(TESTBED) env); \
 	E2E_HELM=4 E2E_DATABASE=postgres $(CARGO) test --locked --test e2e -- --nocapture $(E2E); \
-	E2E_HELM=3 E2E_DATABASE=sqlite $(CARGO) test --locked --test e2e -- --nocapture --skip kills $(E2E)
+	E2E_HELM=3 E2E_DATABASE=sqlite $(CARGO) test --locked --test e2e -- --nocapture $(ONCE:%=--skip %) $(E2E)
 
 bench: setup-solver ## Time the decisions against the same models in CVXPY (INSTANCES=DIR OUT=FILE: only run a folder)
 ifdef INSTANCES
