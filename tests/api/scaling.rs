@@ -122,7 +122,11 @@ async fn the_rate_of_a_service_may_come_from_its_caller(database: TestDatabase) 
 }
 
 async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDatabase) {
-    let app = app(&database, |settings| settings.placement.strategy = "cost".to_owned()).await;
+    let app = app(&database, |settings| {
+        settings.placement.strategy = "cost".to_owned();
+        settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 4));
+    })
+    .await;
     for (cluster, price) in [("cloud", 9.0), ("edge-1", 1.0), ("edge-2", 5.0)] {
         let attributes = json!({ "price_per_core_hour": price }).to_string();
         app.send(
@@ -133,10 +137,16 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
         )
         .await;
     }
-    // 2 cores a replica on edge-1 with 4: three replicas need 6, which only the cloud has.
+    // 2 cores a replica on edge-1 with 4: three replicas need 6, which only the cloud has. `b` is small.
     let heavy = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "2", "memory": "1Gi" } } } } });
-    deploy(&app, &graph("g", &[service("a", heavy)])).await;
+    let small = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } } } } });
+    deploy(&app, &graph("g", &[service("a", heavy), service("b", small)])).await;
     let mut memory = ScalingMemory::default();
+    app.world.set_rate("b", 25.0);
+    assert_eq!(app.tick(&mut memory).await.scaled, 1);
+    until_replicas(&app, "b", 3).await;
+    // Two of `b` would do, but for the tolerance.
+    app.world.set_rate("b", 19.0);
     app.world.set_rate("a", 25.0);
     let summary = app.tick(&mut memory).await;
     assert_eq!((summary.scaled, summary.replaced), (0, 1));
@@ -144,6 +154,7 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
     assert_eq!(tick["outcome"], "infeasible");
     assert_eq!(tick["replacement"], "placed again: a from edge-1 to cloud");
     until_replicas(&app, "a", 3).await;
+    until_replicas(&app, "b", 3).await;
     assert_eq!(app.get("/graphs/g").await.body["services"][0]["cluster_affinity"], "cloud");
     app.world.set_rate("a", 1000.0);
     assert_eq!(app.tick(&mut memory).await.replaced, 0);
@@ -188,7 +199,10 @@ async fn scaling_is_switched_per_graph(database: TestDatabase) {
     assert_eq!(app.tick(&mut ScalingMemory::default()).await.graphs, 0);
     assert_eq!(app.post("/graphs/g/scaling", &json!({ "enabled": "x" })).await.status, 400);
     assert_eq!(app.post("/graphs/none/scaling", &json!({ "enabled": true })).await.status, 404);
-    app.post("/graphs/g/scaling", &json!({ "enabled": true })).await;
+    for _ in 0..2 {
+        let on = app.post("/graphs/g/scaling", &json!({ "enabled": true })).await;
+        assert_eq!((on.status, &on.body["enabled"]), (200, &json!(true)));
+    }
     assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
     app.shutdown().await;
 }

@@ -70,11 +70,11 @@ pub struct ScalingInfeasibility {
 }
 
 impl ScalingInfeasibility {
-    /// Whether more room, as by placing the graph anew, would help.
+    /// Whether the cluster of a service lacks what the service uses.
     #[must_use]
-    pub fn lacks_room(&self) -> bool {
+    pub fn lacks_room_for(&self, service: &str) -> bool {
         self.conflicts.iter().any(|conflict| {
-            matches!(conflict, ScalingConflict::Room { .. } | ScalingConflict::RoomForMinimum { .. })
+            matches!(conflict, ScalingConflict::Room { services, .. } if services.iter().any(|name| name == service))
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are those of
 //! [`super::exact()`]. What is missing to the least number of replicas over all services is given to those that use
-//! least CPU; nothing is taken away again where the sum does not fit.
+//! least CPU, where there is room; nothing is taken away again where the sum does not fit.
 
 use super::demand::Need;
 use super::instance::{Instance, amounts};
@@ -59,13 +59,30 @@ fn quiet(service: &ScaledService, rate: f64, high: f64, need: i64) -> i64 {
     if exact.is_finite() { need.max(exact as i64) } else { need.max(service.previous) }
 }
 
+/// Where there is room first; when that does not do, the answer has to say what more would be needed.
 fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
     let mut missing = instance.problem.min_overall.unwrap_or(0) - replicas.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..replicas.len()).collect();
     order.sort_by_key(|index| amounts(instance.services[*index].needs));
-    for index in order {
-        let added = missing.clamp(0, instance.demands[index].most - replicas[index]);
-        replicas[index] += added;
+    let turns = order.iter().map(|index| (index, true)).chain(order.iter().map(|index| (index, false)));
+    for (index, within_room) in turns {
+        if missing <= 0 {
+            return;
+        }
+        let room = if within_room { room(instance, replicas, *index) } else { i64::MAX };
+        let added = missing.min(room).min(instance.demands[*index].most - replicas[*index]);
+        replicas[*index] += added;
         missing -= added;
     }
+}
+
+/// How many more replicas of a service its cluster has room for.
+fn room(instance: &Instance<'_>, replicas: &[i64], index: usize) -> i64 {
+    let cluster = instance.on[index];
+    let (free, used) = (instance.capacity(cluster), instance.used(replicas)[cluster]);
+    let needs = amounts(instance.services[index].needs);
+    let rooms = (0..needs.len())
+        .filter(|resource| needs[*resource] > 0)
+        .map(|resource| (i128::from(free[resource]) - used[resource]) / i128::from(needs[resource]));
+    rooms.min().map_or(i64::MAX, |room| i64::try_from(room.max(0)).unwrap_or(i64::MAX))
 }

@@ -139,9 +139,11 @@ impl Service {
     ) -> Result<ScalingView> {
         let mut tx = self.parts.store.begin().await?;
         let mut graph = tx.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
-        if graph.scaling_enabled != Some(enabled) {
+        if graph.scaling_enabled == Some(enabled) {
+            // What follows reads through the pool, which may have one connection only.
+            drop(tx);
+        } else {
             graph.scaling_enabled = Some(enabled);
-            graph.updated_at = now();
             tx.update_graph(&graph).await?;
             let data = serde_json::json!({ "enabled": enabled });
             tx.insert_event(&context.cause().graph_event(events::GRAPH_SCALING_SET, name, data), now())

@@ -97,12 +97,14 @@ pub(super) fn clusters(
 
 /// The rate of a service: its own, or what all its callers have together when it has none.
 fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
-    let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied();
+    // A query of the operator's own may give anything.
+    let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;
+    let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied().filter(is_rate);
     if let Some(own) = known(&spec.rate) {
         return Some(own);
     }
     let callers: Option<Vec<f64>> = spec.callers.iter().map(known).collect();
-    callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())
+    callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum()).filter(is_rate)
 }
 
 /// What the services of the graph that are not scaled use, by cluster.

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
+use crate::hdag::Resources;
+use crate::optimizer::scaling::{
+    ScaledService, ScalingCluster, ScalingOutcome, ScalingProblem, ServiceScaling,
+};
 use crate::reconcile::conditions::{Finding, RATE_KNOWN};
 use crate::service::placement::{Move, to_value};
 use crate::store::{DecisionRecord, ScalingTick};
@@ -62,6 +65,21 @@ impl Step {
     pub(super) fn grows(&self) -> bool {
         let ScalingOutcome::Decided(plan) = &self.outcome else { return false };
         plan.services.iter().any(|service| service.replicas > service.previous)
+    }
+
+    /// Whether a cluster has the room for what the plan has there; one where nothing grows is as full as it was.
+    pub(super) fn fits(&self, cluster: &ScalingCluster) -> bool {
+        let ScalingOutcome::Decided(plan) = &self.outcome else { return true };
+        let (mut used, mut grows) = (Resources::default(), false);
+        for service in self.problem.services.iter().filter(|service| service.cluster == cluster.name) {
+            let replicas = plan.replicas.get(&service.name).copied().unwrap_or(service.previous);
+            used += service.needs.times(replicas);
+            grows |= replicas > service.previous;
+        }
+        if !cluster.storage_reported {
+            used.storage_bytes = 0;
+        }
+        !grows || used.minus_clamped(cluster.free) == Resources::default()
     }
 }
 

@@ -258,17 +258,18 @@ impl Service {
         let is_recent = |at: DateTime<Utc>| (now() - at).to_std().is_ok_and(|age| age < wait);
         let recently = memory.since_replacement(name).is_some_and(|since| since < wait)
             || target.graph.replaced_at.is_some_and(is_recent);
-        if target.spec.pinned || recently || !cause.lacks_room() || !grows(&step.problem, cause) {
+        let growing = growing(&step.problem, cause);
+        // If nothing that grows lacks room, it is short by somebody else's doing, and moving what runs would be wrong.
+        let is_short = growing.keys().any(|service| cause.lacks_room_for(service));
+        if target.spec.pinned || recently || !is_short {
             return Ok(None);
         }
         memory.note_replacement(name);
         tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
         self.keep(&record::decision(step, now())?).await?;
-        let replacement = self.replace_for_scaling(&target.graph, &cause.needed).await;
+        let replacement = self.replace_for_scaling(&target.graph, &growing).await;
         if replacement.is_ok() {
-            let had = |service: &ScaledService| cause.needed.get(&service.name) == Some(&service.previous);
-            let changed = step.problem.services.iter().filter(|service| !had(service));
-            memory.note_changes(name, changed.map(|service| &service.name));
+            memory.note_changes(name, growing.keys());
         }
         Ok(Some(replacement))
     }
@@ -325,11 +326,11 @@ impl Service {
         Ok(())
     }
 
-    /// Whether what was decided fits what is known now.
+    /// Whether what grows fits what is known now.
     async fn still_fits(&self, target: &Target, step: &Step) -> Result<bool> {
         let world = self.world_at(now()).await?;
         let clusters = problem::clusters(target, &world, &world.rooms(), &step.problem.services);
-        Ok(check(&ScalingProblem { clusters, ..step.problem.clone() }, &step.outcome).is_ok())
+        Ok(clusters.iter().all(|cluster| step.fits(cluster)))
     }
 }
 
@@ -343,13 +344,13 @@ async fn aside<T: Send + 'static>(decide: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(decide).await.map_err(|error| Error::Internal(error.into()))
 }
 
-/// Whether some service needs more replicas than it has. If none does, the room is short by somebody else's doing, and
-/// moving a graph that runs would be the wrong answer.
-fn grows(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> bool {
+/// The services that need more replicas than they have, and how many.
+fn growing(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> BTreeMap<String, i64> {
     let more = |service: &ScaledService| {
-        cause.needed.get(&service.name).is_some_and(|needed| *needed > service.previous)
+        let needed = *cause.needed.get(&service.name)?;
+        (needed > service.previous).then(|| (service.name.clone(), needed))
     };
-    problem.services.iter().any(more)
+    problem.services.iter().filter_map(more).collect()
 }
 
 /// What a step adds is no longer free for the graphs after it.

@@ -110,6 +110,16 @@ fn a_minimum_over_all_services_that_has_no_room_is_met_as_far_as_it_goes() {
 }
 
 #[test]
+fn threshold_shares_what_there_is_and_gives_the_minimum_to_who_has_room() {
+    let services = vec![loaded("a", "x", 30.0, 1), loaded("b", "y", 5.0, 1), loaded("c", "z", 5.0, 1)];
+    let clusters = vec![cluster("x", cpu(1000)), cluster("y", cpu(1000)), cluster("z", cpu(5000))];
+    let mut problem = ScalingProblem::new("g", clusters, services);
+    problem.min_overall = Some(7);
+    let rationed = ration(&problem, &refusal_of(threshold, &problem)).expect("can be rationed");
+    assert_eq!(numbers(&plan_of(threshold, &rationed).replicas), [2, 2, 3]);
+}
+
+#[test]
 fn contradictions_and_the_model_of_the_original_are_not_rationed() {
     let mut problem = on_two([1000, 0], vec![loaded("a", "x", 50.0, 1)]);
     let original = problem.clone().original();

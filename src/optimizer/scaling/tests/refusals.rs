@@ -30,7 +30,7 @@ fn what_does_not_fit_is_named_with_numbers() {
             "cluster edge has too little room for services a, b: cpu: needs 2.5 cores, 2 free"
         );
         assert_eq!(numbers(&refusal.needed), [3, 2, 0]);
-        assert!(refusal.lacks_room());
+        assert!(refusal.lacks_room_for("a"));
     }
 }
 
@@ -49,7 +49,7 @@ fn a_service_that_needs_gpus_fits_no_cluster_without() {
 fn storage_counts_where_it_is_reported() {
     let needs = Resources { storage_bytes: 10, ..cpu(500) };
     let mut problem = problem(9000, vec![ScaledService { needs, ..service("a", 5.0, 1, 10.0, 0.0) }]);
-    assert!(refusal_of(exact, &problem).lacks_room());
+    assert!(refusal_of(exact, &problem).lacks_room_for("a"));
     problem.clusters[0].storage_reported = false;
     assert_eq!(numbers(&plan_of(exact, &problem).replicas), [1]);
 }
@@ -60,7 +60,7 @@ fn bounds_over_all_services_can_contradict_the_others() {
     problem.max_overall = Some(3);
     let refusal = refusal_of(exact, &problem);
     assert_eq!(refusal.summary, "the maximum over all services is 3 replicas, together they need 4");
-    assert!(!refusal.lacks_room());
+    assert!(!refusal.lacks_room_for("a"));
     problem.max_overall = None;
     problem.min_overall = Some(7);
     let refusal = refusal_of(exact, &problem);
