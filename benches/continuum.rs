@@ -369,7 +369,7 @@ fn figures(ticks: &[Tick]) -> Value {
 /// Whether a service has the replicas that were decided, and they are ready.
 fn is_as_decided(service: &PlacedService) -> bool {
     let decided = service.replicas_desired.or(service.replicas_wanted);
-    service.ready && service.replicas_wanted == decided && service.replicas_ready == decided
+    service.replicas_wanted == decided && service.replicas_ready == decided
 }
 
 fn difference(before: &Calls, after: &Calls) -> Calls {

@@ -14,8 +14,8 @@ use crate::optimizer::AttributeTest;
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacementSettings {
-    /// After a service became ready, how long its use is still reserved, because the cluster's own report
-    /// shows it only at the next status round.
+    /// How long after a change of a graph its use stays reserved, because its clusters' own reports, which follow at
+    /// their next status round, may be older.
     pub settle: Duration,
     /// Strategy for new graphs.
     pub strategy: String,

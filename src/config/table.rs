@@ -230,7 +230,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "placement.settle",
         Some("SMO_SETTLE"),
         placement.settle,
-        "How long the use of a service stays reserved after it became ready."
+        "How long after a change of a graph its use stays reserved, because its clusters' own reports may be older."
     ),
     row!(
         "placement.strategy",

@@ -27,7 +27,7 @@ const UPDATE_OBSERVATION: &str =
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const PLACED: &str =
     "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_desired, s.replicas_wanted, s.replicas_ready,
-        s.ready, s.ready_since, s.state, g.updated_at AS changed_at
+        s.state, g.updated_at AS changed_at
     FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND s.cluster IS NOT NULL
     ORDER BY s.graph, s.position";
@@ -53,10 +53,6 @@ pub struct PlacedService {
     pub replicas_wanted: Option<i64>,
     /// Observed: ready replicas, when known.
     pub replicas_ready: Option<i64>,
-    /// Whether it runs there.
-    pub ready: bool,
-    /// Since when it does.
-    pub ready_since: Option<DateTime<Utc>>,
     /// Where it is on its way.
     pub state: ServiceState,
     /// When the user's or a decision's intent for its graph last changed.
@@ -124,8 +120,6 @@ struct PlacedRow {
     replicas_desired: Option<i64>,
     replicas_wanted: Option<i64>,
     replicas_ready: Option<i64>,
-    ready: bool,
-    ready_since: Option<DateTime<Utc>>,
     state: ServiceState,
     changed_at: DateTime<Utc>,
 }
@@ -141,8 +135,6 @@ impl From<PlacedRow> for PlacedService {
             replicas_desired: row.replicas_desired,
             replicas_wanted: row.replicas_wanted,
             replicas_ready: row.replicas_ready,
-            ready: row.ready,
-            ready_since: row.ready_since,
             state: row.state,
             changed_at: row.changed_at,
         }

@@ -46,7 +46,7 @@ async fn start(bed: &Bed, data: &Data) -> Server {
 /// Deploys a graph that fits into the home cluster, and waits until the cluster reports that it uses so many cores; gives
 /// what was free before.
 async fn deploy_at_home(bed: &Bed, server: &Server, id: &str, parts: &[Part], cores: f64) -> f64 {
-    let free = settled_cores(server, HOME).await;
+    let free = settled_cores(bed, server, HOME).await;
     let body = graph(bed, id, parts).await.to_string();
     let (status, answer) = server.post(PROJECT, "application/json", body).await;
     assert_eq!(status, 200, "{answer:#}");

@@ -1,16 +1,17 @@
 //! Making members full, or closed to new services, and back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use smo::hdag::millicores;
 
 use crate::bed::{Bed, Kind, eventually};
 use crate::server::Server;
 
-/// Two looks of the test bed's Karmada at its members, and some time to write down what it saw.
-const STATUS_ROUND: Duration = Duration::from_secs(5);
 const CLUSTER: Kind = ("cluster.karmada.io", "v1alpha1", "Cluster");
 
 /// A pod that takes room on a member, as other users of the cluster do.
@@ -89,18 +90,31 @@ pub async fn free_cores(server: &Server, name: &str) -> f64 {
     cluster["available_cpu"].as_f64().expect("cores")
 }
 
-/// Free CPU cores of a cluster that has come to rest: what tests before this one used may show for a status round.
-pub async fn settled_cores(server: &Server, name: &str) -> f64 {
-    let mut last = free_cores(server, name).await;
-    for _ in 0..6 {
-        tokio::time::sleep(STATUS_ROUND).await;
-        let now = free_cores(server, name).await;
-        if now == last {
-            break;
-        }
-        last = now;
-    }
-    last
+/// Free CPU cores of a cluster once the server sees what the member itself says: the end of a test before this one may
+/// not be in Karmada's report yet.
+pub async fn settled_cores(bed: &Bed, server: &Server, name: &str) -> f64 {
+    eventually(&format!("what is free on {name} is known"), Duration::from_secs(60), || async {
+        let (known, real) = (free_cores(server, name).await, unrequested_cores(bed, name).await);
+        if known == real { Ok(real) } else { Err(format!("{known} instead of {real} cores")) }
+    })
+    .await
+}
+
+/// CPU cores of a member's nodes that no pod requests, asked of the member itself.
+async fn unrequested_cores(bed: &Bed, member: &str) -> f64 {
+    let client = bed.client(member).await;
+    let cpu = |quantities: Option<&BTreeMap<String, Quantity>>| -> i64 {
+        let text = quantities.and_then(|quantities| quantities.get("cpu")).map_or("0", |cpu| cpu.0.as_str());
+        millicores(text).expect("CPU of a member")
+    };
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.expect("nodes").items;
+    let has =
+        nodes.iter().map(|node| cpu(node.status.as_ref().and_then(|status| status.allocatable.as_ref())));
+    let pods = Api::<Pod>::all(client).list(&ListParams::default()).await.expect("pods").items;
+    let containers = pods.iter().filter_map(|pod| pod.spec.as_ref()).flat_map(|spec| &spec.containers);
+    let requests = containers
+        .map(|container| cpu(container.resources.as_ref().and_then(|resources| resources.requests.as_ref())));
+    (has.sum::<i64>() - requests.sum::<i64>()) as f64 / 1000.0
 }
 
 /// Waits until the server sees so many free CPU cores on a cluster.

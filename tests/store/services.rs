@@ -4,7 +4,7 @@ use smo::store::{
     ConditionStatus, Desired, GraphRecord, PlacedService, ServiceRecord, ServiceState, StoreError,
 };
 
-use super::records::{at, awkward_json, condition, conditional_service, deploy, graph, resources, service};
+use super::records::{awkward_json, condition, conditional_service, deploy, graph, resources, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -210,8 +210,6 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         replicas_desired: Some(6),
         replicas_wanted: Some(4),
         replicas_ready: Some(3),
-        ready: true,
-        ready_since: Some(at(5)),
         state: ServiceState::Deploying,
         changed_at: graph("running").updated_at,
     };
@@ -223,8 +221,6 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         replicas_desired: None,
         replicas_wanted: None,
         replicas_ready: None,
-        ready: false,
-        ready_since: None,
         state: ServiceState::Pending,
         changed_at: graph("running").updated_at,
     };

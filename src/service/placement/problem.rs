@@ -22,7 +22,7 @@ pub(super) struct Known<'a> {
     pub(super) attributes: &'a BTreeMap<String, ClusterAttributes>,
     /// All services of all graphs that have a cluster.
     pub(super) placed: &'a [PlacedService],
-    /// After a service became ready, how long it may be missing in its cluster's own report.
+    /// How long after a change of its graph a service may be missing in its cluster's own report.
     pub(super) settle: Duration,
     /// Now.
     pub(super) at: DateTime<Utc>,

@@ -65,8 +65,8 @@ impl<'a> Rooms<'a> {
 
     /// What the report says, minus what others have reserved, plus what the graph itself uses.
     ///
-    /// Shortly after a start the report may or may not show the graph's own use. So no more is added back than the
-    /// other graphs' known use leaves.
+    /// The report may or may not show what changed shortly before, of this graph and of others. So there is never more than
+    /// what the other graphs shall have leaves.
     pub(in crate::service) fn of(&self, cluster: &ClusterRecord, graph: &str) -> Room {
         let all = self.all.get(cluster.name.as_str()).copied().unwrap_or_default();
         let own = self.own.get(&(graph, cluster.name.as_str())).copied().unwrap_or_default();
@@ -76,8 +76,7 @@ impl<'a> Rooms<'a> {
         let each = |read: fn(&Resources) -> i64| {
             let base = read(&cluster.allocatable) - read(&cluster.allocated) - read(&reserved);
             let left = read(&cluster.allocatable) - read(&theirs);
-            let back = read(&own.running).min((left - base).max(0));
-            (base + back).max(0)
+            (base + read(&own.running)).min(left).max(0)
         };
         let free = Resources {
             cpu_millicores: each(|amounts| amounts.cpu_millicores),
@@ -162,8 +161,6 @@ mod tests {
             replicas_desired: None,
             replicas_wanted: Some(replicas),
             replicas_ready: Some(replicas),
-            ready: true,
-            ready_since: Some(at(-1000)),
             state: ServiceState::Deployed,
             changed_at: at(-1000),
         }
@@ -190,13 +187,7 @@ mod tests {
 
     #[test]
     fn a_fresh_service_counts_whether_the_report_shows_it_or_not() {
-        let fresh = PlacedService {
-            ready: false,
-            ready_since: None,
-            replicas_ready: None,
-            changed_at: at(-5),
-            ..settled("a", 3)
-        };
+        let fresh = PlacedService { replicas_ready: None, changed_at: at(-5), ..settled("a", 3) };
         for allocated in [0, 3000] {
             // For itself all 8 cores are free; for others what it holds is taken for sure.
             assert_eq!(
@@ -214,17 +205,22 @@ mod tests {
     #[test]
     fn scaling_up_reserves_the_new_replicas_only() {
         // a goes from 10 to 11 replicas, of which 10 are ready; b holds 10 of the 24 cores.
-        let growing = PlacedService {
-            replicas_desired: Some(11),
-            replicas_ready: Some(10),
-            ready: false,
-            ready_since: None,
-            ..settled("a", 10)
-        };
+        let growing =
+            PlacedService { replicas_desired: Some(11), replicas_ready: Some(10), ..settled("a", 10) };
         let placed = [growing, settled("b", 10)];
         // The report shows 20 or, once the new one is scheduled, 21: b's own ten fit in any case.
         assert_eq!(free(&cluster(24_000, 20_000), &placed, "b"), 13_000);
         assert_eq!(free(&cluster(24_000, 21_000), &placed, "b"), 12_000);
+    }
+
+    #[test]
+    fn replicas_that_are_ready_count_before_the_report_shows_them() {
+        // a went from 1 to 3 replicas, b holds 2; the report is of before and shows 3 of the 5 cores.
+        let placed = [settled("a", 3), settled("b", 2)];
+        let late = cluster(8000, 3000);
+        assert_eq!(free(&late, &placed, "new"), 3000);
+        assert_eq!(free(&late, &placed, "a"), 6000);
+        assert_eq!(free(&late, &placed, "b"), 5000);
     }
 
     #[test]
@@ -233,7 +229,6 @@ mod tests {
             state: ServiceState::Pending,
             replicas_wanted: None,
             replicas_ready: None,
-            ready: false,
             ..settled("a", 1)
         };
         assert_eq!(free(&cluster(8000, 0), std::slice::from_ref(&waiting), "new"), 7000);
