@@ -21,15 +21,16 @@ use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::app::{RequestContext, ScalingMemory};
 use smo::clients::{Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases};
 use smo::config::Settings;
+use smo::faults::Faults;
 use smo::hdag::{Format, rate_query};
+use smo::model::PlacedService;
 use smo::optimizer::ClusterAttributes;
-use smo::server::App;
-use smo::service::{RequestContext, ScalingMemory};
+use smo::server::Server;
 use smo::simulation::{Continuum, Operation, World};
-use smo::store::{PlacedService, Store};
+use smo::store::Store;
 use tokio::sync::RwLock;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -106,7 +107,7 @@ async fn main() -> Result<()> {
 /// A server with its graphs.
 struct Run {
     size: Arguments,
-    app: App,
+    server: Server,
     world: World,
     store: Store,
     gate: Gate,
@@ -141,9 +142,9 @@ impl Run {
         let gate = Gate { world: world.clone(), open: Arc::default() };
         let ports = Ports { releases: Arc::new(gate.clone()), ..world.ports() };
         let settings = settings(&size);
-        let started = App::start(settings, store.clone(), ports, Some(world.clone()), Faults::none());
-        let app = Box::pin(started).await?;
-        Ok(Self { size, app, world, store, gate, memory: ScalingMemory::default(), _folder: folder })
+        let started = Server::start(settings, store.clone(), ports, Some(world.clone()), Faults::none());
+        let server = Box::pin(started).await?;
+        Ok(Self { size, server, world, store, gate, memory: ScalingMemory::default(), _folder: folder })
     }
 
     /// Gives the outside calls of every tick.
@@ -173,7 +174,7 @@ impl Run {
         });
         writeln!(io::stdout(), "{summary}")?;
         ticks.push(still);
-        self.app.shutdown(Duration::from_secs(30)).await;
+        self.server.shutdown(Duration::from_secs(30)).await;
         self.store.close().await;
         same(&ticks)
     }
@@ -184,7 +185,7 @@ impl Run {
         let context = RequestContext { actor: "bench".to_owned(), ..RequestContext::default() };
         let deploy = |graph: usize| {
             let (project, text) = (format!("{PROJECT}{graph}"), self.descriptor(graph).to_string());
-            let (service, context) = (self.app.service.clone(), &context);
+            let (service, context) = (self.server.app.clone(), &context);
             async move {
                 let begun = Instant::now();
                 service.deploy_graph(&project, &text, Format::Json, context).await?;
@@ -213,7 +214,7 @@ impl Run {
         self.set_rates(number);
         let (before, closed) = (self.calls(), self.gate.open.clone().write_owned().await);
         let meter = Meter::start();
-        let summary = self.app.service.scaling_tick(&mut self.memory).await?;
+        let summary = self.server.app.scaling_tick(&mut self.memory).await?;
         let (used, after) = (meter.used(), self.calls());
         drop(closed);
         let meter = Meter::start();
@@ -310,7 +311,7 @@ impl Run {
     /// CPU time of reading the clusters, which the server does every 10 s. Most of it is the simulation's own.
     async fn sync_clusters(&self) -> Result<f64> {
         let meter = Meter::start();
-        drop(self.app.service.list_clusters().await?);
+        drop(self.server.app.list_clusters().await?);
         Ok(meter.used().cpu_s)
     }
 }
@@ -368,8 +369,8 @@ fn figures(ticks: &[Tick]) -> Value {
 
 /// Whether a service has the replicas that were decided, and they are ready.
 fn is_as_decided(service: &PlacedService) -> bool {
-    let decided = service.replicas_desired.or(service.replicas_wanted);
-    service.replicas_wanted == decided && service.replicas_ready == decided
+    let decided = service.replicas_decided.or(service.replicas_observed);
+    service.replicas_observed == decided && service.replicas_ready == decided
 }
 
 fn difference(before: &Calls, after: &Calls) -> Calls {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use problems::{Instance, Scaling};
-use smo::optimizer::{Problem, SolveLimits, Unknown, check, compile, decide, exact, scaling, search};
+use smo::optimizer::placement::{Problem, SolveLimits, Unknown, check, compile, decide, exact, search};
+use smo::optimizer::scaling;
 
 /// Proposals of the local search: enough to see what one costs.
 const ITERATIONS: u64 = 20_000;

@@ -24,8 +24,8 @@ use clap::Parser;
 use problems::{Instance, Placement, Scaling};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+use smo::optimizer::placement::{MIN_MOVES, Problem, SolveLimits, Unknown, check, compile, decide, exact};
 use smo::optimizer::scaling::{self, ScalingOutcome};
-use smo::optimizer::{MIN_MOVES, Problem, SolveLimits, Unknown, check, compile, decide, exact};
 
 /// About how many seconds a round of repetitions takes.
 const ROUND: f64 = 0.01;

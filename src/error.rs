@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::clients::{ClientError, ClientErrorKind};
 use crate::hdag::Finding;
-use crate::optimizer::Infeasibility;
+use crate::optimizer::placement::Infeasibility;
 use crate::store::StoreError;
 
 /// Result of a use case.

@@ -13,13 +13,13 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clients::faults::Faults;
+use crate::app::{App, Parts};
 use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
+use crate::faults::Faults;
 use crate::reconcile::loops::Loops;
-use crate::reconcile::{Reconciler, Supervisor};
-use crate::service::{Parts, Service};
+use crate::reconcile::{ClusterSync, Reconciler, Supervisor};
 use crate::simulation::{Continuum, World};
 use crate::store::{InstanceLock, Store};
 use crate::telemetry::{self, Metrics};
@@ -31,18 +31,18 @@ const SIMULATION_SEED: u64 = 1;
 const SOLVES: usize = 1;
 
 /// A server without its socket.
-pub struct App {
+pub struct Server {
     /// The HTTP interface.
     pub router: Router,
     /// The use cases behind it.
-    pub service: Service,
+    pub app: App,
     supervisor: Supervisor,
     settings: Settings,
     stop: CancellationToken,
     loops: TaskTracker,
 }
 
-impl App {
+impl Server {
     /// Builds the parts, reads the clusters, and takes up the work that the database knows of.
     ///
     /// # Errors
@@ -65,28 +65,35 @@ impl App {
         let mut registry = telemetry::registry();
         outside.calls().register(&mut registry);
         let supervisor = Supervisor::new(reconciler, settings.reconcile.clone(), &mut registry);
-        let loops =
-            Loops::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
+        let clusters =
+            ClusterSync::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
+        let loops = Loops::new(
+            store.clone(),
+            outside.clone(),
+            supervisor.clone(),
+            clusters.clone(),
+            settings.reconcile.clone(),
+        );
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         loops.wake_known().await?;
-        loops.clone().spawn(&tracker, &stop);
-        let service = Service::new(Parts {
+        loops.spawn(&tracker, &stop);
+        let app = App::new(Parts {
             settings: settings.clone(),
             store,
             outside,
             supervisor: supervisor.clone(),
-            loops,
+            clusters,
             world,
             deciding: Mutex::default(),
             placements: AtomicU64::default(),
             solving: Semaphore::new(SOLVES),
         });
-        let (scaling, stopping) = (service.clone(), stop.clone());
+        let (scaling, stopping) = (app.clone(), stop.clone());
         tracker.spawn(async move {
-            tokio::select! { () = stopping.cancelled() => {}, () = scaling.scale_now_and_then() => {} }
+            tokio::select! { () = stopping.cancelled() => {}, () = scaling.run_scaling_loop() => {} }
         });
-        let router = crate::api::router(service.clone(), Metrics::new(registry), &settings.limits);
-        Ok(Self { router, service, supervisor, settings, stop, loops: tracker })
+        let router = crate::api::router(app.clone(), Metrics::new(registry), &settings.limits);
+        Ok(Self { router, app, supervisor, settings, stop, loops: tracker })
     }
 
     /// Stops the loops, lets running reconciles finish for `grace`, and leaves the rest to the next start.
@@ -110,11 +117,11 @@ pub async fn run(settings: Settings) -> Result<()> {
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
-    let app = App::start(settings, store, ports, world, faults).await?;
-    announce(&app, &listener);
-    let (supervisor, mut grace) = (app.supervisor.clone(), app.settings.reconcile.shutdown_grace);
+    let server = Server::start(settings, store, ports, world, faults).await?;
+    announce(&server, &listener);
+    let (supervisor, mut grace) = (server.supervisor.clone(), server.settings.reconcile.shutdown_grace);
     let stopping = supervisor.clone();
-    let serving = axum::serve(listener, app.router.clone())
+    let serving = axum::serve(listener, server.router.clone())
         .with_graceful_shutdown(async move { stopping.stopping().await })
         .into_future();
     let stop = async {
@@ -130,7 +137,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         served = serving => served,
         () = stop => Ok(()),
     };
-    app.shutdown(grace).await;
+    server.shutdown(grace).await;
     // Only now may another server take over.
     drop(lock);
     served.map_err(|error| Error::Internal(error.into()))
@@ -175,9 +182,10 @@ async fn mixed_ports(settings: &Settings, world: &World) -> Result<Ports> {
     })
 }
 
-fn announce(app: &App, listener: &TcpListener) {
-    let address = listener.local_addr().map_or_else(|_| app.settings.listen.to_string(), |a| a.to_string());
-    if app.service.is_simulated() {
+fn announce(server: &Server, listener: &TcpListener) {
+    let address =
+        listener.local_addr().map_or_else(|_| server.settings.listen.to_string(), |a| a.to_string());
+    if server.app.is_simulated() {
         tracing::warn!(
             "SIMULATED: every outside system without a setting is simulated; \
              set KARMADA_KUBECONFIG and SMO_MODE=real for real clusters"

@@ -7,5 +7,6 @@
 
 mod api;
 mod contract;
+mod floors;
 mod store;
 mod support;

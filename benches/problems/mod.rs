@@ -10,10 +10,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 use smo::hdag::Resources;
-use smo::optimizer::scaling::{Profile, ScaledService, ScalingCluster, ScalingProblem};
-use smo::optimizer::{
-    COST, ClusterAttributes, ClusterState, Link, MIN_MOVES, Problem, ReplicaBounds, ServiceDemand, Weights,
+use smo::optimizer::ClusterAttributes;
+use smo::optimizer::placement::{
+    COST, ClusterState, Link, MIN_MOVES, Problem, ReplicaBounds, ServiceDemand, Weights,
 };
+use smo::optimizer::scaling::{Profile, ScaledService, ScalingCluster, ScalingProblem};
 
 /// GPUs of a cluster that has any: instances do not limit their number.
 const GPUS: i64 = 1_000_000;

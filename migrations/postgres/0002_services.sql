@@ -30,7 +30,7 @@ CREATE TABLE services (
     ready            BOOLEAN NOT NULL,
     ready_since      TIMESTAMPTZ,
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
-    replicas_wanted  BIGINT,
+    replicas_observed  BIGINT,
     replicas_ready   BIGINT,
     -- Observed: what one replica really requests, in the form of needs.
     observed_needs   JSON,

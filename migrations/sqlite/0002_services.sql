@@ -30,7 +30,7 @@ CREATE TABLE services (
     ready            INTEGER NOT NULL CHECK (ready IN (0, 1)),
     ready_since      TEXT,
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
-    replicas_wanted  INTEGER,
+    replicas_observed  INTEGER,
     replicas_ready   INTEGER,
     -- Observed: what one replica really requests, in the form of needs.
     observed_needs   TEXT CHECK (json_valid(observed_needs)),

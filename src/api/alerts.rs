@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::extract::{Context, JsonBody};
 use super::problem::{ApiError, CommonErrors};
+use crate::app::{Alert, App};
 use crate::error::Error;
 use crate::hdag::Finding;
-use crate::service::{Alert, Service};
 
 /// A notification of Alertmanager (version 4); members that are not listed are ignored.
 #[derive(ToSchema)]
@@ -92,18 +92,16 @@ pub struct IgnoredAlert {
     responses((status = 200, description = "What the notification led to", body = AlertsResponse), CommonErrors)
 )]
 pub(super) async fn receive_alerts(
-    State(service): State<Service>,
+    State(app): State<App>,
     Context(mut context): Context,
     JsonBody(data): JsonBody<Value>,
 ) -> Result<Json<AlertsResponse>, ApiError> {
     "alertmanager".clone_into(&mut context.actor);
-    let outcome = service.receive_alerts(&alerts(&data)?, &context).await?;
-    let deployed = |target: crate::service::AlertTarget| DeployedService {
-        graph: target.graph,
-        service: target.service,
-    };
+    let outcome = app.receive_alerts(&alerts(&data)?, &context).await?;
+    let deployed =
+        |target: crate::app::AlertTarget| DeployedService { graph: target.graph, service: target.service };
     let ignored =
-        |alert: crate::service::IgnoredAlert| IgnoredAlert { labels: alert.labels, reason: alert.reason };
+        |alert: crate::app::IgnoredAlert| IgnoredAlert { labels: alert.labels, reason: alert.reason };
     Ok(Json(AlertsResponse {
         message: "Alert received",
         data,

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::extract::{ClusterPath, JsonBody};
 use super::problem::{ApiError, CommonErrors};
+use crate::app::{App, AttributesView};
 use crate::optimizer::ClusterAttributes;
-use crate::service::{AttributesView, Service};
 
 const TAG: &str = "clusters";
 
@@ -36,10 +36,10 @@ impl From<AttributesView> for Attributes {
     responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
 )]
 pub(super) async fn get_cluster_attributes(
-    State(service): State<Service>,
+    State(app): State<App>,
     ClusterPath { name }: ClusterPath,
 ) -> Result<Json<Attributes>, ApiError> {
-    Ok(Json(service.cluster_attributes(&name).await?.into()))
+    Ok(Json(app.cluster_attributes(&name).await?.into()))
 }
 
 /// Set the attributes of a cluster. What is left out, or 0, comes from the other sources again.
@@ -49,11 +49,11 @@ pub(super) async fn get_cluster_attributes(
     responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
 )]
 pub(super) async fn set_cluster_attributes(
-    State(service): State<Service>,
+    State(app): State<App>,
     ClusterPath { name }: ClusterPath,
     JsonBody(attributes): JsonBody<ClusterAttributes>,
 ) -> Result<Json<Attributes>, ApiError> {
-    Ok(Json(service.set_cluster_attributes(&name, &attributes).await?.into()))
+    Ok(Json(app.set_cluster_attributes(&name, &attributes).await?.into()))
 }
 
 /// Forget what was set for a cluster.
@@ -63,8 +63,8 @@ pub(super) async fn set_cluster_attributes(
     responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
 )]
 pub(super) async fn reset_cluster_attributes(
-    State(service): State<Service>,
+    State(app): State<App>,
     ClusterPath { name }: ClusterPath,
 ) -> Result<Json<Attributes>, ApiError> {
-    Ok(Json(service.reset_cluster_attributes(&name).await?.into()))
+    Ok(Json(app.reset_cluster_attributes(&name).await?.into()))
 }

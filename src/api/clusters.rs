@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::{ApiError, CommonErrors};
-use crate::service::Service;
-use crate::store::ClusterRecord;
+use crate::app::App;
+use crate::model::ClusterRecord;
 
 /// A member cluster.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,8 +93,8 @@ fn gib_text(bytes: i64) -> String {
     get, path = "/clusters", operation_id = "list_clusters", tag = "clusters",
     responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)
 )]
-pub(super) async fn list_clusters(State(service): State<Service>) -> Result<Json<Vec<Cluster>>, ApiError> {
-    let list = service.list_clusters().await?;
+pub(super) async fn list_clusters(State(app): State<App>) -> Result<Json<Vec<Cluster>>, ApiError> {
+    let list = app.list_clusters().await?;
     Ok(Json(list.clusters.into_iter().map(|cluster| Cluster::new(cluster, list.stale)).collect()))
 }
 

@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::extract::{DecisionPath, GraphPath, Parameters};
 use super::graphs::in_page;
 use super::problem::{ApiError, CommonErrors};
+use crate::app::App;
 use crate::error::Error;
+use crate::model::{DecisionRecord, DecisionSummary};
+use crate::optimizer::placement::{Outcome, Problem, report};
 use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
-use crate::optimizer::{Outcome, Problem, report};
-use crate::service::Service;
-use crate::store::{DecisionRecord, DecisionSummary};
 
 const TAG: &str = "placement";
 /// Size of a page when none is asked for.
@@ -130,12 +130,12 @@ pub(super) enum DecisionFormat {
     responses((status = 200, description = "Decisions without their documents", body = [Decision]), CommonErrors)
 )]
 pub(super) async fn list_decisions(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Parameters(ListDecisionsParameters { before, limit }): Parameters<ListDecisionsParameters>,
 ) -> Result<Json<Vec<Decision>>, ApiError> {
     in_page("limit", limit)?;
-    let decisions = service.list_decisions(&name, limit.unwrap_or(PAGE), before).await?;
+    let decisions = app.list_decisions(&name, limit.unwrap_or(PAGE), before).await?;
     Ok(Json(decisions.into_iter().map(Decision::from).collect()))
 }
 
@@ -149,11 +149,11 @@ pub(super) async fn list_decisions(
     )
 )]
 pub(super) async fn get_decision(
-    State(service): State<Service>,
+    State(app): State<App>,
     DecisionPath { name, id }: DecisionPath,
     Parameters(ShowDecisionParameters { format }): Parameters<ShowDecisionParameters>,
 ) -> Result<Response, ApiError> {
-    let record = service.get_decision(&name, id).await?;
+    let record = app.get_decision(&name, id).await?;
     if format == Some(DecisionFormat::Text) {
         let text = text(&record)?;
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
@@ -189,7 +189,7 @@ fn text(record: &DecisionRecord) -> Result<String, Error> {
             serde_json::from_value(record.problem.clone()).map_err(|_| of_another_version(record))?;
         let outcome: ScalingOutcome =
             serde_json::from_value(record.plan.clone()).map_err(|_| of_another_version(record))?;
-        return Ok(scaling::render(&problem, &outcome));
+        return Ok(scaling::report(&problem, &outcome));
     }
     let problem: Problem =
         serde_json::from_value(record.problem.clone()).map_err(|_| of_another_version(record))?;

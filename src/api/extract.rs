@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::middleware::RequestId;
 use super::problem::ApiError;
+use crate::app::RequestContext;
 use crate::error::Error;
 use crate::hdag::{Format, is_dns_label};
-use crate::service::RequestContext;
 
 /// Longest name of a graph.
 const LONGEST_NAME: usize = 253;

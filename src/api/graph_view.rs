@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::problem::InputFinding;
+use crate::app::GraphView;
 use crate::hdag::{EventCondition, Trigger, cores_text, ram_text, storage_text};
-use crate::service::GraphView;
-use crate::store::{Condition, Desired, ServiceRecord, ServiceState};
+use crate::model::{Condition, Desired, ServiceRecord, ServiceState};
 
 /// A graph.
 #[derive(Debug, Serialize, ToSchema)]
@@ -284,9 +284,8 @@ fn placement_matrix(view: &GraphView) -> Option<Vec<Vec<i64>>> {
 
 /// A conditional service that waits for its event should not run, so it does not count.
 fn is_ready(view: &GraphView) -> bool {
-    let should_run = |service: &&ServiceRecord| !service.is_conditional() || service.triggered;
     view.graph.desired == Desired::Running
-        && view.services.iter().filter(should_run).all(|service| service.ready)
+        && view.services.iter().filter(|service| service.is_due()).all(|service| service.ready)
 }
 
 impl From<ServiceRecord> for GraphService {
@@ -307,7 +306,7 @@ impl From<ServiceRecord> for GraphService {
             alert: alert(service.trigger),
             triggered: service.triggered,
             ready: service.ready,
-            replicas: Replicas { wanted: service.replicas_wanted, ready: service.replicas_ready },
+            replicas: Replicas { wanted: service.replicas_observed, ready: service.replicas_ready },
             conditions: service.conditions,
         }
     }

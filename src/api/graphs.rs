@@ -13,9 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Context, DescriptorBody, GraphPath, Parameters, ProjectPath};
 use super::graph_view::{Graph, GraphStatus};
 use super::problem::{ApiError, CommonErrors, InputFinding, Problem};
+use crate::app::{Accepted, App, Deletion, GraphPage, GraphQuery};
 use crate::error::Error;
-use crate::service::{Accepted, Deletion, GraphPage, GraphQuery, Service};
-use crate::store::EventRecord;
+use crate::model::EventRecord;
 
 const TAG: &str = "graphs";
 /// Largest page.
@@ -91,12 +91,12 @@ pub struct DescriptorDocument {
     )
 )]
 pub(super) async fn deploy_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     ProjectPath { project }: ProjectPath,
     Context(context): Context,
     body: DescriptorBody,
 ) -> Result<Response, ApiError> {
-    let accepted = service.deploy_graph(&project, &body.text, body.format, &context).await?;
+    let accepted = app.deploy_graph(&project, &body.text, body.format, &context).await?;
     let Accepted { view, completed, warnings, .. } = accepted;
     let graph = Graph::from(view).with_warnings(warnings.into_iter().map(InputFinding::from));
     Ok(changed(graph, completed, context.respond_async, &DEPLOY))
@@ -108,11 +108,11 @@ pub(super) async fn deploy_graph(
     responses((status = 200, description = "All graphs of the project by name", body = [Graph]), CommonErrors)
 )]
 pub(super) async fn list_project_graphs(
-    State(service): State<Service>,
+    State(app): State<App>,
     ProjectPath { project }: ProjectPath,
 ) -> Result<Json<Vec<Graph>>, ApiError> {
     let query = GraphQuery { project: Some(project), ..GraphQuery::default() };
-    let page = service.list_graphs(&query).await?;
+    let page = app.list_graphs(&query).await?;
     Ok(Json(page.graphs.into_iter().map(Graph::from).collect()))
 }
 
@@ -145,7 +145,7 @@ pub(super) struct ListGraphsParameters {
     )
 )]
 pub(super) async fn list_graphs(
-    State(service): State<Service>,
+    State(app): State<App>,
     Parameters(parameters): Parameters<ListGraphsParameters>,
 ) -> Result<Response, ApiError> {
     in_page("limit", parameters.limit)?;
@@ -155,7 +155,7 @@ pub(super) async fn list_graphs(
         after: parameters.after.clone(),
         limit: parameters.limit,
     };
-    let GraphPage { graphs, next } = service.list_graphs(&query).await?;
+    let GraphPage { graphs, next } = app.list_graphs(&query).await?;
     let mut headers = HeaderMap::new();
     if let Some(link) = next.and_then(|next| HeaderValue::from_str(&parameters.link_to(&next)).ok()) {
         headers.insert(header::LINK, link);
@@ -186,10 +186,10 @@ impl ListGraphsParameters {
     responses((status = 200, description = "The graph", body = Graph), CommonErrors)
 )]
 pub(super) async fn get_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
 ) -> Result<Json<Graph>, ApiError> {
-    Ok(Json(service.get_graph(&name).await?.into()))
+    Ok(Json(app.get_graph(&name).await?.into()))
 }
 
 /// Start a stopped graph: install its services again. Conditional ones wait for their event again.
@@ -202,11 +202,11 @@ pub(super) async fn get_graph(
     )
 )]
 pub(super) async fn start_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Context(context): Context,
 ) -> Result<Response, ApiError> {
-    let Accepted { view, completed, .. } = service.start_graph(&name, &context).await?;
+    let Accepted { view, completed, .. } = app.start_graph(&name, &context).await?;
     Ok(changed(view.into(), completed, context.respond_async, &START))
 }
 
@@ -220,11 +220,11 @@ pub(super) async fn start_graph(
     )
 )]
 pub(super) async fn stop_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Context(context): Context,
 ) -> Result<Response, ApiError> {
-    let Accepted { view, completed, .. } = service.stop_graph(&name, &context).await?;
+    let Accepted { view, completed, .. } = app.stop_graph(&name, &context).await?;
     Ok(changed(view.into(), completed, context.respond_async, &STOP))
 }
 
@@ -249,11 +249,11 @@ pub struct DeleteGraphResponse {
     )
 )]
 pub(super) async fn delete_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Context(context): Context,
 ) -> Result<Response, ApiError> {
-    let Deletion { name, remaining } = service.delete_graph(&name, &context).await?;
+    let Deletion { name, remaining } = app.delete_graph(&name, &context).await?;
     Ok(match remaining {
         None => Json(DeleteGraphResponse { name, message: DELETE.done }).into_response(),
         Some(view) => changed(view.into(), false, context.respond_async, &DELETE),
@@ -279,7 +279,7 @@ pub(super) struct ListEventsParameters {
     responses((status = 200, description = "Events by sequence number", body = [EventRecord]), CommonErrors)
 )]
 pub(super) async fn list_graph_events(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Parameters(ListEventsParameters { after, limit }): Parameters<ListEventsParameters>,
 ) -> Result<Json<Vec<EventRecord>>, ApiError> {
@@ -288,7 +288,7 @@ pub(super) async fn list_graph_events(
     if after < 0 {
         return Err(Error::invalid("/after", "after must not be negative").into());
     }
-    Ok(Json(service.graph_events(&name, after, limit.unwrap_or(EVENTS_PAGE)).await?))
+    Ok(Json(app.graph_events(&name, after, limit.unwrap_or(EVENTS_PAGE)).await?))
 }
 
 /// The answer to a change of intent.

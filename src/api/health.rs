@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::{ApiError, CommonErrors};
+use crate::app::{self, App};
 use crate::error::Error;
-use crate::service::{self, Service};
 use crate::telemetry::Metrics;
 
 const TAG: &str = "health";
@@ -91,21 +91,21 @@ pub enum DependencyState {
     Simulated,
 }
 
-impl From<service::DependencyState> for DependencyState {
-    fn from(state: service::DependencyState) -> Self {
+impl From<app::DependencyState> for DependencyState {
+    fn from(state: app::DependencyState) -> Self {
         match state {
-            service::DependencyState::Ok => Self::Ok,
-            service::DependencyState::Failing => Self::Failing,
-            service::DependencyState::Unknown => Self::Unknown,
-            service::DependencyState::NotConfigured => Self::NotConfigured,
-            service::DependencyState::Simulated => Self::Simulated,
+            app::DependencyState::Ok => Self::Ok,
+            app::DependencyState::Failing => Self::Failing,
+            app::DependencyState::Unknown => Self::Unknown,
+            app::DependencyState::NotConfigured => Self::NotConfigured,
+            app::DependencyState::Simulated => Self::Simulated,
         }
     }
 }
 
-impl From<service::Readiness> for Readiness {
-    fn from(readiness: service::Readiness) -> Self {
-        let dependency = |dependency: service::Dependency| Dependency {
+impl From<app::Readiness> for Readiness {
+    fn from(readiness: app::Readiness) -> Self {
+        let dependency = |dependency: app::Dependency| Dependency {
             name: dependency.name,
             state: dependency.state.into(),
             last_success: dependency.last_success,
@@ -131,8 +131,8 @@ impl From<service::Readiness> for Readiness {
         CommonErrors
     )
 )]
-pub(super) async fn get_readiness(State(service): State<Service>) -> Response {
-    let readiness = service.readiness().await;
+pub(super) async fn get_readiness(State(app): State<App>) -> Response {
+    let readiness = app.readiness().await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness::from(readiness))).into_response()
 }
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn the_simulation_is_told_loudly() {
-        let readiness = service::Readiness {
+        let readiness = app::Readiness {
             ready: true,
             simulated: true,
-            dependencies: vec![service::Dependency {
+            dependencies: vec![app::Dependency {
                 name: "karmada",
-                state: service::DependencyState::Simulated,
+                state: app::DependencyState::Simulated,
                 last_success: None,
                 message: None,
             }],

@@ -10,7 +10,7 @@ use super::graph_view::Graph;
 use super::graphs;
 use super::placement::{self, PlaceGraphRequest, PlacedGraph, PlacementAnswer, PlacementParameters};
 use super::problem::{ApiError, CommonErrors};
-use crate::service::Service;
+use crate::app::App;
 
 const TAG: &str = "legacy";
 
@@ -20,10 +20,8 @@ const TAG: &str = "legacy";
     responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)
 )]
 #[deprecated]
-pub(super) async fn list_clusters_with_slash(
-    service: State<Service>,
-) -> Result<Json<Vec<Cluster>>, ApiError> {
-    clusters::list_clusters(service).await
+pub(super) async fn list_clusters_with_slash(app: State<App>) -> Result<Json<Vec<Cluster>>, ApiError> {
+    clusters::list_clusters(app).await
 }
 
 /// Start a stopped graph; use POST.
@@ -37,11 +35,11 @@ pub(super) async fn list_clusters_with_slash(
 )]
 #[deprecated]
 pub(super) async fn start_graph_by_get(
-    service: State<Service>,
+    app: State<App>,
     path: GraphPath,
     context: Context,
 ) -> Result<Response, ApiError> {
-    graphs::start_graph(service, path, context).await
+    graphs::start_graph(app, path, context).await
 }
 
 /// Place a running graph again; use POST.
@@ -56,12 +54,12 @@ pub(super) async fn start_graph_by_get(
 )]
 #[deprecated]
 pub(super) async fn place_graph_by_get(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Parameters(parameters): Parameters<PlacementParameters>,
     Context(context): Context,
 ) -> Result<Response, ApiError> {
-    placement::place(&service, &name, parameters, PlaceGraphRequest::default(), &context).await
+    placement::place(&app, &name, parameters, PlaceGraphRequest::default(), &context).await
 }
 
 /// Stop a graph; use POST.
@@ -75,9 +73,9 @@ pub(super) async fn place_graph_by_get(
 )]
 #[deprecated]
 pub(super) async fn stop_graph_by_get(
-    service: State<Service>,
+    app: State<App>,
     path: GraphPath,
     context: Context,
 ) -> Result<Response, ApiError> {
-    graphs::stop_graph(service, path, context).await
+    graphs::stop_graph(app, path, context).await
 }

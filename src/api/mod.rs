@@ -1,6 +1,6 @@
 //! HTTP: every route on this page, one file per resource beside it.
 //!
-//! Handlers parse, call one use case of [`Service`], and shape the answer; they know neither store nor clients.
+//! Handlers parse, call one use case of [`App`], and shape the answer; they know neither store nor clients.
 //! A route and its place in the OpenAPI document come from one macro call, so neither can be without the other.
 //! Every error answer, whoever made it, leaves as a problem (`problem`) with the id of its request
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
@@ -33,17 +33,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::clients::{
+use crate::app::App;
+use crate::hdag::Limits;
+use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
-use crate::hdag::Limits;
-use crate::service::Service;
 use crate::telemetry::Metrics;
 
 /// What handlers work with.
 #[derive(Clone, FromRef)]
 struct AppState {
-    service: Service,
+    app: App,
     metrics: Metrics,
 }
 
@@ -122,10 +122,10 @@ fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::
 }
 
 /// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its text.
-pub fn router(service: Service, metrics: Metrics, limits: &Limits) -> Router {
-    let simulated = service.is_simulated();
+pub fn router(app: App, metrics: Metrics, limits: &Limits) -> Router {
+    let simulated = app.is_simulated();
     let (router, openapi) = routes(simulated).split_for_parts();
-    let state = AppState { service, metrics: metrics.clone() };
+    let state = AppState { app, metrics: metrics.clone() };
     let router = router.with_state(state).merge(documentation(document(openapi, simulated)));
     layered(router, metrics, limits.max_bytes.saturating_mul(2))
 }

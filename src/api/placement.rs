@@ -12,9 +12,9 @@ use super::extract::{Context, GraphPath, OptionalJson, Parameters};
 use super::graph_view::Graph;
 use super::graphs::answer;
 use super::problem::{ApiError, CommonErrors, Problem};
+use crate::app::{App, Move, PlacementOptions, Proposal, RequestContext, Rescheduling};
 use crate::error::Error;
-use crate::optimizer::Outcome;
-use crate::service::{Move, PlacementOptions, Proposal, Replacement, RequestContext, Service};
+use crate::optimizer::placement::Outcome;
 
 const TAG: &str = "placement";
 
@@ -112,13 +112,13 @@ pub(super) struct PlacementProposal {
     )
 )]
 pub(super) async fn place_graph(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Parameters(parameters): Parameters<PlacementParameters>,
     Context(context): Context,
     OptionalJson(request): OptionalJson<PlaceGraphRequest>,
 ) -> Result<Response, ApiError> {
-    place(&service, &name, parameters, request.unwrap_or_default(), &context).await
+    place(&app, &name, parameters, request.unwrap_or_default(), &context).await
 }
 
 /// What placing a graph again answers.
@@ -134,7 +134,7 @@ pub(super) enum PlacementAnswer {
 
 /// Shared with the GET of the original.
 pub(super) async fn place(
-    service: &Service,
+    app: &App,
     name: &str,
     parameters: PlacementParameters,
     request: PlaceGraphRequest,
@@ -147,7 +147,7 @@ pub(super) async fn place(
     }
     let options = PlacementOptions { strategy: parameters.strategy, strict: parameters.strict };
     if parameters.dry_run.unwrap_or(false) {
-        let Proposal { decision, moves } = service.propose_placement(name, &options).await?;
+        let Proposal { decision, moves } = app.propose_placement(name, &options).await?;
         let proposal = PlacementProposal {
             plan_id: decision.id,
             graph: decision.graph.clone(),
@@ -159,10 +159,10 @@ pub(super) async fn place(
         return Ok(Json(proposal).into_response());
     }
     let replacement = match request.plan_id {
-        Some(plan_id) => service.apply_plan(name, plan_id, context).await?,
-        None => service.replace_graph(name, &options, context).await?,
+        Some(plan_id) => app.apply_plan(name, plan_id, context).await?,
+        None => app.reschedule_graph(name, &options, context).await?,
     };
-    let Replacement { accepted, plan_id, moves } = replacement;
+    let Rescheduling { accepted, plan_id, moves } = replacement;
     let message = format!("Placement of graph {name} triggered");
     let graph = Graph::from(accepted.view).with_message(message);
     let placed = PlacedGraph { graph, plan_id, moves: moves.into_iter().map(ServiceMove::from).collect() };

@@ -16,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 use crate::clients::{ClientError, ClientErrorKind};
 use crate::error::Error;
 use crate::hdag::Finding;
-use crate::optimizer::Infeasibility;
+use crate::optimizer::placement::Infeasibility;
 use crate::telemetry;
 
 const MEDIA_TYPE: &str = "application/problem+json";

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::extract::{Context, GraphPath, JsonBody, ServicePath};
 use super::problem::{ApiError, CommonErrors};
+use crate::app::{App, ScalingView};
 use crate::config::ScalingProfile;
-use crate::reconcile::now;
-use crate::service::{ScalingView, Service};
+use crate::model::now;
 
 const TAG: &str = "scaling";
 
@@ -77,10 +77,10 @@ pub(super) struct SetScalingRequest {
     responses((status = 200, description = "Scaling of the graph", body = Scaling), CommonErrors)
 )]
 pub(super) async fn get_graph_scaling(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
 ) -> Result<Json<Scaling>, ApiError> {
-    Ok(Json(service.graph_scaling(&name).await?.into()))
+    Ok(Json(app.graph_scaling(&name).await?.into()))
 }
 
 /// Switch the scaling of a graph on or off, whatever descriptor and configuration say.
@@ -90,12 +90,12 @@ pub(super) async fn get_graph_scaling(
     responses((status = 200, description = "Scaling of the graph", body = Scaling), CommonErrors)
 )]
 pub(super) async fn set_graph_scaling(
-    State(service): State<Service>,
+    State(app): State<App>,
     GraphPath { name }: GraphPath,
     Context(context): Context,
     JsonBody(request): JsonBody<SetScalingRequest>,
 ) -> Result<Json<Scaling>, ApiError> {
-    Ok(Json(service.set_graph_scaling(&name, request.enabled, &context).await?.into()))
+    Ok(Json(app.set_graph_scaling(&name, request.enabled, &context).await?.into()))
 }
 
 /// Capacity model of a service: `r` replicas serve up to `alpha · r + beta` requests per second.
@@ -168,9 +168,9 @@ impl From<ScalingProfile> for Profile {
     responses((status = 200, description = "Profiles by service", body = BTreeMap<String, Profile>), CommonErrors)
 )]
 pub(super) async fn list_profiles(
-    State(service): State<Service>,
+    State(app): State<App>,
 ) -> Result<Json<BTreeMap<String, Profile>>, ApiError> {
-    let profiles = service.profiles().await?;
+    let profiles = app.profiles().await?;
     Ok(Json(profiles.into_iter().map(|(name, profile)| (name, profile.into())).collect()))
 }
 
@@ -180,10 +180,10 @@ pub(super) async fn list_profiles(
     responses((status = 200, description = "The profile", body = Profile), CommonErrors)
 )]
 pub(super) async fn get_profile(
-    State(service): State<Service>,
+    State(app): State<App>,
     ServicePath { service: name }: ServicePath,
 ) -> Result<Json<Profile>, ApiError> {
-    Ok(Json(service.profile(&name).await?.into()))
+    Ok(Json(app.profile(&name).await?.into()))
 }
 
 /// Set the profile of a service, for every graph that has a service of that name. It comes before the descriptor's.
@@ -193,11 +193,11 @@ pub(super) async fn get_profile(
     responses((status = 200, description = "The profile", body = Profile), CommonErrors)
 )]
 pub(super) async fn set_profile(
-    State(service): State<Service>,
+    State(app): State<App>,
     ServicePath { service: name }: ServicePath,
     JsonBody(document): JsonBody<Value>,
 ) -> Result<Json<Profile>, ApiError> {
-    Ok(Json(service.set_profile(&name, &document, now()).await?.into()))
+    Ok(Json(app.set_profile(&name, &document, now()).await?.into()))
 }
 
 /// Forget the profile that was set for a service; descriptor and configuration count again.
@@ -206,9 +206,9 @@ pub(super) async fn set_profile(
     responses((status = 204, description = "It is forgotten"), CommonErrors)
 )]
 pub(super) async fn delete_profile(
-    State(service): State<Service>,
+    State(app): State<App>,
     ServicePath { service: name }: ServicePath,
 ) -> Result<StatusCode, ApiError> {
-    service.delete_profile(&name).await?;
+    app.delete_profile(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

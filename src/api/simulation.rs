@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::extract::{ClusterPath, JsonBody};
 use super::problem::{ApiError, CommonErrors};
-use crate::service::Service;
+use crate::app::App;
 
 const TAG: &str = "simulation";
 
@@ -27,11 +27,11 @@ pub struct SimulatedCluster {
     responses((status = 200, description = "The state it is in now", body = SimulatedCluster), CommonErrors)
 )]
 pub(super) async fn set_simulated_cluster(
-    State(service): State<Service>,
+    State(app): State<App>,
     ClusterPath { name }: ClusterPath,
     JsonBody(body): JsonBody<SimulatedCluster>,
 ) -> Result<Json<SimulatedCluster>, ApiError> {
-    service.set_simulated_cluster(&name, body.available)?;
+    app.set_simulated_cluster(&name, body.available)?;
     Ok(Json(body))
 }
 
@@ -56,9 +56,9 @@ pub struct SimulatedAlert {
     responses((status = 200, description = "The state it is in now", body = SimulatedAlert), CommonErrors)
 )]
 pub(super) async fn set_simulated_alert(
-    State(service): State<Service>,
+    State(app): State<App>,
     JsonBody(body): JsonBody<SimulatedAlert>,
 ) -> Result<Json<SimulatedAlert>, ApiError> {
-    service.set_simulated_alert(&body.graph, &body.service, body.firing)?;
+    app.set_simulated_alert(&body.graph, &body.service, body.firing)?;
     Ok(Json(body))
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::optimizer::placement::{self, Outcome, Problem, report};
 use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
-use crate::optimizer::{self, Outcome, Problem, report};
 
 /// Why a decision cannot be replayed.
 #[derive(Debug, Error)]
@@ -36,11 +36,11 @@ pub(super) fn replay(text: &str) -> Result<Replayed, ReplayError> {
 fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let problem: Problem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
     let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
-    let decided = match recorded.plan().filter(|_| !optimizer::BUILT_IN.contains(&problem.strategy.as_str()))
+    let decided = match recorded.plan().filter(|_| !placement::BUILT_IN.contains(&problem.strategy.as_str()))
     {
         // Somebody else decided it: only what follows from the assignment can be computed again.
-        Some(plan) => optimizer::adopt(&problem, &plan.assignment),
-        None => optimizer::decide(&problem),
+        Some(plan) => placement::adopt(&problem, &plan.assignment),
+        None => placement::decide(&problem),
     };
     let decided = decided.map_err(ReplayError::Undecidable)?;
     let same = problem.limits.deadline_ms.is_none().then(|| decided == recorded);
@@ -56,9 +56,9 @@ fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
         ScalingOutcome::Invalid(_) => scaling::EXACT.to_owned(),
     };
     let Some(strategy) = scaling::strategy(&name) else {
-        return Ok(Replayed { text: scaling::render(&problem, &recorded), same: None });
+        return Ok(Replayed { text: scaling::report(&problem, &recorded), same: None });
     };
     let decided = strategy(&problem);
     let same = Some(decided == recorded);
-    Ok(Replayed { text: scaling::render(&problem, &decided), same })
+    Ok(Replayed { text: scaling::report(&problem, &decided), same })
 }

@@ -25,9 +25,9 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use super::breaker::Breaker;
-use super::faults::{Faults, Phase};
 use super::{ClientError, ClientErrorKind, Probe, Result};
 use crate::config::CallSettings;
+use crate::faults::{Faults, Phase};
 
 /// Upper bounds of the duration buckets in seconds: quick calls take milliseconds, Helm up to minutes.
 const BUCKETS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
@@ -249,7 +249,12 @@ impl Calls {
         let name = format!("{}.{}", operation.system, operation.name);
         let deadline = self.inner.settings.deadline;
         let step = timeout(deadline, self.inner.faults.step(&name, phase)).await;
-        let answer = step.unwrap_or_else(|_| Err(no_answer(operation, deadline)));
+        let answer = match step {
+            Ok(passed) => passed.map_err(|fault| {
+                ClientError::new(operation.system, ClientErrorKind::Failed, fault.to_string())
+            }),
+            Err(_) => Err(no_answer(operation, deadline)),
+        };
         if let Err(error) = &answer {
             self.count(operation, error.kind.label());
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use prometheus_client::encoding::text::encode;
 
 use super::*;
-use crate::clients::faults::FaultAction;
+use crate::faults::FaultAction;
 
 const READ: Operation = Operation { system: "karmada", name: "clusters", policy: Policy::Read, proves: &[] };
 const WRITE: Operation = Operation { system: "karmada", name: "scale", policy: Policy::Write, proves: &[] };
@@ -167,11 +167,10 @@ async fn waiting_for_a_release_slot_is_not_part_of_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn only_changes_are_fault_steps_and_an_injected_failure_reaches_the_caller() {
-    let injected = error(ClientErrorKind::Unreachable);
-    let answer = injected.clone();
+    let injected = ClientError::new("karmada", ClientErrorKind::Failed, "as asked");
     let faults = Faults::hook(move |step| {
         (step.name == "karmada.scale" && step.phase == Phase::After)
-            .then(|| FaultAction::Fail(answer.clone()))
+            .then(|| FaultAction::Fail("as asked".to_owned()))
     });
     let calls = Calls::new(&settings(), faults);
     assert_eq!(attempts(&calls, READ, |_| Ok(())).await, (1, Ok(())));

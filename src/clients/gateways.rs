@@ -16,7 +16,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::kubernetes::failure;
-use super::{ClientError, ClientErrorKind, Latencies, Result, RoundTripTimes};
+use super::{ClientError, ClientErrorKind, Latencies, Result};
+use crate::model::RoundTripTimes;
 
 const SYSTEM: &str = "gateways";
 /// Members that are asked at a time.

@@ -13,7 +13,6 @@ mod breaker;
 mod call;
 mod command;
 mod error;
-pub mod faults;
 pub mod gateways;
 pub mod helm;
 pub mod karmada;
@@ -33,9 +32,6 @@ pub use call::{Calls, Operation, Policy};
 pub use error::{ClientError, ClientErrorKind};
 pub use outside::Outside;
 pub use ports::*;
-pub use strategies::{
-    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
-};
 
 use crate::config::Settings;
 

@@ -10,17 +10,18 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
 use super::call::{Calls, Operation, Policy};
-use super::strategies::{
-    Endpoint, ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer,
-    ExternalScalingQuestion, Strategies,
-};
+use super::strategies::{Endpoint, Strategies};
 use super::{
-    ClientError, ClientErrorKind, ClusterNetworks, ClusterObservation, FiringAlert, GraphRules, Ports, Probe,
-    ReleaseKey, ReleaseObservation, ReleaseSpec, Result, RoundTripTimes, WorkloadObservation,
+    ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, ReleaseKey, ReleaseObservation,
+    ReleaseSpec, Result, WorkloadObservation,
 };
 use crate::config::ExternalStrategy;
-use crate::optimizer::Problem;
+use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
+use crate::optimizer::placement::Problem;
 use crate::optimizer::scaling::ScalingProblem;
+use crate::optimizer::{
+    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+};
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");

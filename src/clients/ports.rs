@@ -1,7 +1,7 @@
 //! The ports: what `smo` needs of the outside world, and the data that crosses the border.
 //!
 //! Each trait has two implementations: the real system in this folder and the embedded continuum in
-//! [`crate::simulation`]. One contract suite runs on both. Nothing but [`super::Outside`] calls a port.
+//! `simulation`. One contract suite runs on both. Nothing but [`super::Outside`] calls a port.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::ClientError;
 use crate::hdag::Resources;
+use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
 
 /// Result of a port's call.
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
@@ -45,31 +46,6 @@ pub trait Inventory: Send + Sync {
 
     /// Ticks whenever a cluster may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
-}
-
-/// One member cluster at the moment of observation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterObservation {
-    /// Name in Karmada.
-    pub name: String,
-    /// Whether its Ready condition is true and nothing forbids scheduling to it.
-    pub available: bool,
-    /// Reason and message of a Ready condition that is not true, or the taint that forbids scheduling.
-    pub reason: Option<String>,
-    /// What its nodes offer in total. GPUs count every `*.com/gpu` resource.
-    pub allocatable: Resources,
-    /// What scheduled pods have requested of it.
-    pub allocated: Resources,
-    /// Whether ephemeral storage is part of the report.
-    pub storage_reported: bool,
-    /// Whether the cluster has GPUs, by its resources or by the configured label.
-    pub acceleration: bool,
-    /// Where it is, from `spec.region`/`spec.zone`, when stated.
-    pub location: Option<String>,
-    /// `spec.region`, when stated.
-    pub region: Option<String>,
-    /// Labels of the Cluster object.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// Deployments and how Karmada spread them.
@@ -259,15 +235,6 @@ pub trait Networks: Send + Sync {
     async fn networks(&self) -> Result<BTreeMap<String, ClusterNetworks>>;
 }
 
-/// CIDRs of one cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClusterNetworks {
-    /// First pod CIDR.
-    pub pod_cidr: Option<String>,
-    /// First service CIDR.
-    pub service_cidr: Option<String>,
-}
-
 /// Round-trip times between the clusters, from Submariner's gateways.
 #[async_trait]
 pub trait Latencies: Send + Sync {
@@ -275,9 +242,6 @@ pub trait Latencies: Send + Sync {
     /// cannot be asked, or measures nothing, is left out.
     async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes>;
 }
-
-/// Round-trip times in milliseconds between two clusters, by their names in ascending order.
-pub type RoundTripTimes = BTreeMap<(String, String), f64>;
 
 /// A probe of an outside system for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]

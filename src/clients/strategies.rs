@@ -3,46 +3,12 @@
 //! The server posts the whole problem and takes an answer of a few lines. What they answer is checked like any plan
 //! before anyone acts on it; that, and the fallback, is the caller's work.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{ClientError, ClientErrorKind, Result};
-use crate::optimizer::Problem;
-use crate::optimizer::scaling::ScalingProblem;
-
-/// What is posted to an external placement strategy.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExternalPlacementQuestion<'a> {
-    /// Everything the decision may look at.
-    pub problem: &'a Problem,
-}
-
-/// What an external placement strategy answers.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct ExternalPlacementAnswer {
-    /// Service name to cluster name, for every service of the problem.
-    #[schema(example = json!({"camera": "edge-1", "detector": "cloud"}))]
-    pub assignment: BTreeMap<String, String>,
-}
-
-/// What is posted to an external scaling strategy.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExternalScalingQuestion<'a> {
-    /// Everything the decision may look at.
-    pub problem: &'a ScalingProblem,
-}
-
-/// What an external scaling strategy answers.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct ExternalScalingAnswer {
-    /// Service name to number of replicas, for every service of the problem.
-    #[schema(example = json!({"detector": 3}))]
-    pub replicas: BTreeMap<String, i64>,
-}
 
 /// Where an external strategy answers.
 #[derive(Debug, Clone, Copy)]

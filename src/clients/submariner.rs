@@ -11,8 +11,9 @@ use kube::{Client, ResourceExt};
 use serde::Deserialize;
 
 use super::kubernetes::{connect, failure};
-use super::{ClientErrorKind, ClusterNetworks, Networks, Result};
+use super::{ClientErrorKind, Networks, Result};
 use crate::config::KubeconfigSettings;
+use crate::model::ClusterNetworks;
 
 const BROKER_NAMESPACE: &str = "submariner-k8s-broker";
 

@@ -9,7 +9,7 @@ use super::section::{Section, shown};
 use super::strategies::{BuiltIn, ExternalStrategy, PLACEMENT_STRATEGIES};
 use super::value::{Parse, scalar};
 use crate::hdag::{MAX_PATH, Numbers, PARAMETERS, WEIGHTS};
-use crate::optimizer::AttributeTest;
+use crate::optimizer::placement::AttributeTest;
 
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]

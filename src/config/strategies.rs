@@ -12,7 +12,7 @@ use crate::hdag::is_dns_label;
 use crate::optimizer;
 
 /// Placement strategies that are built in.
-pub const PLACEMENT_STRATEGIES: [&str; 4] = optimizer::BUILT_IN;
+pub const PLACEMENT_STRATEGIES: [&str; 4] = optimizer::placement::BUILT_IN;
 /// Scaling strategies that are built in.
 pub const SCALING_STRATEGIES: [&str; 2] = optimizer::scaling::BUILT_IN;
 

@@ -1,54 +1,17 @@
 //! Decisions as pure functions: problem in, plan with proof and explanation out.
 //!
-//! Knows nothing of HTTP, the store or clusters beyond what a [`Problem`] says, and reads no clock (unless a problem
-//! asks for a deadline): equal problems give equal answers. A decision goes through
-//!
-//! * [`compile()`]: names and units to a [`Model`] in ordinals and integers,
-//! * a strategy ([`decide()`]): `first-fit`, `min-moves` ([`exact`]), `cost` and `green` ([`search`], [`bound`]),
-//! * `explain`: the plan with its objective by terms, its bound, and the alternatives; or `conflict`: why not,
-//! * [`check()`], which shares no code with any of them.
-//!
-//! How many replicas a service has is decided by [`scaling`].
+//! Knows nothing of HTTP, the store or clusters beyond what a problem says, and reads no clock (unless a problem asks for
+//! a deadline): equal problems give equal answers. [`placement`] decides where services run, [`scaling`] how many
+//! replicas they have; each has problem, strategies, explanation, report and an independent checker of its own.
 
 mod attributes;
-pub mod bound;
-mod changes;
-mod check;
-mod compile;
-mod conflict;
-mod cost;
-mod decide;
-pub mod exact;
-mod explain;
-mod first_fit;
-pub mod model;
-mod nearness;
-mod objective;
-mod plan;
-mod problem;
-mod report;
+mod external;
+pub mod placement;
 pub mod scaling;
-pub mod search;
-mod situation;
 mod solver;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 pub use attributes::{ClusterAttributes, LARGEST_ATTRIBUTE};
-pub use changes::changes;
-pub use check::check;
-pub use compile::{Compiled, Unknown, compile};
-pub use decide::{BUILT_IN, COST, FIRST_FIT, GREEN, MIN_MOVES, adopt, decide};
-pub use model::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
-pub use objective::Objectives;
-pub use plan::{
-    Certificate, ClusterVerdict, Infeasibility, Objective, Outcome, Plan, ServiceExplanation, Term, TimedOut,
-    Violation,
+pub use external::{
+    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
-pub use problem::{
-    AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
-    SolveLimits, Weights,
-};
-pub use report::report;

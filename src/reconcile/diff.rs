@@ -10,11 +10,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus};
-use crate::hdag::{Trigger, slug};
-use crate::store::{Desired, GraphRecord, ServiceRecord};
-
-/// Longest label value that Kubernetes takes.
-const LABEL_LENGTH: usize = 63;
+use crate::hdag::Trigger;
+use crate::model::owner_of;
+use crate::model::{GraphRecord, ServiceRecord};
 
 /// What must happen to the release of one service.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,18 +39,6 @@ pub struct Actions {
     pub orphans: Vec<ReleaseKey>,
 }
 
-/// The label value that marks releases of a graph.
-#[must_use]
-pub fn owner_of(graph: &str) -> String {
-    slug(graph, LABEL_LENGTH)
-}
-
-/// Whether the release of a service should exist now.
-#[must_use]
-pub fn wants_release(graph: &GraphRecord, service: &ServiceRecord) -> bool {
-    graph.desired == Desired::Running && (service.triggered || !service.is_conditional())
-}
-
 /// The release that a service should be.
 #[must_use]
 pub fn release_of(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
@@ -61,7 +47,7 @@ pub fn release_of(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
     // to be started again. It is no part of the digest, since changing it alone takes no upgrade. Charts read it at the top,
     // those of the implementer WOT too.
     let mut values = service.values.clone();
-    if let Some(replicas) = service.replicas_desired {
+    if let Some(replicas) = service.replicas_decided {
         values.insert("replicas".to_owned(), replicas.into());
     }
     ReleaseSpec {
@@ -107,7 +93,7 @@ fn action(
     owner: &str,
 ) -> Action {
     let ours = release.is_some_and(|release| release.owner.as_deref() == Some(owner));
-    match (wants_release(graph, service), release) {
+    match (service.wants_release(graph), release) {
         (true, Some(_)) if !ours => Action::Blocked(key_of(service)),
         (true, release) => {
             let wanted = release_of(graph, service);
@@ -133,7 +119,7 @@ pub fn awaited<'a>(
     dependencies
         .iter()
         .map(String::as_str)
-        .filter(|name| services.get(name).is_some_and(|dependency| wants_release(graph, dependency)))
+        .filter(|name| services.get(name).is_some_and(|dependency| dependency.wants_release(graph)))
         .collect()
 }
 
@@ -146,7 +132,8 @@ fn digest(chart: &str, values: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::conditions::testing::{conditional, graph, service};
+    use crate::model::Desired;
+    use crate::model::testing::{conditional, graph, service};
 
     fn deployed(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseObservation {
         ReleaseObservation {
@@ -183,7 +170,7 @@ mod tests {
     fn scaling_alone_takes_no_upgrade_and_an_upgrade_keeps_the_scaled_replicas() {
         let (graph, mut services) = (graph("g"), [service("a")]);
         let release = deployed(&graph, &services[0]);
-        services[0].replicas_desired = Some(3);
+        services[0].replicas_decided = Some(3);
         assert_eq!(action_of(&diff(&graph, &services, std::slice::from_ref(&release)), "a"), Action::Keep);
         services[0].values.insert("clustersAffinity".into(), json!(["edge-2"]));
         let Action::Apply(spec) = action_of(&diff(&graph, &services, &[release]), "a") else { panic!() };

@@ -8,7 +8,6 @@ use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tokio::time::Instant;
 
-use super::conditions::Finding;
 use super::diff::{Action, Actions, awaited, key_of};
 use super::graph::{Failure, Reconciler};
 use super::replicas::Replicas;
@@ -16,7 +15,8 @@ use super::supervisor::{backoff, jitter};
 use crate::clients::{ClientError, ClientErrorKind, ReleaseKey, ReleaseSpec};
 use crate::error::Result;
 use crate::hdag::Trigger;
-use crate::store::{GraphRecord, ServiceRecord};
+use crate::model::{ConditionUpdate, owner_of};
+use crate::model::{GraphRecord, ServiceRecord};
 
 /// Stands for the attempt to remove a release, where that to apply it is known by its digest.
 const REMOVAL: &str = "removal";
@@ -46,7 +46,7 @@ pub(super) struct Executed {
 #[derive(Debug, Default)]
 pub(super) struct Scaled {
     /// The condition `Scaled`; `None` when nothing was decided.
-    pub(super) finding: Option<Finding>,
+    pub(super) update: Option<ConditionUpdate>,
     pub(super) error: Option<ClientError>,
 }
 
@@ -137,7 +137,7 @@ impl Reconciler {
         }
         let scaled = |(name, wanted): (String, Replicas)| {
             let error = errors.remove(&name);
-            (name, Scaled { finding: wanted.finding(error.as_ref()), error })
+            (name, Scaled { update: wanted.update(error.as_ref()), error })
         };
         replicas.into_iter().map(scaled).collect()
     }
@@ -201,7 +201,7 @@ impl Reconciler {
     }
 
     async fn remove(&self, graph: &GraphRecord, service: &ServiceRecord) -> Result<Installed> {
-        let owner = super::diff::owner_of(&graph.name);
+        let owner = owner_of(&graph.name);
         let installed = match self.outside.uninstall_release(&key_of(service), &owner).await {
             Ok(()) => Installed::No,
             Err(error) => Installed::Failed(error),
@@ -211,7 +211,7 @@ impl Reconciler {
     }
 
     async fn remove_orphans(&self, graph: &GraphRecord, orphans: &[ReleaseKey]) -> Vec<ClientError> {
-        let owner = super::diff::owner_of(&graph.name);
+        let owner = owner_of(&graph.name);
         let mut errors = Vec::new();
         for key in orphans {
             tracing::info!(graph.name = %graph.name, release = %key.name, "remove release {} that no service owns", key.name);

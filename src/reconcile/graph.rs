@@ -9,8 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::time::Instant;
 
-use super::conditions::{Finding, RULES_PUBLISHED};
-use super::diff::{diff, key_of, owner_of, wants_release};
+use super::diff::{diff, key_of};
 use super::execute::{Executed, Installed, Scaled};
 use super::readiness::{Verdict, judge};
 use super::replicas::compare;
@@ -19,7 +18,10 @@ use super::supervisor::Progress;
 use crate::clients::{ClientError, GraphRules, Outside, ReleaseObservation};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
-use crate::store::{Desired, GraphRecord, ServiceRecord, Store};
+use crate::model::condition::{ConditionUpdate, RULES_PUBLISHED};
+use crate::model::owner_of;
+use crate::model::{Desired, GraphRecord, ServiceRecord};
+use crate::store::Store;
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.
 #[must_use]
@@ -92,7 +94,7 @@ pub(super) struct Seen {
     /// What became of the replicas of every installed service.
     pub(super) scaled: BTreeMap<String, Scaled>,
     /// The condition `RulesPublished`, and the error behind it.
-    pub(super) rules: (Option<Finding>, Option<ClientError>),
+    pub(super) rules: (Option<ConditionUpdate>, Option<ClientError>),
     /// Objects of the graph that Karmada still has, though they should be gone.
     pub(super) remaining: Option<String>,
     /// What is running could not be read.
@@ -124,18 +126,18 @@ impl Reconciler {
             self.execute(&graph, &services, actions, failures),
             self.publish_rules(&graph, &services, rules)
         );
-        let seen = self.look(&graph, &services, &releases, executed?, rules, unscaled).await?;
+        let seen = self.observe(&graph, &services, &releases, executed?, rules, unscaled).await?;
         self.record(&graph, services, seen).await
     }
 
     /// Looks at what runs, and gives it the replicas that were decided.
-    async fn look(
+    async fn observe(
         &self,
         graph: &GraphRecord,
         services: &[ServiceRecord],
         releases: &[ReleaseObservation],
         executed: Executed,
-        rules: (Option<Finding>, Option<ClientError>),
+        rules: (Option<ConditionUpdate>, Option<ClientError>),
         unscaled: &mut BTreeMap<String, Failure>,
     ) -> Result<Seen> {
         let clusters = self.store.clusters().await?;
@@ -154,13 +156,13 @@ impl Reconciler {
                     break;
                 }
             };
-            if !wants_release(graph, service) {
+            if !service.wants_release(graph) {
                 remaining =
                     remaining.or_else(|| workloads.first().map(|workload| workload.deployment.clone()));
             } else if executed.services.get(&service.name) == Some(&Installed::Yes) {
                 let verdict = judge(service.cluster.as_deref(), &workloads, &available);
                 verdicts.insert(service.name.clone(), verdict);
-                replicas.insert(service.name.clone(), compare(service.replicas_desired, &workloads));
+                replicas.insert(service.name.clone(), compare(service.replicas_decided, &workloads));
             }
         }
         let scaled = self.scale(graph, replicas, unscaled).await;
@@ -173,7 +175,7 @@ impl Reconciler {
         graph: &GraphRecord,
         services: &[ServiceRecord],
         published: &mut Option<(Option<GraphRules>, Instant)>,
-    ) -> (Option<Finding>, Option<ClientError>) {
+    ) -> (Option<ConditionUpdate>, Option<ClientError>) {
         let all = rules_of(graph, services, &self.severity);
         let has_conditional = all.is_some();
         let wanted = all.filter(|_| graph.desired == Desired::Running);
@@ -183,7 +185,7 @@ impl Reconciler {
         if !self.outside.has_rules() {
             let message =
                 "no monitoring cluster is configured (MONITORING_KUBECONFIG): nothing can raise the alert";
-            return (Some(Finding::fails(RULES_PUBLISHED, "NotConfigured", message)), None);
+            return (Some(ConditionUpdate::fails(RULES_PUBLISHED, "NotConfigured", message)), None);
         }
         // Written again after the resync time, in case somebody changed them.
         let known = published
@@ -196,15 +198,15 @@ impl Reconciler {
             };
             if let Err(error) = done {
                 *published = None;
-                let finding = Finding::fails(RULES_PUBLISHED, "Failed", error.to_string());
-                return (Some(finding), Some(error));
+                let update = ConditionUpdate::fails(RULES_PUBLISHED, "Failed", error.to_string());
+                return (Some(update), Some(error));
             }
             *published = Some((wanted.clone(), Instant::now()));
         }
-        let finding = wanted.map(|rules| {
+        let update = wanted.map(|rules| {
             let message = format!("alert rules in {}: {}", rules.object_name, rules.rules.len());
-            Finding::holds(RULES_PUBLISHED, "Published", message)
+            ConditionUpdate::holds(RULES_PUBLISHED, "Published", message)
         });
-        (finding, None)
+        (update, None)
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
 
-pub mod conditions;
+mod cluster_sync;
 pub mod diff;
 pub mod loops;
 pub mod readiness;
@@ -20,5 +20,6 @@ mod graph;
 mod record;
 mod supervisor;
 
-pub use graph::{Outcome, Reconciler, now};
+pub use cluster_sync::ClusterSync;
+pub use graph::{Outcome, Reconciler};
 pub use supervisor::{Progress, Supervisor};

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use crate::clients::WorkloadObservation;
 use crate::hdag::{Resources, cores_text, ram_text};
 
-use super::conditions::{Finding, READY, RESOURCES_MATCH};
+use crate::model::condition::{ConditionUpdate, READY, RESOURCES_MATCH};
 
 /// What was seen of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The condition `Ready`.
-    pub ready: Finding,
+    pub ready: ConditionUpdate,
     /// Replicas wanted over all its Deployments; `None` when there is none.
-    pub replicas_wanted: Option<i64>,
+    pub replicas_observed: Option<i64>,
     /// Ready replicas in the clusters that count.
     pub replicas_ready: Option<i64>,
     /// What one replica requests; several Deployments add up.
@@ -34,17 +34,18 @@ pub fn judge(
     available: &BTreeMap<String, bool>,
 ) -> Verdict {
     if workloads.is_empty() {
-        let ready = Finding::fails(READY, "NoWorkload", "Karmada has no Deployment of this release yet");
-        return Verdict { ready, replicas_wanted: None, replicas_ready: None, observed_needs: None };
+        let ready =
+            ConditionUpdate::fails(READY, "NoWorkload", "Karmada has no Deployment of this release yet");
+        return Verdict { ready, replicas_observed: None, replicas_ready: None, observed_needs: None };
     }
     let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
     let ready = missing.unwrap_or_else(|| {
         let place = cluster.map_or_else(|| places(workloads), str::to_owned);
-        Finding::holds(READY, "Running", format!("runs on {place}"))
+        ConditionUpdate::holds(READY, "Running", format!("runs on {place}"))
     });
     Verdict {
         ready,
-        replicas_wanted: Some(workloads.iter().map(|workload| workload.replicas).sum()),
+        replicas_observed: Some(workloads.iter().map(|workload| workload.replicas).sum()),
         replicas_ready: Some(workloads.iter().map(|workload| ready_replicas(cluster, workload)).sum()),
         observed_needs: workloads.iter().map(|workload| workload.requests).reduce(|sum, next| sum + next),
     }
@@ -54,7 +55,7 @@ pub fn judge(
 ///
 /// Storage is left out: charts rarely state it, and what they state is a request of scratch space.
 #[must_use]
-pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<Finding> {
+pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<ConditionUpdate> {
     let observed = observed?;
     let amounts = |r: Resources| {
         format!("{} cores, {}, {} GPUs", cores_text(r.cpu_millicores), ram_text(r.ram_bytes), r.gpus)
@@ -62,14 +63,18 @@ pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<
     let same = (needs.cpu_millicores, needs.ram_bytes, needs.gpus)
         == (observed.cpu_millicores, observed.ram_bytes, observed.gpus);
     Some(if same {
-        Finding::holds(RESOURCES_MATCH, "AsIntended", format!("a replica requests {}", amounts(needs)))
+        ConditionUpdate::holds(
+            RESOURCES_MATCH,
+            "AsIntended",
+            format!("a replica requests {}", amounts(needs)),
+        )
     } else {
         let message = format!(
             "the intent says {}, the chart's Deployment requests {}; decisions count the larger of each",
             amounts(needs),
             amounts(observed)
         );
-        Finding::fails(RESOURCES_MATCH, "ChartDiffers", message)
+        ConditionUpdate::fails(RESOURCES_MATCH, "ChartDiffers", message)
     })
 }
 
@@ -77,9 +82,9 @@ fn missing(
     cluster: Option<&str>,
     workload: &WorkloadObservation,
     available: &BTreeMap<String, bool>,
-) -> Option<Finding> {
+) -> Option<ConditionUpdate> {
     let name = &workload.deployment;
-    let fails = |reason, message: String| Some(Finding::fails(READY, reason, message));
+    let fails = |reason, message: String| Some(ConditionUpdate::fails(READY, reason, message));
     let Some(binding) = &workload.binding else {
         return fails("NotScheduled", format!("Karmada has not scheduled Deployment {name} yet"));
     };
@@ -144,7 +149,7 @@ fn places(workloads: &[WorkloadObservation]) -> String {
 mod tests {
     use super::*;
     use crate::clients::{BindingObservation, MemberStatus};
-    use crate::store::ConditionStatus;
+    use crate::model::ConditionStatus;
 
     fn running_on(cluster: &str) -> WorkloadObservation {
         let status = MemberStatus { applied: true, healthy: true, ready_replicas: 1, message: None };
@@ -203,12 +208,12 @@ mod tests {
         let needs = Resources { cpu_millicores: 500, ram_bytes: 500 << 20, ..Resources::default() };
         assert_eq!(resources_match(needs, None), None);
         assert_eq!(resources_match(needs, Some(needs)).map(|f| f.status), Some(ConditionStatus::True));
-        let finding = resources_match(needs, Some(Resources { cpu_millicores: 2000, ..needs })).unwrap();
-        assert_eq!(finding.status, ConditionStatus::False);
+        let update = resources_match(needs, Some(Resources { cpu_millicores: 2000, ..needs })).unwrap();
+        assert_eq!(update.status, ConditionStatus::False);
         assert!(
-            finding.message.contains("0.5 cores") && finding.message.contains("2 cores"),
+            update.message.contains("0.5 cores") && update.message.contains("2 cores"),
             "{}",
-            finding.message
+            update.message
         );
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::conditions::{
-    self, Finding, INSTALLED, READY, RECONCILED, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
-};
-use super::diff::wants_release;
 use super::execute::{Installed, Scaled};
 use super::graph::{Outcome, Reconciler, Seen, now};
 use super::readiness::{Verdict, resources_match};
 use super::supervisor::Progress;
 use crate::clients::ClientError;
 use crate::error::Result;
-use crate::events::{self, Cause};
-use crate::store::{ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState, Tx};
+use crate::model::condition::{
+    self, ConditionUpdate, INSTALLED, READY, RECONCILED, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
+};
+use crate::model::event::{self, Cause};
+use crate::model::{ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState};
+use crate::store::Tx;
 
 impl Reconciler {
     /// Records the result of one release at once, so that a graph's progress can be seen while it goes on.
@@ -44,10 +44,10 @@ impl Reconciler {
         graph: &GraphRecord,
         error: &ClientError,
     ) -> Result<(Outcome, Progress)> {
-        let finding = Finding::unknown(RECONCILED, "Unreachable", error.to_string());
+        let update = ConditionUpdate::unknown(RECONCILED, "Unreachable", error.to_string());
         if let Some((mut tx, mut current)) = self.begin_current(graph).await? {
             let before = current.conditions.clone();
-            conditions::set(&mut current.conditions, finding, now());
+            condition::set(&mut current.conditions, update, now());
             if current.conditions != before {
                 tx.update_graph(&current).await?;
                 tx.commit("graph").await?;
@@ -83,7 +83,7 @@ impl Reconciler {
             if let (Some(error), ServiceState::Deployed) = (&seen.unseen, new.state) {
                 // What was known last stays: not being able to look is no news about the service.
                 let message = format!("what runs could not be read: {error}");
-                conditions::set(&mut new.conditions, Finding::unknown(READY, "Unseen", message), at);
+                condition::set(&mut new.conditions, ConditionUpdate::unknown(READY, "Unseen", message), at);
             } else {
                 events.extend(apply_verdict(graph, &mut new, seen.verdicts.get(&service.name), at));
                 apply_scaled(&mut new, seen.scaled.get(&service.name), at);
@@ -111,8 +111,7 @@ impl Reconciler {
             return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
         };
         tx.delete_graph(&graph.name).await?;
-        let event =
-            Cause::internal("reconciler").graph_event(events::GRAPH_DELETED, &graph.name, Value::Null);
+        let event = Cause::internal("reconciler").graph_event(event::GRAPH_DELETED, &graph.name, Value::Null);
         insert_events(&mut tx, &[event]).await?;
         tx.commit("deleted").await?;
         tracing::info!(graph.name = %graph.name, "graph {} is gone", graph.name);
@@ -209,29 +208,33 @@ fn apply_summary(
         current.observed_generation = graph.generation;
     }
     match &seen.rules.0 {
-        Some(finding) => conditions::set(&mut current.conditions, finding.clone(), at),
-        None => conditions::clear(&mut current.conditions, RULES_PUBLISHED),
+        Some(update) => condition::set(&mut current.conditions, update.clone(), at),
+        None => condition::clear(&mut current.conditions, RULES_PUBLISHED),
     }
     let reconciled = if let Some(error) = &seen.unseen {
-        Finding::unknown(RECONCILED, "Unseen", format!("what runs could not be read: {error}"))
+        ConditionUpdate::unknown(RECONCILED, "Unseen", format!("what runs could not be read: {error}"))
     } else if let Some(error) = seen.executed.orphan_errors.first() {
-        Finding::fails(RECONCILED, "OrphanLeft", error.to_string())
+        ConditionUpdate::fails(RECONCILED, "OrphanLeft", error.to_string())
     } else if let Some(error) = &seen.rules.1 {
-        Finding::fails(RECONCILED, "RulesFailed", error.to_string())
+        ConditionUpdate::fails(RECONCILED, "RulesFailed", error.to_string())
     } else if !summary.releases_done {
-        Finding::fails(RECONCILED, "ReleasesMissing", "some releases are not as wanted; see the services")
+        ConditionUpdate::fails(
+            RECONCILED,
+            "ReleasesMissing",
+            "some releases are not as wanted; see the services",
+        )
     } else if seen.scaled.values().any(|scaled| scaled.error.is_some()) {
-        Finding::fails(
+        ConditionUpdate::fails(
             RECONCILED,
             "NotScaled",
             "some services do not have the replicas decided; see the services",
         )
     } else if let Some(deployment) = &seen.remaining {
-        Finding::fails(RECONCILED, "Terminating", format!("Deployment {deployment} is still there"))
+        ConditionUpdate::fails(RECONCILED, "Terminating", format!("Deployment {deployment} is still there"))
     } else {
-        Finding::holds(RECONCILED, "AsDesired", "every release is as wanted")
+        ConditionUpdate::holds(RECONCILED, "AsDesired", "every release is as wanted")
     };
-    conditions::set(&mut current.conditions, reconciled, at);
+    condition::set(&mut current.conditions, reconciled, at);
 }
 
 /// Puts the state of the release into the record; gives the events of what changed.
@@ -241,49 +244,50 @@ fn apply_installed(
     installed: &Installed,
     at: DateTime<Utc>,
 ) -> Vec<NewEvent> {
-    let (old_state, old_finding) = (service.state, conditions::get(&service.conditions, INSTALLED).cloned());
-    let waits_for_event = graph.desired == Desired::Running && !wants_release(graph, service);
-    let finding = match installed {
-        Installed::Yes => Finding::holds(INSTALLED, "Installed", "Helm has accepted the release"),
+    let (old_state, old_finding) = (service.state, condition::get(&service.conditions, INSTALLED).cloned());
+    let waits_for_event = graph.desired == Desired::Running && !service.wants_release(graph);
+    let update = match installed {
+        Installed::Yes => ConditionUpdate::holds(INSTALLED, "Installed", "Helm has accepted the release"),
         Installed::No if waits_for_event => {
-            Finding::fails(INSTALLED, "WaitsForEvent", "the event has not happened")
+            ConditionUpdate::fails(INSTALLED, "WaitsForEvent", "the event has not happened")
         }
-        Installed::No => Finding::fails(INSTALLED, "Stopped", "the graph does not run"),
-        Installed::Waits(names) => {
-            Finding::fails(INSTALLED, "WaitsForDependencies", format!("waits for {}", names.join(", ")))
-        }
+        Installed::No => ConditionUpdate::fails(INSTALLED, "Stopped", "the graph does not run"),
+        Installed::Waits(names) => ConditionUpdate::fails(
+            INSTALLED,
+            "WaitsForDependencies",
+            format!("waits for {}", names.join(", ")),
+        ),
         Installed::Failed(error) => {
             let reason = if error.kind.is_transient() { "Retrying" } else { "Failed" };
-            Finding::fails(INSTALLED, reason, error.to_string())
+            ConditionUpdate::fails(INSTALLED, reason, error.to_string())
         }
     };
     service.state = match installed {
         Installed::Yes => ServiceState::Deployed,
         Installed::No if waits_for_event => ServiceState::Pending,
         Installed::No => ServiceState::NotDeployed,
-        Installed::Waits(_) if wants_release(graph, service) => ServiceState::Deploying,
+        Installed::Waits(_) if service.wants_release(graph) => ServiceState::Deploying,
         Installed::Waits(_) => old_state,
         Installed::Failed(_) => ServiceState::Failed,
     };
     let kind = match (installed, service.state == old_state) {
-        (Installed::Yes, false) => events::SERVICE_DEPLOYED,
+        (Installed::Yes, false) => event::SERVICE_DEPLOYED,
         // One that still waited for its event had nothing to remove.
         (Installed::No, false) if !waits_for_event && old_state != ServiceState::Pending => {
-            events::SERVICE_REMOVED
+            event::SERVICE_REMOVED
         }
         (Installed::Failed(_), same)
-            if !same || old_finding.is_none_or(|old| old.message != finding.message) =>
+            if !same || old_finding.is_none_or(|old| old.message != update.message) =>
         {
-            events::SERVICE_FAILED
+            event::SERVICE_FAILED
         }
         _ => "",
     };
     let event = (!kind.is_empty()).then(|| {
-        let data =
-            json!({ "reason": finding.reason, "message": finding.message, "cluster": service.cluster });
+        let data = json!({ "reason": update.reason, "message": update.message, "cluster": service.cluster });
         Cause::internal("reconciler").service_event(kind, &graph.name, &service.name, data)
     });
-    conditions::set(&mut service.conditions, finding, at);
+    condition::set(&mut service.conditions, update, at);
     event.into_iter().collect()
 }
 
@@ -297,41 +301,41 @@ fn apply_verdict(
     let was_ready = service.ready;
     if let Some(verdict) = verdict {
         service.ready = verdict.ready.status == ConditionStatus::True;
-        service.replicas_wanted = verdict.replicas_wanted;
+        service.replicas_observed = verdict.replicas_observed;
         service.replicas_ready = verdict.replicas_ready;
         // What was seen once stays counted while the Deployment is being replaced.
         service.observed_needs = verdict.observed_needs.or(service.observed_needs);
-        conditions::set(&mut service.conditions, verdict.ready.clone(), at);
-        if let Some(finding) = resources_match(service.needs, verdict.observed_needs) {
-            conditions::set(&mut service.conditions, finding, at);
+        condition::set(&mut service.conditions, verdict.ready.clone(), at);
+        if let Some(update) = resources_match(service.needs, verdict.observed_needs) {
+            condition::set(&mut service.conditions, update, at);
         }
     } else {
         service.ready = false;
-        (service.replicas_wanted, service.replicas_ready) = (None, None);
-        conditions::clear(&mut service.conditions, RESOURCES_MATCH);
-        let finding = Finding::fails(READY, "NotInstalled", not_ready_message(service));
-        conditions::set(&mut service.conditions, finding, at);
+        (service.replicas_observed, service.replicas_ready) = (None, None);
+        condition::clear(&mut service.conditions, RESOURCES_MATCH);
+        let update = ConditionUpdate::fails(READY, "NotInstalled", not_ready_message(service));
+        condition::set(&mut service.conditions, update, at);
     }
     if was_ready == service.ready {
         return None;
     }
     service.ready_since = service.ready.then_some(at);
-    let kind = if service.ready { events::SERVICE_READY } else { events::SERVICE_NOT_READY };
-    let message = conditions::get(&service.conditions, READY).map(|condition| condition.message.clone());
+    let kind = if service.ready { event::SERVICE_READY } else { event::SERVICE_NOT_READY };
+    let message = condition::get(&service.conditions, READY).map(|condition| condition.message.clone());
     let data = json!({ "cluster": service.cluster, "message": message });
     Some(Cause::internal("reconciler").service_event(kind, &graph.name, &service.name, data))
 }
 
 /// Puts the condition of the replicas into the record.
 fn apply_scaled(service: &mut ServiceRecord, scaled: Option<&Scaled>, at: DateTime<Utc>) {
-    match scaled.and_then(|scaled| scaled.finding.clone()) {
-        Some(finding) => conditions::set(&mut service.conditions, finding, at),
-        None => conditions::clear(&mut service.conditions, SCALED),
+    match scaled.and_then(|scaled| scaled.update.clone()) {
+        Some(update) => condition::set(&mut service.conditions, update, at),
+        None => condition::clear(&mut service.conditions, SCALED),
     }
 }
 
 fn not_ready_message(service: &ServiceRecord) -> String {
-    conditions::get(&service.conditions, INSTALLED)
+    condition::get(&service.conditions, INSTALLED)
         .map_or_else(|| "not installed".to_owned(), |condition| condition.message.clone())
 }
 

@@ -3,8 +3,8 @@
 //! Charts that do not read the number from their values, and people, set another one. So what was decided is compared with
 //! what is seen, again and again, and not with what was done.
 
-use super::conditions::{Finding, SCALED};
 use crate::clients::{ClientError, WorkloadObservation};
+use crate::model::condition::{ConditionUpdate, SCALED};
 
 /// What is to be done about the replicas of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,20 +46,26 @@ pub fn compare(decided: Option<i64>, workloads: &[WorkloadObservation]) -> Repli
 impl Replicas {
     /// The condition `Scaled` after what was to be done was tried; `None` when nothing was decided.
     #[must_use]
-    pub fn finding(&self, error: Option<&ClientError>) -> Option<Finding> {
+    pub fn update(&self, error: Option<&ClientError>) -> Option<ConditionUpdate> {
         match (self, error) {
             (Self::Undecided, _) => None,
             (Self::Scale { replicas, .. }, Some(error)) => {
                 let reason = if error.kind.is_transient() { "Retrying" } else { "Failed" };
-                Some(Finding::fails(SCALED, reason, format!("{} decided: {error}", counted(*replicas))))
+                Some(ConditionUpdate::fails(
+                    SCALED,
+                    reason,
+                    format!("{} decided: {error}", counted(*replicas)),
+                ))
             }
-            (Self::AsDecided(replicas) | Self::Scale { replicas, .. }, _) => {
-                Some(Finding::holds(SCALED, "AsDecided", format!("{} as decided", counted(*replicas))))
-            }
+            (Self::AsDecided(replicas) | Self::Scale { replicas, .. }, _) => Some(ConditionUpdate::holds(
+                SCALED,
+                "AsDecided",
+                format!("{} as decided", counted(*replicas)),
+            )),
             (Self::Ambiguous { deployments, replicas }, _) => {
                 let (replicas, names) = (counted(*replicas), deployments.join(", "));
                 let message = format!("{replicas} decided, but the release has several Deployments: {names}");
-                Some(Finding::fails(SCALED, "SeveralDeployments", message))
+                Some(ConditionUpdate::fails(SCALED, "SeveralDeployments", message))
             }
         }
     }
@@ -74,7 +80,7 @@ mod tests {
     use super::*;
     use crate::clients::ClientErrorKind;
     use crate::hdag::Resources;
-    use crate::store::ConditionStatus;
+    use crate::model::ConditionStatus;
 
     fn deployment(name: &str, replicas: i64) -> WorkloadObservation {
         WorkloadObservation {
@@ -86,8 +92,8 @@ mod tests {
     }
 
     fn found(replicas: &Replicas, error: Option<&ClientError>) -> (ConditionStatus, &'static str, String) {
-        let finding = replicas.finding(error).unwrap();
-        (finding.status, finding.reason, finding.message)
+        let update = replicas.update(error).unwrap();
+        (update.status, update.reason, update.message)
     }
 
     #[test]
@@ -105,7 +111,7 @@ mod tests {
     fn without_a_decision_or_a_deployment_there_is_nothing_to_do() {
         for nothing in [compare(None, &[deployment("a", 1)]), compare(Some(3), &[])] {
             assert_eq!(nothing, Replicas::Undecided);
-            assert_eq!(nothing.finding(None), None);
+            assert_eq!(nothing.update(None), None);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clients::{AlertRule, GraphRules};
 use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
-use crate::store::{GraphRecord, ServiceRecord};
+use crate::model::{GraphRecord, ServiceRecord};
 
 /// Longest name of an object that Kubernetes takes where a DNS label is wanted.
 const NAME_LENGTH: usize = 63;
@@ -75,7 +75,7 @@ fn annotations(description: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::conditions::testing::{conditional, event, graph, service};
+    use crate::model::testing::{conditional, event, graph, service};
 
     #[test]
     fn any_gives_one_rule_per_event_with_the_labels_that_route_it_back() {

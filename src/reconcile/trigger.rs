@@ -3,10 +3,11 @@
 //! Level-triggered: Alertmanager's webhook and the regular question to Prometheus both end here, as often as
 //! they like.
 
-use super::graph::now;
 use crate::error::Result;
-use crate::events::{self, Cause};
-use crate::store::{Desired, ServiceState, Store};
+use crate::model::event::{self, Cause};
+use crate::model::now;
+use crate::model::{Desired, ServiceState};
+use crate::store::Store;
 
 /// What a trigger led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub async fn trigger(store: &Store, graph: &str, service: &str, cause: &Cause) -
     tx.update_service_observation(&target).await?;
     tx.update_graph(&record).await?;
     let data = serde_json::json!({ "cluster": target.cluster });
-    tx.insert_event(&cause.service_event(events::SERVICE_TRIGGERED, graph, service, data), now()).await?;
+    tx.insert_event(&cause.service_event(event::SERVICE_TRIGGERED, graph, service, data), now()).await?;
     tx.commit("trigger").await?;
     tracing::info!(
         graph.name = graph,

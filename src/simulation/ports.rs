@@ -8,10 +8,11 @@ use tokio::sync::{broadcast, watch};
 
 use super::world::{Operation, World};
 use crate::clients::{
-    AlertRules, ClientError, ClientErrorKind, ClusterNetworks, ClusterObservation, FiringAlert, GraphRules,
-    Inventory, Latencies, Metrics, Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
-    ReleaseStatus, Releases, RoundTripTimes, WorkloadObservation, Workloads,
+    AlertRules, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory, Latencies, Metrics,
+    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases,
+    WorkloadObservation, Workloads,
 };
+use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
 
 type Result<T> = std::result::Result<T, ClientError>;
 

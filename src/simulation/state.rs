@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::continuum::{ClusterSpec, Continuum, Latency};
 use crate::clients::{
-    BindingObservation, ClusterObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec,
-    RoundTripTimes, WorkloadObservation,
+    BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
 };
 use crate::hdag::{self, Resources};
+use crate::model::{ClusterObservation, RoundTripTimes};
 
 /// Everything there is.
 pub(super) struct State {

@@ -1,15 +1,15 @@
 //! Clusters as last seen. They keep their id for ever, and one that disappears stays, unavailable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
 use super::db::{CHUNK, Conn, Tx, micros, on};
 use super::json::JsonText;
-use super::{ClusterRecord, Result, Store};
-use crate::clients::{ClusterNetworks, ClusterObservation, RoundTripTimes};
+use super::{Result, Store};
 use crate::hdag::Resources;
+use crate::model::ClusterRecord;
 
 const LIST: &str = "SELECT * FROM clusters ORDER BY id";
 const LOCK: &str = "LOCK TABLE clusters IN SHARE ROW EXCLUSIVE MODE";
@@ -35,9 +35,6 @@ const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reaso
 const SYNCED: &str = "INSERT INTO cluster_sync (id, synced_at) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET synced_at = excluded.synced_at";
 const SYNCED_AT: &str = "SELECT synced_at FROM cluster_sync";
-
-const UNKNOWN_LOCATION: &str = "Unknown";
-const VANISHED: &str = "no longer known to Karmada";
 
 #[derive(sqlx::FromRow)]
 struct ClusterRow {
@@ -118,110 +115,43 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes the clusters be what Karmada just told, and returns all by ascending id. New ones get the next ids in
-    /// the order given; those that are not among them become unavailable and keep the time of their last sight. A
-    /// cluster that `networks` does not name keeps the networks it had, and two clusters that `latencies` does not
-    /// name keep the round-trip time that was measured last.
+    /// All clusters that were ever seen, by ascending id, which no other transaction changes before this one ends: two
+    /// that sync at once would give the same id to two clusters.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn sync_clusters(
-        &mut self,
-        observations: &[ClusterObservation],
-        networks: &BTreeMap<String, ClusterNetworks>,
-        latencies: &RoundTripTimes,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<ClusterRecord>> {
-        let now = micros(now);
-        // Two that sync at once would give the same id to two clusters.
+    pub async fn lock_clusters(&mut self) -> Result<Vec<ClusterRecord>> {
         self.lock_table(LOCK).await?;
-        let known = list(self.conn()).await?;
-        let mut merged = merge(&known, observations, networks, now);
-        measured(&mut merged, latencies);
-        let seen = |cluster: &ClusterRecord| ClusterRecord { observed_at: now, ..cluster.clone() };
-        for cluster in &merged {
-            let unchanged = known.iter().any(|old| old == cluster || seen(old) == *cluster);
-            if !unchanged {
+        list(self.conn()).await
+    }
+
+    /// Writes those of `clusters` that differ from `known` by more than the time of their observation, and notes that
+    /// Karmada told of `observed` now.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn write_clusters(
+        &mut self,
+        known: &[ClusterRecord],
+        clusters: &[ClusterRecord],
+        observed: &[&str],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let now = micros(now);
+        let seen_now = |cluster: &ClusterRecord| ClusterRecord { observed_at: now, ..cluster.clone() };
+        let by_id: BTreeMap<i64, &ClusterRecord> =
+            known.iter().map(|cluster| (cluster.id, cluster)).collect();
+        for cluster in clusters {
+            let old = by_id.get(&cluster.id);
+            if !old.is_some_and(|old| *old == cluster || seen_now(old) == *cluster) {
                 upsert(self.conn(), cluster).await?;
             }
         }
-        for chunk in observations.chunks(CHUNK) {
+        for chunk in observed.chunks(CHUNK) {
             touch(self.conn(), chunk, now).await?;
         }
         on!(self.conn(), c => sqlx::query(SYNCED).bind(now).execute(c).await.map(drop))?;
-        Ok(merged)
-    }
-}
-
-/// All clusters as they are after an observation, by ascending id.
-fn merge(
-    known: &[ClusterRecord],
-    observations: &[ClusterObservation],
-    networks: &BTreeMap<String, ClusterNetworks>,
-    now: DateTime<Utc>,
-) -> Vec<ClusterRecord> {
-    let observed: BTreeSet<&str> = observations.iter().map(|observation| observation.name.as_str()).collect();
-    let mut merged: BTreeMap<i64, ClusterRecord> = known
-        .iter()
-        .filter(|cluster| !observed.contains(cluster.name.as_str()))
-        .map(|cluster| {
-            let gone =
-                ClusterRecord { available: false, reason: Some(VANISHED.to_owned()), ..cluster.clone() };
-            (cluster.id, gone)
-        })
-        .collect();
-    let mut next_id = known.iter().map(|cluster| cluster.id).max().unwrap_or(0) + 1;
-    for observation in observations {
-        let old = known.iter().find(|cluster| cluster.name == observation.name);
-        let id = old.map_or(next_id, |cluster| cluster.id);
-        next_id = next_id.max(id + 1);
-        merged.insert(id, seen(id, old, observation, networks.get(&observation.name), now));
-    }
-    merged.into_values().collect()
-}
-
-/// Puts round-trip times at both of their ends.
-fn measured(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
-    let positions: BTreeMap<String, usize> =
-        (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();
-    for ((one, other), ms) in latencies {
-        if let (Some(first), Some(second)) = (positions.get(one), positions.get(other)) {
-            clusters[*first].latencies_ms.insert(other.clone(), *ms);
-            clusters[*second].latencies_ms.insert(one.clone(), *ms);
-        }
-    }
-}
-
-/// One cluster as Karmada told of it.
-fn seen(
-    id: i64,
-    old: Option<&ClusterRecord>,
-    observation: &ClusterObservation,
-    networks: Option<&ClusterNetworks>,
-    now: DateTime<Utc>,
-) -> ClusterRecord {
-    let kept = |old: Option<&ClusterRecord>| {
-        old.map_or((None, None), |old| (old.pod_cidr.clone(), old.service_cidr.clone()))
-    };
-    let (pod_cidr, service_cidr) = networks
-        .map_or_else(|| kept(old), |networks| (networks.pod_cidr.clone(), networks.service_cidr.clone()));
-    ClusterRecord {
-        id,
-        name: observation.name.clone(),
-        location: observation.location.clone().unwrap_or_else(|| UNKNOWN_LOCATION.to_owned()),
-        available: observation.available,
-        reason: observation.reason.clone(),
-        allocatable: observation.allocatable,
-        allocated: observation.allocated,
-        storage_reported: observation.storage_reported,
-        acceleration: observation.acceleration,
-        pod_cidr,
-        service_cidr,
-        grafana: old.and_then(|old| old.grafana.clone()),
-        region: observation.region.clone(),
-        labels: observation.labels.clone(),
-        latencies_ms: old.map(|old| old.latencies_ms.clone()).unwrap_or_default(),
-        observed_at: now,
+        Ok(())
     }
 }
 
@@ -259,13 +189,13 @@ async fn upsert(conn: Conn<'_>, cluster: &ClusterRecord) -> Result<()> {
 }
 
 /// Notes for all observed clusters in one statement when they were seen.
-async fn touch(conn: Conn<'_>, observations: &[ClusterObservation], now: DateTime<Utc>) -> Result<()> {
+async fn touch(conn: Conn<'_>, observed: &[&str], now: DateTime<Utc>) -> Result<()> {
     on!(conn, c => {
         let mut query = QueryBuilder::new("UPDATE clusters SET observed_at = ");
         query.push_bind(now).push(" WHERE name IN (");
         let mut list = query.separated(", ");
-        for observation in observations {
-            list.push_bind(&observation.name);
+        for name in observed {
+            list.push_bind(*name);
         }
         query.push(")").build().persistent(false).execute(c).await.map(drop)
     })?;

@@ -14,7 +14,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Result, StoreError};
-use crate::clients::faults::{Faults, Phase};
+use crate::faults::{Faults, Phase};
 
 /// Rows or parameters per statement: SQLite takes 32766 parameters, the widest row has 21.
 pub(super) const CHUNK: usize = 1000;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::db::{Tx, micros, on};
 use super::json::JsonText;
-use super::{DecisionRecord, DecisionSummary, Result, Store};
+use super::{Result, Store};
+use crate::model::{DecisionRecord, DecisionSummary};
 
 const INSERT: &str = "INSERT INTO decisions (id, graph, kind, problem, plan, strategy, outcome, duration_ms,
         created_at, applied_at)
@@ -48,6 +49,33 @@ impl From<DecisionRow> for DecisionRecord {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    id: Uuid,
+    graph: String,
+    kind: String,
+    strategy: String,
+    outcome: String,
+    duration_ms: Option<i64>,
+    created_at: DateTime<Utc>,
+    applied_at: Option<DateTime<Utc>>,
+}
+
+impl From<SummaryRow> for DecisionSummary {
+    fn from(row: SummaryRow) -> Self {
+        Self {
+            id: row.id,
+            graph: row.graph,
+            kind: row.kind,
+            strategy: row.strategy,
+            outcome: row.outcome,
+            duration_ms: row.duration_ms,
+            created_at: row.created_at,
+            applied_at: row.applied_at,
+        }
+    }
+}
+
 impl Store {
     /// The decision of that id.
     ///
@@ -72,11 +100,12 @@ impl Store {
         before: Option<Uuid>,
     ) -> Result<Vec<DecisionSummary>> {
         let mut connection = self.db.acquire().await?;
-        Ok(on!(connection.conn(), c => sqlx::query_as(LIST)
+        let rows: Vec<SummaryRow> = on!(connection.conn(), c => sqlx::query_as(LIST)
             .bind(graph)
             .bind(before)
             .bind(limit)
-            .fetch_all(c).await)?)
+            .fetch_all(c).await)?;
+        Ok(rows.into_iter().map(DecisionSummary::from).collect())
     }
 }
 

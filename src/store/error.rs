@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-use crate::clients::ClientError;
+use crate::faults::InjectedFault;
 
 /// Result of a call to the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -58,7 +58,7 @@ pub enum StoreError {
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A fault that a test injected at a step.
     #[error("injected fault")]
-    Injected(#[source] ClientError),
+    Injected(#[source] InjectedFault),
     /// A query failed.
     #[error("a database query failed")]
     Database(#[from] sqlx::Error),

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::db::{Tx, micros, on};
 use super::json::JsonText;
-use super::{EventRecord, NewEvent, Result, Store};
+use super::{Result, Store};
+use crate::model::{EventRecord, NewEvent};
 
 const INSERT: &str = "INSERT INTO events (time, kind, graph, subject, actor, request_id, data)
     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq";

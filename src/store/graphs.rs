@@ -11,17 +11,18 @@ use uuid::Uuid;
 use super::db::{Conn, Tx, micros, on};
 use super::json::JsonText;
 use super::services::of_running_graphs;
-use super::{Condition, Desired, GraphRecord, Result, ServiceRecord, Store, StoreError};
+use super::{Result, Store, StoreError};
+use crate::model::{Condition, Desired, GraphFilter, GraphRecord, ServiceRecord};
 
 const INSERT: &str =
     "INSERT INTO graphs (name, project, namespace, document, document_digest, desired, generation,
-        observed_generation, version, static_placement, decision_id, conditions, scaling_enabled, replaced_at,
+        observed_generation, version, static_placement, decision_id, conditions, scaling_enabled, rescheduled_at,
         created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (name) DO NOTHING";
 const UPDATE: &str =
     "UPDATE graphs SET desired = $3, generation = $4, observed_generation = $5, conditions = $6,
-        decision_id = $7, scaling_enabled = $8, replaced_at = $9, updated_at = $10, version = version + 1
+        decision_id = $7, scaling_enabled = $8, rescheduled_at = $9, updated_at = $10, version = version + 1
     WHERE name = $1 AND version = $2";
 const DELETE: &str = "DELETE FROM graphs WHERE name = $1";
 const GET: &str = "SELECT * FROM graphs WHERE name = $1";
@@ -33,19 +34,6 @@ const LIST: &str = "SELECT * FROM graphs
 const RUNNING: &str = "SELECT * FROM graphs WHERE desired = 'running' ORDER BY name";
 const NAMES: &str = "SELECT name FROM graphs ORDER BY name";
 
-/// Which graphs to list.
-#[derive(Debug, Clone, Default)]
-pub struct GraphFilter {
-    /// Only of this project.
-    pub project: Option<String>,
-    /// Only with this desired state.
-    pub desired: Option<Desired>,
-    /// Only names after this one (the last of the page before).
-    pub after: Option<String>,
-    /// At most so many; `None` = all.
-    pub limit: Option<i64>,
-}
-
 #[derive(sqlx::FromRow)]
 struct GraphRow {
     name: String,
@@ -53,6 +41,7 @@ struct GraphRow {
     namespace: String,
     document: JsonText<Value>,
     document_digest: String,
+    #[sqlx(try_from = "String")]
     desired: Desired,
     generation: i64,
     observed_generation: i64,
@@ -61,7 +50,7 @@ struct GraphRow {
     decision_id: Option<Uuid>,
     conditions: JsonText<Vec<Condition>>,
     scaling_enabled: Option<bool>,
-    replaced_at: Option<DateTime<Utc>>,
+    rescheduled_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -82,7 +71,7 @@ impl From<GraphRow> for GraphRecord {
             decision_id: row.decision_id,
             conditions: row.conditions.0,
             scaling_enabled: row.scaling_enabled,
-            replaced_at: row.replaced_at,
+            rescheduled_at: row.rescheduled_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -106,7 +95,7 @@ impl Store {
         let mut connection = self.db.acquire().await?;
         let rows: Vec<GraphRow> = on!(connection.conn(), c => sqlx::query_as(LIST)
             .bind(filter.project.as_deref())
-            .bind(filter.desired)
+            .bind(filter.desired.map(Desired::as_str))
             .bind(filter.after.as_deref())
             .bind(filter.limit.unwrap_or(i64::MAX))
             .fetch_all(c).await)?;
@@ -163,7 +152,7 @@ impl Tx {
             .bind(&graph.namespace)
             .bind(JsonText(&graph.document))
             .bind(&graph.document_digest)
-            .bind(graph.desired)
+            .bind(graph.desired.as_str())
             .bind(graph.generation)
             .bind(graph.observed_generation)
             .bind(graph.version)
@@ -171,7 +160,7 @@ impl Tx {
             .bind(graph.decision_id)
             .bind(JsonText(&graph.conditions))
             .bind(graph.scaling_enabled)
-            .bind(graph.replaced_at.map(micros))
+            .bind(graph.rescheduled_at.map(micros))
             .bind(micros(graph.created_at))
             .bind(micros(graph.updated_at))
             .execute(c).await?.rows_affected());
@@ -190,13 +179,13 @@ impl Tx {
         let updated = on!(self.conn(), c => sqlx::query(UPDATE)
             .bind(&graph.name)
             .bind(graph.version)
-            .bind(graph.desired)
+            .bind(graph.desired.as_str())
             .bind(graph.generation)
             .bind(graph.observed_generation)
             .bind(JsonText(&graph.conditions))
             .bind(graph.decision_id)
             .bind(graph.scaling_enabled)
-            .bind(graph.replaced_at.map(micros))
+            .bind(graph.rescheduled_at.map(micros))
             .bind(micros(graph.updated_at))
             .execute(c).await?.rows_affected());
         if updated == 0 {

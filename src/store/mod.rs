@@ -21,21 +21,17 @@ mod graphs;
 mod instance;
 mod json;
 mod profiles;
-mod records;
 mod revisions;
 mod scaling;
 mod services;
 
 pub use db::Tx;
 pub use error::{Result, StoreError};
-pub use graphs::GraphFilter;
 pub use instance::InstanceLock;
-pub use records::*;
-pub use services::PlacedService;
 
 use sqlx::migrate::Migrator;
 
-use crate::clients::faults::Faults;
+use crate::faults::Faults;
 use db::{Db, on};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::db::{Tx, micros, on};
 use super::json::JsonText;
-use super::{ProfileRecord, Result, Store};
+use super::{Result, Store};
+use crate::model::ProfileRecord;
 
 const LIST: &str = "SELECT * FROM profiles ORDER BY service";
 const PUT: &str = "INSERT INTO profiles (service, profile, updated_at) VALUES ($1, $2, $3)

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::db::{Tx, micros, on};
 use super::json::JsonText;
-use super::{Result, RevisionRecord, Store};
+use super::{Result, Store};
+use crate::model::RevisionRecord;
 
 const INSERT: &str =
     "INSERT INTO graph_revisions (graph, revision, project, document, decision_id, created_at)

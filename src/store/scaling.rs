@@ -8,7 +8,8 @@ use sqlx::QueryBuilder;
 
 use super::db::{CHUNK, Conn, Tx, micros, on};
 use super::json::JsonText;
-use super::{Result, ScalingTick, Store};
+use super::{Result, Store};
+use crate::model::ScalingTick;
 
 const LIST: &str = "SELECT graph, at, data FROM scaling_ticks WHERE graph = $1 ORDER BY id DESC LIMIT $2";
 const OLD: &str = "DELETE FROM scaling_ticks WHERE id IN (SELECT id FROM (

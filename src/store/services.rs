@@ -9,24 +9,25 @@ use sqlx::QueryBuilder;
 
 use super::db::{CHUNK, Conn, Tx, micros, on};
 use super::json::JsonText;
-use super::{Condition, Result, ServiceRecord, ServiceState, Store, StoreError};
+use super::{Result, Store, StoreError};
 use crate::hdag::{Resources, Trigger};
+use crate::model::{Condition, PlacedService, ServiceRecord, ServiceState};
 
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
-    triggered, cluster, chart, artifact_type, implementer, release_values, replicas_desired, state, ready,
-    ready_since, replicas_wanted, replicas_ready, observed_needs, conditions) ";
+    triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
+    ready_since, replicas_observed, replicas_ready, observed_needs, conditions) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
-        replicas_desired = $6
+        replicas_decided = $6
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
-    "UPDATE services SET state = $3, ready = $4, ready_since = $5, replicas_wanted = $6,
+    "UPDATE services SET state = $3, ready = $4, ready_since = $5, replicas_observed = $6,
         replicas_ready = $7, observed_needs = $8, conditions = $9
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const PLACED: &str =
-    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_desired, s.replicas_wanted, s.replicas_ready,
+    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_decided, s.replicas_observed, s.replicas_ready,
         s.state, g.updated_at AS changed_at
     FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND s.cluster IS NOT NULL
@@ -35,29 +36,6 @@ const OF_RUNNING: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s
     WHERE g.desired = 'running' ORDER BY s.graph, s.position, s.name";
 const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
     WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
-
-/// A service that holds room on a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlacedService {
-    /// The graph it belongs to.
-    pub graph: String,
-    /// Its name.
-    pub service: String,
-    /// Where it is placed.
-    pub cluster: String,
-    /// What decisions count for one replica: the larger of intent and observation.
-    pub needs: Resources,
-    /// Replicas that scaling decided; `None` while the chart decides.
-    pub replicas_desired: Option<i64>,
-    /// Observed: replicas wanted, when known.
-    pub replicas_wanted: Option<i64>,
-    /// Observed: ready replicas, when known.
-    pub replicas_ready: Option<i64>,
-    /// Where it is on its way.
-    pub state: ServiceState,
-    /// When the user's or a decision's intent for its graph last changed.
-    pub changed_at: DateTime<Utc>,
-}
 
 #[derive(sqlx::FromRow)]
 struct ServiceRow {
@@ -73,11 +51,12 @@ struct ServiceRow {
     artifact_type: String,
     implementer: String,
     release_values: JsonText<Map<String, Value>>,
-    replicas_desired: Option<i64>,
+    replicas_decided: Option<i64>,
+    #[sqlx(try_from = "String")]
     state: ServiceState,
     ready: bool,
     ready_since: Option<DateTime<Utc>>,
-    replicas_wanted: Option<i64>,
+    replicas_observed: Option<i64>,
     replicas_ready: Option<i64>,
     observed_needs: Option<JsonText<Resources>>,
     conditions: JsonText<Vec<Condition>>,
@@ -98,11 +77,11 @@ impl From<ServiceRow> for ServiceRecord {
             artifact_type: row.artifact_type,
             implementer: row.implementer,
             values: row.release_values.0,
-            replicas_desired: row.replicas_desired,
+            replicas_decided: row.replicas_decided,
             state: row.state,
             ready: row.ready,
             ready_since: row.ready_since,
-            replicas_wanted: row.replicas_wanted,
+            replicas_observed: row.replicas_observed,
             replicas_ready: row.replicas_ready,
             observed_needs: row.observed_needs.map(|needs| needs.0),
             conditions: row.conditions.0,
@@ -117,9 +96,10 @@ struct PlacedRow {
     cluster: String,
     needs: JsonText<Resources>,
     observed_needs: Option<JsonText<Resources>>,
-    replicas_desired: Option<i64>,
-    replicas_wanted: Option<i64>,
+    replicas_decided: Option<i64>,
+    replicas_observed: Option<i64>,
     replicas_ready: Option<i64>,
+    #[sqlx(try_from = "String")]
     state: ServiceState,
     changed_at: DateTime<Utc>,
 }
@@ -132,8 +112,8 @@ impl From<PlacedRow> for PlacedService {
             service: row.name,
             cluster: row.cluster,
             needs: row.observed_needs.map_or(intended, |observed| observed.0.max(intended)),
-            replicas_desired: row.replicas_desired,
-            replicas_wanted: row.replicas_wanted,
+            replicas_decided: row.replicas_decided,
+            replicas_observed: row.replicas_observed,
             replicas_ready: row.replicas_ready,
             state: row.state,
             changed_at: row.changed_at,
@@ -256,7 +236,7 @@ impl Tx {
             .bind(service.cluster.as_deref())
             .bind(JsonText(&service.values))
             .bind(service.triggered)
-            .bind(service.replicas_desired)
+            .bind(service.replicas_decided)
             .execute(c).await?.rows_affected());
         written(updated, service)
     }
@@ -269,10 +249,10 @@ impl Tx {
         let updated = on!(self.conn(), c => sqlx::query(UPDATE_OBSERVATION)
             .bind(&service.graph)
             .bind(&service.name)
-            .bind(service.state)
+            .bind(service.state.as_str())
             .bind(service.ready)
             .bind(service.ready_since.map(micros))
-            .bind(service.replicas_wanted)
+            .bind(service.replicas_observed)
             .bind(service.replicas_ready)
             .bind(service.observed_needs.map(JsonText))
             .bind(JsonText(&service.conditions))
@@ -326,11 +306,11 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(&service.artifact_type)
                 .push_bind(&service.implementer)
                 .push_bind(JsonText(&service.values))
-                .push_bind(service.replicas_desired)
-                .push_bind(service.state)
+                .push_bind(service.replicas_decided)
+                .push_bind(service.state.as_str())
                 .push_bind(service.ready)
                 .push_bind(service.ready_since.map(micros))
-                .push_bind(service.replicas_wanted)
+                .push_bind(service.replicas_observed)
                 .push_bind(service.replicas_ready)
                 .push_bind(service.observed_needs.map(JsonText))
                 .push_bind(JsonText(&service.conditions));

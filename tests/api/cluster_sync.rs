@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use smo::clients::faults::Faults;
+use smo::faults::Faults;
 use smo::simulation::{Continuum, Operation, World};
 
 use crate::support::app::TestApp;

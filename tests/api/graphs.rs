@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
 use smo::clients::{ClientError, ClientErrorKind};
+use smo::faults::Faults;
 
 use crate::support::app::{TestApp, conditional, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};

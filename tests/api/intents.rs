@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
 use smo::config::{ProjectPlacement, Settings, Sources, load};
+use smo::faults::Faults;
 use smo::simulation::{Continuum, World};
 
 use crate::support::app::{TestApp, graph, service, world};

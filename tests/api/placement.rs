@@ -1,7 +1,7 @@
 //! Placing a running graph again, and the record of decisions.
 
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::faults::Faults;
 
 use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
-use smo::clients::faults::{FaultAction, Faults};
 use smo::clients::{ClientError, ClientErrorKind};
+use smo::faults::{FaultAction, Faults};
 use smo::simulation::{Snapshot, World};
 
 use crate::support::app::{TestApp, conditional, graph, service, world};
@@ -64,8 +64,7 @@ async fn a_step_that_fails_once_is_tried_again(database: TestDatabase) {
     for step in 1..=12 {
         let world = world();
         let faults = Faults::hook(move |at| {
-            let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
-            (at.number == step).then(|| FaultAction::Fail(down()))
+            (at.number == step).then(|| FaultAction::Fail("connection refused".to_owned()))
         });
         let app = TestApp::start_in(&database, world.clone(), faults).await;
         let first = app.post("/project/demo/graphs", &descriptor()).await;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::app::ScalingMemory;
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
-use smo::service::ScalingMemory;
+use smo::faults::Faults;
 
 use crate::support::app::{TestApp, graph, serve, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};

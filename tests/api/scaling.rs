@@ -1,9 +1,9 @@
 //! Scaling by measured load on the simulated continuum: ticks are driven by the tests.
 
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::app::ScalingMemory;
 use smo::config::{ScalingProfile, Settings};
-use smo::service::ScalingMemory;
+use smo::faults::Faults;
 use smo::simulation::Operation;
 
 use crate::support::app::{TestApp, graph, service, world};

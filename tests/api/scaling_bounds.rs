@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::app::ScalingMemory;
 use smo::config::{ScalingCompat, ScalingProfile, Settings};
-use smo::service::ScalingMemory;
+use smo::faults::Faults;
 
 use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind, ReleaseKey};
+use smo::model::ServiceRecord;
 use smo::simulation::Operation;
-use smo::store::{ServiceRecord, Store};
+use smo::store::Store;
 
 use crate::support::app::{Answer, TestApp, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -57,7 +58,7 @@ async fn scaled_to_three(database: &TestDatabase) -> TestApp {
     deploy(&app).await;
     let before = app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
     assert_eq!((scaled(&before), replicas(&app).await), (None, Some(1)));
-    decide(&app, &database.store, |service| service.replicas_desired = Some(3)).await;
+    decide(&app, &database.store, |service| service.replicas_decided = Some(3)).await;
     let after = app.until("g", "has three replicas", has_three).await;
     assert_eq!((scaled(&after), replicas(&app).await), (as_decided(3), Some(3)));
     app
@@ -95,7 +96,7 @@ async fn a_scale_call_that_fails_is_told_and_tried_again(database: TestDatabase)
     deploy(&app).await;
     let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
     app.world.fail_next(Operation::Scale, down(), usize::MAX);
-    decide(&app, &database.store, |service| service.replicas_desired = Some(2)).await;
+    decide(&app, &database.store, |service| service.replicas_decided = Some(2)).await;
     let failed = |answer: &Answer| {
         scaled(answer).is_some_and(|(status, message)| {
             status == "False"
@@ -115,7 +116,7 @@ async fn a_scale_call_that_fails_is_told_and_tried_again(database: TestDatabase)
 async fn a_graph_that_starts_again_begins_with_the_replicas_of_its_chart(database: TestDatabase) {
     let app = TestApp::start(&database).await;
     deploy(&app).await;
-    decide(&app, &database.store, |service| service.replicas_desired = Some(2)).await;
+    decide(&app, &database.store, |service| service.replicas_decided = Some(2)).await;
     app.until("g", "is scaled", |answer| scaled(answer) == as_decided(2)).await;
     let stopped = app.get("/graphs/g/stop").await;
     assert_eq!(stopped.status, 200, "{:#}", stopped.body);
@@ -124,6 +125,6 @@ async fn a_graph_that_starts_again_begins_with_the_replicas_of_its_chart(databas
     assert_eq!(started.status, 200, "{:#}", started.body);
     let answer = app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
     assert_eq!((scaled(&answer), replicas(&app).await), (None, Some(1)));
-    assert_eq!(database.store.services("g").await.unwrap()[0].replicas_desired, None);
+    assert_eq!(database.store.services("g").await.unwrap()[0].replicas_decided, None);
     app.shutdown().await;
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 use smo::clients::{
     AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
-    ReleaseStatus, RoundTripTimes, WorkloadObservation,
+    ReleaseStatus, WorkloadObservation,
 };
+use smo::model::RoundTripTimes;
 use tokio::time::{Instant, sleep};
 
 /// What differs between the worlds.

@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 
-use smo::clients::{ClusterNetworks, ClusterObservation};
+use chrono::{DateTime, Utc};
+use smo::model::{
+    ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
+    merge_round_trip_times,
+};
 use smo::optimizer::ClusterAttributes;
-use smo::store::{ClusterRecord, Store};
+use smo::store::{Store, Tx};
 
 use super::records::{at, observation, resources};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -27,10 +31,26 @@ fn networks(cluster: &str) -> BTreeMap<String, ClusterNetworks> {
     BTreeMap::from([(cluster.to_owned(), networks)])
 }
 
+/// Records an observation as the loop does.
+async fn sync_clusters(
+    tx: &mut Tx,
+    observations: &[ClusterObservation],
+    networks: &BTreeMap<String, ClusterNetworks>,
+    latencies: &RoundTripTimes,
+    now: DateTime<Utc>,
+) -> smo::store::Result<Vec<ClusterRecord>> {
+    let known = tx.lock_clusters().await?;
+    let mut clusters = merge_observations(&known, observations, networks, now);
+    merge_round_trip_times(&mut clusters, latencies);
+    let names: Vec<&str> = observations.iter().map(|cluster| cluster.name.as_str()).collect();
+    tx.write_clusters(&known, &clusters, &names, now).await?;
+    Ok(clusters)
+}
+
 async fn sync(store: &Store, observations: &[ClusterObservation], seconds: i64) -> Vec<ClusterRecord> {
     let mut tx = store.begin().await.unwrap();
     let answer =
-        tx.sync_clusters(observations, &BTreeMap::new(), &BTreeMap::new(), at(seconds)).await.unwrap();
+        sync_clusters(&mut tx, observations, &BTreeMap::new(), &BTreeMap::new(), at(seconds)).await.unwrap();
     tx.commit("sync").await.unwrap();
     assert_eq!(store.clusters().await.unwrap(), answer, "the answer is what is stored");
     answer
@@ -55,7 +75,7 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
     let mut tx = database.store.begin().await.unwrap();
     let observations = [observation("edge-2"), unavailable];
     let clusters =
-        tx.sync_clusters(&observations, &networks("edge-2"), &BTreeMap::new(), at(0)).await.unwrap();
+        sync_clusters(&mut tx, &observations, &networks("edge-2"), &BTreeMap::new(), at(0)).await.unwrap();
     tx.commit("sync").await.unwrap();
     let edge = ClusterRecord {
         id: 1,
@@ -150,7 +170,7 @@ async fn unchanged_clusters_only_get_a_newer_time(database: TestDatabase) {
 
 async fn networks_are_kept_while_unknown(database: TestDatabase) {
     let mut tx = database.store.begin().await.unwrap();
-    tx.sync_clusters(&[observation("a")], &networks("a"), &BTreeMap::new(), at(0)).await.unwrap();
+    sync_clusters(&mut tx, &[observation("a")], &networks("a"), &BTreeMap::new(), at(0)).await.unwrap();
     tx.commit("sync").await.unwrap();
     let clusters = sync(&database.store, &[observation("a")], 1).await;
     assert_eq!(clusters[0].pod_cidr.as_deref(), Some("10.1.0.0/16"));
@@ -163,7 +183,9 @@ async fn concurrent_syncs_give_each_cluster_one_id(database: TestDatabase) {
         let store = database.store.clone();
         tokio::spawn(async move {
             let mut tx = store.begin().await.unwrap();
-            tx.sync_clusters(&[observation(name)], &BTreeMap::new(), &BTreeMap::new(), at(0)).await.unwrap();
+            sync_clusters(&mut tx, &[observation(name)], &BTreeMap::new(), &BTreeMap::new(), at(0))
+                .await
+                .unwrap();
             tx.commit("sync").await.unwrap();
         })
     });
@@ -181,7 +203,7 @@ async fn latencies_are_kept_at_both_ends_until_measured_again(database: TestData
     let measure = async |latencies: &[((String, String), f64)], seconds| {
         let latencies = latencies.iter().cloned().collect();
         let mut tx = database.store.begin().await.unwrap();
-        tx.sync_clusters(&observations, &BTreeMap::new(), &latencies, at(seconds)).await.unwrap();
+        sync_clusters(&mut tx, &observations, &BTreeMap::new(), &latencies, at(seconds)).await.unwrap();
         tx.commit("sync").await.unwrap();
     };
     measure(&[(pair("a", "b"), 1.25), (pair("b", "c"), 20.0), (pair("a", "unknown"), 3.0)], 0).await;

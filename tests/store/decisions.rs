@@ -1,5 +1,5 @@
 use serde_json::json;
-use smo::store::{DecisionRecord, DecisionSummary, RevisionRecord};
+use smo::model::{DecisionRecord, DecisionSummary, RevisionRecord};
 use uuid::Uuid;
 
 use super::records::{at, awkward_json, decision, deploy, graph};

@@ -1,4 +1,4 @@
-use smo::store::EventRecord;
+use smo::model::EventRecord;
 
 use super::records::{at, awkward_json, deploy, event, graph};
 use crate::support::database::{TestDatabase, on_every_engine};

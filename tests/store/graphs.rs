@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use smo::store::{ConditionStatus, Desired, GraphFilter, GraphRecord, StoreError};
+use smo::model::{ConditionStatus, Desired, GraphFilter, GraphRecord};
+use smo::store::StoreError;
 use uuid::Uuid;
 
 use super::records::{at, awkward_json, condition, deploy, graph, service};
@@ -42,7 +43,7 @@ async fn graph_without_options_reads_back_as_written(database: TestDatabase) {
         decision_id: None,
         conditions: Vec::new(),
         scaling_enabled: None,
-        replaced_at: None,
+        rescheduled_at: None,
         static_placement: false,
         desired: Desired::Deleted,
         ..graph("Grüße/ 'quoted' %_")
@@ -86,7 +87,7 @@ async fn update_writes_what_changes_and_bumps_the_version(database: TestDatabase
         decision_id: Some(Uuid::from_u128(43)),
         conditions: vec![condition("Ready", ConditionStatus::False)],
         scaling_enabled: Some(true),
-        replaced_at: Some(at(50)),
+        rescheduled_at: Some(at(50)),
         updated_at: at(60),
         ..graph("brussels")
     };

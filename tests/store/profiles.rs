@@ -1,5 +1,5 @@
 use serde_json::json;
-use smo::store::ProfileRecord;
+use smo::model::ProfileRecord;
 
 use super::records::{at, awkward_json};
 use crate::support::database::{TestDatabase, on_every_engine};

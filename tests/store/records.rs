@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Map, Value, json};
-use smo::clients::ClusterObservation;
 use smo::hdag::{Event, EventCondition, Resources, Trigger};
-use smo::store::{
+use smo::model::ClusterObservation;
+use smo::model::{
     Condition, ConditionStatus, DecisionRecord, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState,
-    Store,
 };
+use smo::store::Store;
 use uuid::Uuid;
 
 /// A fixed time, `seconds` after an arbitrary start, with microseconds.
@@ -60,7 +60,7 @@ pub fn graph(name: &str) -> GraphRecord {
         decision_id: Some(Uuid::from_u128(42)),
         conditions: vec![condition("RulesPublished", ConditionStatus::Unknown)],
         scaling_enabled: Some(false),
-        replaced_at: Some(at(2)),
+        rescheduled_at: Some(at(2)),
         created_at: at(0),
         updated_at: at(1),
     }
@@ -81,11 +81,11 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         artifact_type: "VO".to_owned(),
         implementer: "WOT".to_owned(),
         values,
-        replicas_desired: Some(6),
+        replicas_decided: Some(6),
         state: ServiceState::Deploying,
         ready: true,
         ready_since: Some(at(5)),
-        replicas_wanted: Some(4),
+        replicas_observed: Some(4),
         replicas_ready: Some(3),
         observed_needs: Some(resources(2)),
         conditions: vec![condition("Installed", ConditionStatus::True)],
@@ -107,11 +107,11 @@ pub fn conditional_service(graph: &str, name: &str, position: i64) -> ServiceRec
         triggered: true,
         cluster: None,
         values: Map::new(),
-        replicas_desired: None,
+        replicas_decided: None,
         state: ServiceState::Pending,
         ready: false,
         ready_since: None,
-        replicas_wanted: None,
+        replicas_observed: None,
         replicas_ready: None,
         observed_needs: None,
         conditions: Vec::new(),

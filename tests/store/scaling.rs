@@ -1,5 +1,6 @@
 use serde_json::json;
-use smo::store::{ScalingTick, Store};
+use smo::model::ScalingTick;
+use smo::store::Store;
 
 use super::records::{at, awkward_json, deploy, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};

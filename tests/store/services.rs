@@ -1,8 +1,7 @@
 use serde_json::json;
 use smo::hdag::Resources;
-use smo::store::{
-    ConditionStatus, Desired, GraphRecord, PlacedService, ServiceRecord, ServiceState, StoreError,
-};
+use smo::model::{ConditionStatus, Desired, GraphRecord, PlacedService, ServiceRecord, ServiceState};
+use smo::store::StoreError;
 
 use super::records::{awkward_json, condition, conditional_service, deploy, graph, resources, service};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -127,7 +126,7 @@ async fn intent_and_observation_do_not_overwrite_each_other(database: TestDataba
         cluster: Some("cloud".to_owned()),
         values: values.clone(),
         triggered: false,
-        replicas_desired: Some(5),
+        replicas_decided: Some(5),
         state: ServiceState::Failed,
         ..stored.clone()
     };
@@ -145,7 +144,7 @@ async fn intent_and_observation_do_not_overwrite_each_other(database: TestDataba
         cluster: Some("cloud".to_owned()),
         values,
         triggered: false,
-        replicas_desired: Some(5),
+        replicas_decided: Some(5),
         trigger: stored.trigger,
         ..seen
     };
@@ -158,7 +157,7 @@ async fn observation_can_be_withdrawn(database: TestDatabase) {
         state: ServiceState::NotDeployed,
         ready: false,
         ready_since: None,
-        replicas_wanted: None,
+        replicas_observed: None,
         replicas_ready: None,
         observed_needs: None,
         conditions: vec![condition("Ready", ConditionStatus::Unknown)],
@@ -207,8 +206,8 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         service: "light".to_owned(),
         cluster: "edge-1".to_owned(),
         needs: Resources { cpu_millicores: 500, ram_bytes: 20, storage_bytes: 0, gpus: 0 },
-        replicas_desired: Some(6),
-        replicas_wanted: Some(4),
+        replicas_decided: Some(6),
+        replicas_observed: Some(4),
         replicas_ready: Some(3),
         state: ServiceState::Deploying,
         changed_at: graph("running").updated_at,
@@ -218,8 +217,8 @@ async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
         service: "waiting".to_owned(),
         cluster: "cloud".to_owned(),
         needs: resources(1),
-        replicas_desired: None,
-        replicas_wanted: None,
+        replicas_decided: None,
+        replicas_observed: None,
         replicas_ready: None,
         state: ServiceState::Pending,
         changed_at: graph("running").updated_at,

@@ -1,4 +1,5 @@
-use smo::store::{GraphRecord, Store, StoreError};
+use smo::model::GraphRecord;
+use smo::store::{Store, StoreError};
 
 use super::records::{deploy, event, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};

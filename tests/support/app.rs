@@ -7,10 +7,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
-use smo::clients::faults::Faults;
+use smo::app::{ScalingMemory, TickSummary};
 use smo::config::{Settings, Sources, load};
-use smo::server::App;
-use smo::service::{ScalingMemory, TickSummary};
+use smo::faults::Faults;
+use smo::server::Server;
 use smo::simulation::{Continuum, World};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -28,7 +28,7 @@ clusters:
 
 /// A running server.
 pub struct TestApp {
-    app: App,
+    server: Server,
     grace: Duration,
     /// The world it works with.
     pub world: World,
@@ -64,13 +64,14 @@ impl TestApp {
         change(&mut settings);
         let (store, grace) =
             (database.store.clone().with_faults(faults.clone()), settings.reconcile.shutdown_grace);
-        let app = App::start(settings, store, world.ports(), Some(world.clone()), faults).await.unwrap();
-        Self { app, grace, world }
+        let server =
+            Server::start(settings, store, world.ports(), Some(world.clone()), faults).await.unwrap();
+        Self { server, grace, world }
     }
 
     /// Ends the server as a shutdown does.
     pub async fn shutdown(self) {
-        self.app.shutdown(self.grace).await;
+        self.server.shutdown(self.grace).await;
     }
 
     /// GET.
@@ -99,7 +100,7 @@ impl TestApp {
 
     /// A request with headers of its own.
     pub async fn call(&self, request: Request<Body>) -> Answer {
-        let response: Response<Body> = self.app.router.clone().oneshot(request).await.unwrap();
+        let response: Response<Body> = self.server.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -115,12 +116,12 @@ impl TestApp {
 
     /// Serves it on a socket; its URL.
     pub async fn serve(&self) -> String {
-        serve(self.app.router.clone()).await
+        serve(self.server.router.clone()).await
     }
 
     /// Looks at the load of all graphs, as the server does every interval.
     pub async fn tick(&self, memory: &mut ScalingMemory) -> TickSummary {
-        self.app.service.scaling_tick(memory).await.unwrap()
+        self.server.app.scaling_tick(memory).await.unwrap()
     }
 
     /// Waits until a graph is as wanted.

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::hdag::{Event, Resources};
-use crate::store::GraphRecord;
+use crate::model::GraphRecord;
 
 fn service(name: &str, cluster: Option<&str>, trigger: Trigger) -> ServiceRecord {
     ServiceRecord {
@@ -24,11 +24,11 @@ fn service(name: &str, cluster: Option<&str>, trigger: Trigger) -> ServiceRecord
         artifact_type: "App".to_owned(),
         implementer: "HELM".to_owned(),
         values: Map::from_iter([("clustersAffinity".to_owned(), json!([cluster]))]),
-        replicas_desired: None,
+        replicas_decided: None,
         state: ServiceState::Deployed,
         ready: true,
         ready_since: None,
-        replicas_wanted: Some(1),
+        replicas_observed: Some(1),
         replicas_ready: None,
         observed_needs: None,
         conditions: Vec::new(),
@@ -71,7 +71,7 @@ pub(in crate::api) fn view() -> GraphView {
             decision_id: None,
             conditions: Vec::new(),
             scaling_enabled: None,
-            replaced_at: None,
+            rescheduled_at: None,
             created_at: at,
             updated_at: at,
         },

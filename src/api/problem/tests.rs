@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::hdag::Location;
-use crate::optimizer::{ClusterVerdict, Violation};
+use crate::optimizer::placement::{ClusterVerdict, Violation};
 use crate::store::StoreError;
 
 /// Status, `Retry-After` and body of the answer to an error.

@@ -17,9 +17,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Condition, watch_backoff};
 use crate::clients::kubernetes::failure;
-use crate::clients::{ClusterObservation, Inventory, Result};
+use crate::clients::{Inventory, Result};
 use crate::hdag::Resources;
 use crate::hdag::{QuantityError, bytes, count, millicores};
+use crate::model::ClusterObservation;
 
 /// Clusters of a Karmada.
 pub struct KarmadaInventory {

@@ -9,7 +9,7 @@ use super::{
     ScaledService, ScalingConflict, ScalingInfeasibility, ScalingOutcome, ScalingPlan, ScalingProblem,
 };
 use crate::hdag::Resources;
-use crate::optimizer::Violation;
+use crate::optimizer::placement::Violation;
 
 /// Slack for floating point, relative to the size of the numbers.
 const TOLERANCE: f64 = 1e-8;

@@ -7,7 +7,7 @@ use super::{
     ServiceScaling,
 };
 use crate::hdag::Resources;
-use crate::optimizer::{Objective, Term, Violation};
+use crate::optimizer::placement::{Objective, Term, Violation};
 
 /// Resources that limit a cluster: CPU (millicores), RAM (bytes), storage (bytes), GPUs.
 pub(super) const RESOURCES: usize = 4;

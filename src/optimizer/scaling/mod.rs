@@ -7,6 +7,7 @@
 
 mod adopt;
 mod check;
+mod core_search;
 mod demand;
 mod exact;
 mod instance;
@@ -15,8 +16,7 @@ mod problem;
 mod program;
 mod ration;
 mod reason;
-mod search;
-mod text;
+mod report;
 mod threshold;
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ pub use problem::{
     MOST_WEIGHT, Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
 };
 pub use ration::ration;
-pub use text::render;
+pub use report::report;
 pub use threshold::threshold;
 
 /// Name of the strategy [`exact()`].

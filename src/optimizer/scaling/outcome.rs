@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::optimizer::{Objective, Violation};
+use crate::optimizer::placement::{Objective, Violation};
 
 /// Answer of a scaling decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -2,10 +2,10 @@
 //!
 //! Knows nothing of services. Each `C_g` is a sum of unit steps of rising slope, kept as runs of equal ones, so that
 //! the size of a model does not depend on how large the numbers are. A Lagrangian relaxation of the rows splits into
-//! the groups; its bound prunes an exact search ([`super::search`]).
+//! the groups; its bound prunes an exact search ([`super::core_search`]).
 //! See Fisher, "The Lagrangian Relaxation Method for Solving Integer Programming Problems", Management Science 27 (1981).
 
-use super::search;
+use super::core_search;
 
 /// A run of unit steps of equal slope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +116,7 @@ impl Program {
         }
         self.drop_loose_rows();
         let multipliers = self.multipliers();
-        search::run(&self, &multipliers, start, negligible)
+        core_search::run(&self, &multipliers, start, negligible)
     }
 
     fn drop_loose_rows(&mut self) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::config::{AttributeRequirement, ExternalStrategy, IntentRule, ScalingCompat, ScalingProfile};
 use crate::hdag::{self, Format};
-use crate::optimizer::AttributeTest;
+use crate::optimizer::placement::AttributeTest;
 
 fn faults(text: &str) -> Vec<String> {
     errors(&[("SMO_CONFIG", "/etc/smo.yaml")], &[("/etc/smo.yaml", text)])

@@ -33,7 +33,7 @@ fn a_decision_can_be_stored_and_replayed() {
 fn a_plan_is_rendered_as_a_table() {
     let problem = two_services();
     assert_eq!(
-        render(&problem, &exact(&problem)),
+        report(&problem, &exact(&problem)),
         "\
 graph g scaled by exact: objective 0.967 (utilisation 0.833, change 0.133, margin 0), optimal
 service          cluster  rate/s  needed  now  then  reason
@@ -52,7 +52,7 @@ fn a_refusal_is_rendered_with_what_is_needed() {
     let mut problem = two_services();
     problem.clusters[0].free.cpu_millicores = 1000;
     assert_eq!(
-        render(&problem, &exact(&problem)),
+        report(&problem, &exact(&problem)),
         "\
 graph g cannot be scaled by exact:
   cluster edge has too little room for services image-detection, noise-reduction: cpu: needs 2 cores, 1 free
@@ -63,7 +63,7 @@ replicas needed:
     );
     problem.services[0].profile.alpha = -1.0;
     assert_eq!(
-        render(&problem, &exact(&problem)),
+        report(&problem, &exact(&problem)),
         "\
 the scaling problem of graph g is invalid:
   services/image-detection/profile/alpha: is -1: more replicas would serve fewer requests

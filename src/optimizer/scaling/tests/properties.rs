@@ -197,7 +197,7 @@ proptest! {
     #[test]
     fn every_answer_is_rendered(problem in any_problem()) {
         for strategy in [exact, threshold] {
-            let text = render(&problem, &strategy(&problem));
+            let text = report(&problem, &strategy(&problem));
             prop_assert!(text.starts_with("graph g ") && text.ends_with('\n'));
             for service in &problem.services {
                 prop_assert!(text.contains(&service.name));

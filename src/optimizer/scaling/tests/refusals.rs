@@ -1,7 +1,7 @@
 //! Problems without a plan, and meaningless ones.
 
 use super::*;
-use crate::optimizer::Violation;
+use crate::optimizer::placement::Violation;
 
 #[test]
 fn what_does_not_fit_is_named_with_numbers() {

@@ -1,0 +1,277 @@
+//! Deploys the graph of a descriptor.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::placement::Decided;
+use super::{Accepted, App, RequestContext, service_names};
+use crate::error::{Error, Result};
+use crate::hdag::{
+    self, Descriptor, Finding, Format, ParseError, is_dns_label, release_values, service_import_clusters,
+};
+use crate::model::event;
+use crate::model::now;
+use crate::model::owner_of;
+use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState};
+use crate::optimizer::scaling;
+
+/// Longest namespace that Kubernetes takes.
+const NAMESPACE_LENGTH: usize = 63;
+
+/// What became of a graph that was to be recorded.
+enum Recorded {
+    New(GraphRecord),
+    Exists(GraphRecord),
+}
+
+impl App {
+    /// Deploys the graph of a descriptor.
+    ///
+    /// The same descriptor again changes nothing, but has what failed tried again.
+    ///
+    /// # Errors
+    /// Invalid descriptor or project, name taken, infeasible placement, stale state, release not ours.
+    pub async fn deploy_graph(
+        &self,
+        project: &str,
+        text: &str,
+        format: Format,
+        context: &RequestContext,
+    ) -> Result<Accepted> {
+        let namespace = self.namespace_of(project)?;
+        let settings = &self.parts.settings;
+        let parsed =
+            hdag::parse(text, format, &settings.intents, &settings.limits).map_err(invalid_descriptor)?;
+        let descriptor = parsed.descriptor;
+        self.refuse_unknown_scaling(&descriptor)?;
+        if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
+            return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
+        }
+        self.refuse_foreign_releases(&namespace, &descriptor).await?;
+        let recorded = self.place_and_record(&descriptor, project, namespace, context).await?;
+        let graph = match recorded {
+            Recorded::New(graph) => graph,
+            // Another request with the same name was faster.
+            Recorded::Exists(existing) => {
+                return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
+            }
+        };
+        tracing::info!(graph.name = %graph.name, project, "graph {} accepted", graph.name);
+        let progress = self.carry_out(&graph, context).await;
+        let view = self.get_graph(&graph.name).await?;
+        Ok(Accepted { view, completed: progress.done, warnings: parsed.warnings, unchanged: false })
+    }
+
+    /// Refuses a descriptor that names a scaling strategy which does not exist.
+    fn refuse_unknown_scaling(&self, descriptor: &Descriptor) -> Result<()> {
+        let Some(name) = &descriptor.scaling.strategy else { return Ok(()) };
+        let external = &self.parts.settings.scaling.external;
+        if scaling::strategy(name).is_some() || external.contains_key(name) {
+            return Ok(());
+        }
+        let known: Vec<&str> =
+            scaling::BUILT_IN.into_iter().chain(external.keys().map(String::as_str)).collect();
+        let message = format!("there is no scaling strategy {name:?}; known are {}", known.join(", "));
+        Err(Error::invalid("/hdaGraph/smo/scaling/strategy", message))
+    }
+
+    /// Decides the placement and records the graph, one request at a time: two graphs must not take the same room.
+    async fn place_and_record(
+        &self,
+        descriptor: &Descriptor,
+        project: &str,
+        namespace: String,
+        context: &RequestContext,
+    ) -> Result<Recorded> {
+        let _deciding = self.parts.deciding.lock().await;
+        if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
+            return Ok(Recorded::Exists(existing));
+        }
+        let at = now();
+        let decided = if descriptor.intent.use_static_placement {
+            None
+        } else {
+            Some(self.decide_placement(project, descriptor, at).await?)
+        };
+        let graph = graph_record(descriptor, project, namespace, decided.as_ref(), at);
+        self.record_new(&graph, descriptor, decided, context).await?;
+        Ok(Recorded::New(graph))
+    }
+
+    /// A descriptor whose graph exists: fine when it is the same one.
+    async fn deploy_again(
+        &self,
+        existing: GraphRecord,
+        project: &str,
+        descriptor: &Descriptor,
+        warnings: Vec<Finding>,
+        context: &RequestContext,
+    ) -> Result<Accepted> {
+        let name = &existing.name;
+        if existing.desired == Desired::Deleted {
+            return Err(Error::Conflict(format!(
+                "graph {name:?} is being deleted; post it again when it is gone"
+            )));
+        }
+        if existing.project != project {
+            return Err(Error::Conflict(format!("graph {name:?} exists in project {:?}", existing.project)));
+        }
+        if existing.document_digest != hdag::digest(&descriptor.document) {
+            let message = format!("graph {name:?} exists with another descriptor; delete it first");
+            return Err(Error::Conflict(message));
+        }
+        let progress = self.carry_out(&existing, context).await;
+        let view = self.get_graph(name).await?;
+        if !progress.done {
+            tracing::info!(graph.name = %name, "graph {name} posted again; not every release is as wanted yet");
+        }
+        Ok(Accepted { view, completed: true, warnings, unchanged: true })
+    }
+
+    /// The namespace of a project's releases.
+    fn namespace_of(&self, project: &str) -> Result<String> {
+        if let Some(namespace) = &self.parts.settings.namespace {
+            return Ok(namespace.clone());
+        }
+        if is_dns_label(project, NAMESPACE_LENGTH) {
+            return Ok(project.to_owned());
+        }
+        let message = format!(
+            "project {project:?} cannot be a namespace: it must be a DNS-1123 label of at most {NAMESPACE_LENGTH} \
+             characters; use such a name, or set SMO_NAMESPACE to one namespace for all projects"
+        );
+        Err(Error::invalid("/project", message))
+    }
+
+    /// Refuses a graph whose releases would meet releases of the same name that are not ours. When Karmada does
+    /// not answer, the reconciler looks later, and never touches them either.
+    async fn refuse_foreign_releases(&self, namespace: &str, descriptor: &Descriptor) -> Result<()> {
+        let releases = match self.parts.outside.releases(namespace).await {
+            Ok(releases) => releases,
+            Err(error) if error.kind.is_transient() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let owner = owner_of(&descriptor.id);
+        let foreign = releases.iter().find(|release| {
+            descriptor.service(&release.name).is_some() && release.owner.as_deref() != Some(&owner)
+        });
+        let Some(release) = foreign else { return Ok(()) };
+        let owners = self.parts.store.release_owners(namespace, std::slice::from_ref(&release.name)).await?;
+        let whose = owners.first().map_or_else(
+            || "was not made by smo".to_owned(),
+            |(_, graph)| format!("belongs to graph {graph:?}"),
+        );
+        let name = &release.name;
+        Err(Error::Conflict(format!("release {name:?} exists in namespace {namespace:?} and {whose}")))
+    }
+
+    async fn record_new(
+        &self,
+        graph: &GraphRecord,
+        descriptor: &Descriptor,
+        decided: Option<Decided>,
+        context: &RequestContext,
+    ) -> Result<()> {
+        let assignment = match &decided {
+            Some(decided) => Some(&decided.plan()?.assignment),
+            None => None,
+        };
+        let services = service_records(graph, descriptor, assignment);
+        let _wake = self.parts.supervisor.wake_on_drop(&graph.name);
+        let mut tx = self.parts.store.begin().await?;
+        tx.insert_graph(graph).await?;
+        tx.insert_services(&services).await?;
+        if let Some(decided) = &decided {
+            tx.insert_decision(&decided.record).await?;
+        }
+        tx.insert_revision(&graph.name, &graph.project, &graph.document, graph.decision_id, graph.created_at)
+            .await?;
+        let data = json!({ "project": graph.project, "services": service_names(&services), "placement": assignment });
+        let event = context.cause().graph_event(event::GRAPH_CREATED, &graph.name, data);
+        tx.insert_event(&event, graph.created_at).await?;
+        tx.commit("create").await?;
+        self.note_placement();
+        Ok(())
+    }
+}
+
+fn invalid_descriptor(error: ParseError) -> Error {
+    match error {
+        ParseError::TooLarge(message) => Error::TooLarge(message),
+        ParseError::Invalid(findings) => {
+            let detail = match findings.as_slice() {
+                [only] => format!("the descriptor is invalid: {}", only.message),
+                several => format!("the descriptor is invalid in {} places", several.len()),
+            };
+            Error::Invalid { detail, findings }
+        }
+    }
+}
+
+fn graph_record(
+    descriptor: &Descriptor,
+    project: &str,
+    namespace: String,
+    decided: Option<&Decided>,
+    at: DateTime<Utc>,
+) -> GraphRecord {
+    GraphRecord {
+        name: descriptor.id.clone(),
+        project: project.to_owned(),
+        namespace,
+        document: descriptor.document.clone(),
+        document_digest: hdag::digest(&descriptor.document),
+        desired: Desired::Running,
+        generation: 1,
+        observed_generation: 0,
+        version: 1,
+        static_placement: decided.is_none(),
+        decision_id: decided.map(|decided| decided.record.id),
+        conditions: Vec::new(),
+        scaling_enabled: None,
+        rescheduled_at: None,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn service_records(
+    graph: &GraphRecord,
+    descriptor: &Descriptor,
+    assignment: Option<&BTreeMap<String, String>>,
+) -> Vec<ServiceRecord> {
+    let imports =
+        assignment.map(|assignment| service_import_clusters(descriptor, assignment)).unwrap_or_default();
+    let record = |(position, service): (i64, &hdag::Service)| {
+        let cluster = assignment.and_then(|assignment| assignment.get(&service.id)).cloned();
+        let import_clusters = imports.get(&service.id).map(Vec::as_slice).unwrap_or_default();
+        let values = release_values(service, cluster.as_deref(), import_clusters);
+        let mut record = ServiceRecord {
+            graph: graph.name.clone(),
+            name: service.id.clone(),
+            position,
+            namespace: graph.namespace.clone(),
+            needs: service.needs,
+            trigger: service.trigger.clone(),
+            triggered: false,
+            cluster,
+            chart: service.chart.clone(),
+            artifact_type: service.artifact_type.clone(),
+            implementer: service.implementer.clone(),
+            values,
+            replicas_decided: None,
+            state: ServiceState::Deploying,
+            ready: false,
+            ready_since: None,
+            replicas_observed: None,
+            replicas_ready: None,
+            observed_needs: None,
+            conditions: Vec::new(),
+        };
+        record.state = record.initial_state();
+        record
+    };
+    (0..).zip(&descriptor.services).map(record).collect()
+}

@@ -1,0 +1,105 @@
+//! Start, stop and delete: changes of what is wanted of a graph that exists.
+
+use serde_json::Value;
+
+use super::{Accepted, App, Deletion, RequestContext};
+use crate::error::{Error, Result};
+use crate::model::event;
+use crate::model::now;
+use crate::model::{Desired, GraphRecord};
+
+impl App {
+    /// Installs a stopped graph again: every service, conditional ones back to waiting for their event.
+    ///
+    /// # Errors
+    /// It does not exist, or is not stopped.
+    pub async fn start_graph(&self, name: &str, context: &RequestContext) -> Result<Accepted> {
+        self.change(name, Desired::Running, event::GRAPH_STARTED, context).await
+    }
+
+    /// Uninstalls the services of a graph and keeps its record.
+    ///
+    /// # Errors
+    /// It does not exist, or is not running.
+    pub async fn stop_graph(&self, name: &str, context: &RequestContext) -> Result<Accepted> {
+        self.change(name, Desired::Stopped, event::GRAPH_STOPPED, context).await
+    }
+
+    /// Uninstalls the services of a graph, then removes its record.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub async fn delete_graph(&self, name: &str, context: &RequestContext) -> Result<Deletion> {
+        let graph = self.record_desired(name, Desired::Deleted, event::GRAPH_DELETING, context).await?;
+        let progress = self.carry_out(&graph, context).await;
+        let remaining = if progress.gone { None } else { self.find_graph(name).await? };
+        Ok(Deletion { name: name.to_owned(), remaining })
+    }
+
+    async fn change(
+        &self,
+        name: &str,
+        desired: Desired,
+        kind: &str,
+        context: &RequestContext,
+    ) -> Result<Accepted> {
+        let graph = self.record_desired(name, desired, kind, context).await?;
+        let progress = self.carry_out(&graph, context).await;
+        let view = self.get_graph(name).await?;
+        Ok(Accepted { view, completed: progress.done, warnings: Vec::new(), unchanged: false })
+    }
+
+    /// Records what is wanted. Deleting what is being deleted is fine and changes nothing.
+    async fn record_desired(
+        &self,
+        name: &str,
+        desired: Desired,
+        kind: &str,
+        context: &RequestContext,
+    ) -> Result<GraphRecord> {
+        let _wake = self.parts.supervisor.wake_on_drop(name);
+        // A graph that starts takes room.
+        let _deciding =
+            if desired == Desired::Running { Some(self.parts.deciding.lock().await) } else { None };
+        let mut tx = self.parts.store.begin().await?;
+        let mut graph = tx.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        if graph.desired == desired && desired == Desired::Deleted {
+            return Ok(graph);
+        }
+        check_transition(&graph, desired)?;
+        graph.desired = desired;
+        graph.generation += 1;
+        graph.updated_at = now();
+        graph.version = tx.update_graph(&graph).await?;
+        for mut service in tx.services(name).await? {
+            service.triggered = false;
+            // The load of the time before says nothing about the next start.
+            service.replicas_decided = None;
+            if desired == Desired::Running {
+                service.state = service.initial_state();
+            }
+            tx.update_service_intent(&service).await?;
+            tx.update_service_observation(&service).await?;
+        }
+        tx.insert_event(&context.cause().graph_event(kind, name, Value::Null), now()).await?;
+        tx.commit("desire").await?;
+        if desired == Desired::Running {
+            self.note_placement();
+        }
+        Ok(graph)
+    }
+}
+
+fn check_transition(graph: &GraphRecord, desired: Desired) -> Result<()> {
+    let name = &graph.name;
+    match (graph.desired, desired) {
+        (Desired::Running, Desired::Running) => {
+            Err(Error::State(format!("graph {name:?} is already running")))
+        }
+        (Desired::Stopped, Desired::Stopped) => {
+            Err(Error::State(format!("graph {name:?} is already stopped")))
+        }
+        (Desired::Deleted, _) => Err(Error::Conflict(format!("graph {name:?} is being deleted"))),
+        _ => Ok(()),
+    }
+}

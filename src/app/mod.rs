@@ -1,0 +1,227 @@
+//! Use cases: load, check, decide, record the desired state in one transaction, wake the reconciler.
+//!
+//! The HTTP layer calls nothing else. Everything here speaks in domain types; no outside call and no decision is
+//! made inside a transaction.
+
+mod alerts;
+mod attributes;
+mod decisions;
+mod deploy;
+mod lifecycle;
+mod placement;
+mod readiness;
+mod scaling;
+mod types;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore, watch};
+
+pub use attributes::AttributesView;
+pub use placement::{Move, PlacementOptions, Proposal, Rescheduling};
+pub use scaling::{ScalingMemory, ScalingView, TickSummary};
+pub use types::*;
+
+use crate::clients::Outside;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::hdag;
+use crate::model::event::Cause;
+use crate::model::{EventRecord, GraphFilter, GraphRecord, ServiceRecord};
+use crate::reconcile::{ClusterSync, Progress, Supervisor};
+use crate::simulation::World;
+use crate::store::Store;
+
+/// The use cases of a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    parts: Arc<Parts>,
+}
+
+/// What the use cases work with.
+pub struct Parts {
+    /// All settings.
+    pub settings: Settings,
+    /// The database.
+    pub store: Store,
+    /// The outside world.
+    pub outside: Outside,
+    /// The tasks of the graphs.
+    pub supervisor: Supervisor,
+    /// Reads the clusters on request.
+    pub clusters: ClusterSync,
+    /// The simulated continuum, when the server runs on it.
+    pub world: Option<World>,
+    /// Held while room is taken, from looking at it to recording that: two graphs must not take the same.
+    pub deciding: Mutex<()>,
+    /// How often graphs were placed or started: tells whether what is known of the room is still so.
+    pub placements: AtomicU64,
+    /// Solves that may run at the same time: each keeps a core busy.
+    pub solving: Semaphore,
+}
+
+impl App {
+    /// The use cases over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Reads the clusters from Karmada (or, when it does not answer, the last known state).
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_clusters(&self) -> Result<ClusterList> {
+        let stale = match self.parts.clusters.sync().await {
+            Ok(()) => false,
+            Err(Error::Client(error)) => {
+                tracing::warn!("the clusters could not be read, the last known state is shown: {error}");
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(ClusterList { clusters: self.parts.store.clusters().await?, stale })
+    }
+
+    /// Graphs that match, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_graphs(&self, query: &GraphQuery) -> Result<GraphPage> {
+        let filter = GraphFilter {
+            project: query.project.clone(),
+            desired: query.desired,
+            after: query.after.clone(),
+            // One more than asked for tells whether there is a next page.
+            limit: query.limit.map(|limit| limit.saturating_add(1)),
+        };
+        let mut graphs = self.parts.store.graphs(&filter).await?;
+        let more =
+            query.limit.is_some_and(|limit| i64::try_from(graphs.len()).is_ok_and(|found| found > limit));
+        if more {
+            graphs.pop();
+        }
+        let next = graphs.last().filter(|_| more).map(|graph| graph.name.clone());
+        let names: Vec<String> = graphs.iter().map(|graph| graph.name.clone()).collect();
+        let mut services = self.parts.store.services_of(&names).await?;
+        let cluster_names = self.cluster_names().await?;
+        let graphs = graphs
+            .into_iter()
+            .map(|graph| {
+                let own = services.extract_if(.., |service| service.graph == graph.name).collect();
+                GraphView { graph, services: own, cluster_names: cluster_names.clone() }
+            })
+            .collect();
+        Ok(GraphPage { graphs, next })
+    }
+
+    /// One graph.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub async fn get_graph(&self, name: &str) -> Result<GraphView> {
+        self.find_graph(name).await?.ok_or_else(|| Error::no_graph(name))
+    }
+
+    /// Events of a graph, oldest first; of a deleted one too.
+    ///
+    /// # Errors
+    /// No graph of that name ever existed.
+    pub async fn graph_events(&self, name: &str, after: i64, limit: i64) -> Result<Vec<EventRecord>> {
+        let events = self.parts.store.events(name, after, limit).await?;
+        if events.is_empty() && !self.parts.store.has_history(name).await? {
+            return Err(Error::no_graph(name));
+        }
+        Ok(events)
+    }
+
+    /// Takes a simulated cluster down or up again.
+    ///
+    /// # Errors
+    /// The cluster does not exist, or the server does not run on the simulated continuum.
+    pub fn set_simulated_cluster(&self, name: &str, available: bool) -> Result<()> {
+        self.world()?
+            .set_cluster_available(name, available)
+            .map_err(|_| Error::NotFound { kind: "cluster", name: name.to_owned() })
+    }
+
+    /// Makes a simulated alert fire, by its graph and service, or stop firing.
+    ///
+    /// # Errors
+    /// There is no such rule, or the server does not run on the simulated continuum.
+    pub fn set_simulated_alert(&self, graph: &str, service: &str, firing: bool) -> Result<()> {
+        self.world()?
+            .set_alert_firing(graph, service, firing)
+            .map_err(|_| Error::NotFound { kind: "alert rule", name: format!("{graph}/{service}") })
+    }
+
+    /// Whether the server runs on the simulated continuum.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.parts.world.is_some()
+    }
+
+    fn world(&self) -> Result<&World> {
+        let missing =
+            Error::NotConfigured { system: "the simulated continuum", setting: "SMO_MODE=simulated" };
+        self.parts.world.as_ref().ok_or(missing)
+    }
+
+    /// The descriptor that a graph was made from.
+    fn descriptor_of(&self, graph: &GraphRecord) -> Result<hdag::Descriptor> {
+        let settings = &self.parts.settings;
+        match hdag::from_document(graph.document.clone(), &settings.intents, &settings.limits) {
+            Ok(parsed) => Ok(parsed.descriptor),
+            Err(findings) => {
+                let detail = format!(
+                    "the stored descriptor of graph {:?} is not valid under the present settings",
+                    graph.name
+                );
+                Err(Error::Invalid { detail, findings })
+            }
+        }
+    }
+
+    async fn find_graph(&self, name: &str) -> Result<Option<GraphView>> {
+        let Some(graph) = self.parts.store.graph(name).await? else { return Ok(None) };
+        let services = self.parts.store.services(name).await?;
+        Ok(Some(GraphView { graph, services, cluster_names: self.cluster_names().await? }))
+    }
+
+    async fn cluster_names(&self) -> Result<Vec<String>> {
+        Ok(self.parts.store.clusters().await?.into_iter().map(|cluster| cluster.name).collect())
+    }
+
+    /// Wakes the graph's task and waits until the generation is carried out, as long as a request may wait.
+    async fn carry_out(&self, graph: &GraphRecord, context: &RequestContext) -> Progress {
+        let mut progress = self.parts.supervisor.begin(&graph.name);
+        if context.respond_async {
+            return Progress::default();
+        }
+        tokio::select! {
+            progress = wait_for(&mut progress, graph.generation, self.parts.settings.wait) => progress,
+            () = self.parts.supervisor.stopping() => Progress::default(),
+        }
+    }
+}
+
+impl RequestContext {
+    fn cause(&self) -> Cause {
+        Cause { actor: self.actor.clone(), request_id: self.request_id.clone() }
+    }
+}
+
+async fn wait_for(progress: &mut watch::Receiver<Progress>, generation: i64, wait: Duration) -> Progress {
+    let reached = progress.wait_for(|progress| progress.is_final_for(generation));
+    match tokio::time::timeout(wait, reached).await {
+        Ok(Ok(progress)) => *progress,
+        // Not in time: the answer tells how far it came.
+        _ => Progress::default(),
+    }
+}
+
+fn service_names(services: &[ServiceRecord]) -> Vec<String> {
+    services.iter().map(|service| service.name.clone()).collect()
+}

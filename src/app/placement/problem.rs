@@ -1,0 +1,170 @@
+//! Builds the placement problem of a graph from its descriptor and from what is known of the clusters. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::capacity::{CapacityView, replicas};
+use super::policy::PlacementPolicy;
+use crate::hdag::{Descriptor, LatencyQos, dependency_order};
+use crate::model::{ClusterRecord, PlacedService};
+use crate::optimizer::ClusterAttributes;
+use crate::optimizer::placement::{
+    AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
+};
+
+/// What is known of the clusters when a decision is made.
+pub(super) struct Inputs<'a> {
+    /// The clusters as last seen.
+    pub(super) clusters: &'a [ClusterRecord],
+    /// Their attributes by name.
+    pub(super) attributes: &'a BTreeMap<String, ClusterAttributes>,
+    /// All services of all graphs that have a cluster.
+    pub(super) placed: &'a [PlacedService],
+    /// How long after a change of its graph a service may be missing in its cluster's own report.
+    pub(super) settle: Duration,
+    /// Now.
+    pub(super) at: DateTime<Utc>,
+}
+
+/// The problem of placing a graph, new or running.
+pub(super) fn problem(descriptor: &Descriptor, inputs: &Inputs<'_>, policy: PlacementPolicy) -> Problem {
+    let own: BTreeMap<&str, &PlacedService> = inputs
+        .placed
+        .iter()
+        .filter(|service| service.graph == descriptor.id)
+        .map(|service| (service.service.as_str(), service))
+        .collect();
+    let pinned = descriptor.intent.high_availability;
+    let demand = |(rank, index): (u32, usize)| {
+        let service = &descriptor.services[index];
+        let placed = own.get(service.id.as_str()).copied();
+        ServiceDemand {
+            rank,
+            replicas: ReplicaBounds::exactly(placed.map_or(1, replicas)),
+            current: placed.map(|placed| placed.cluster.clone()),
+            pinned: pinned && placed.is_some(),
+            move_weight: service.move_weight,
+            co_location: service.co_location.clone(),
+            anti_affinity: service.anti_affinity.clone(),
+            requires: requirements(descriptor, service, &policy),
+            ..ServiceDemand::new(service.id.clone(), placed.map_or(service.needs, |placed| placed.needs))
+        }
+    };
+    let demands = (0..).zip(dependency_order(descriptor)).map(demand).collect();
+    let mut problem =
+        Problem::new(descriptor.id.clone(), policy.strategy, states(&descriptor.id, inputs), demands);
+    problem.links = links(descriptor);
+    problem.weights = policy.weights;
+    problem.limits = policy.limits;
+    problem.strict = policy.strict;
+    problem.warnings = policy.warnings;
+    problem.sorted()
+}
+
+/// What each cluster has for a graph.
+fn states(graph: &str, inputs: &Inputs<'_>) -> Vec<ClusterState> {
+    let capacity = CapacityView::new(inputs.placed, inputs.settle, inputs.at);
+    inputs
+        .clusters
+        .iter()
+        .map(|cluster| {
+            let room = capacity.of(cluster, graph);
+            let mut attributes = inputs.attributes.get(&cluster.name).cloned().unwrap_or_default();
+            attributes.latencies_ms.retain(|to, _| inputs.clusters.iter().any(|other| other.name == *to));
+            ClusterState {
+                name: cluster.name.clone(),
+                available: cluster.available,
+                free: room.free,
+                storage_reported: cluster.storage_reported,
+                reserved: room.reserved,
+                own: room.own,
+                attributes,
+            }
+        })
+        .collect()
+}
+
+/// Every connection point is a link; latency intents bound it, and a graph of high performance bounds all.
+fn links(descriptor: &Descriptor) -> Vec<Link> {
+    let mut links: BTreeMap<(&str, &str), Link> = BTreeMap::new();
+    let mut link = |one: &'_ str, other: &'_ str, traffic: f64, bound: Option<LatencyBound>| {
+        let Some((from, to)) = known_pair(descriptor, one, other) else { return };
+        let link = links.entry((from, to)).or_insert_with(|| Link {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            traffic: 0.0,
+            bound: None,
+        });
+        link.traffic += traffic;
+        link.bound = link.bound.max(bound);
+    };
+    let everywhere = descriptor.intent.high_performance.then_some(LatencyBound::Low);
+    for service in &descriptor.services {
+        for callee in &service.connection_points {
+            let traffic = service.traffic.get(callee).copied().unwrap_or(1.0);
+            link(&service.id, callee, traffic, everywhere);
+        }
+        for (other, traffic) in
+            service.traffic.iter().filter(|(to, _)| !service.connection_points.contains(to))
+        {
+            link(&service.id, other, *traffic, everywhere);
+        }
+        for latency in &service.latencies {
+            if let Some(other) = &latency.connection_point {
+                link(&service.id, other, 0.0, bound(latency.qos));
+            }
+        }
+    }
+    links.into_values().collect()
+}
+
+/// The names of two different services in their order.
+fn known_pair<'a>(descriptor: &'a Descriptor, one: &str, other: &str) -> Option<(&'a str, &'a str)> {
+    let (one, other) = (&descriptor.service(one)?.id, &descriptor.service(other)?.id);
+    (one != other)
+        .then(|| if one < other { (one.as_str(), other.as_str()) } else { (other.as_str(), one.as_str()) })
+}
+
+fn bound(qos: LatencyQos) -> Option<LatencyBound> {
+    match qos {
+        LatencyQos::Ultralow => Some(LatencyBound::Ultralow),
+        LatencyQos::Low => Some(LatencyBound::Low),
+        LatencyQos::BestEffort => None,
+    }
+}
+
+/// What the intents of a service and of its graph ask of the cluster.
+fn requirements(
+    descriptor: &Descriptor,
+    service: &crate::hdag::Service,
+    policy: &PlacementPolicy,
+) -> Vec<Requirement> {
+    let mut requirements = Vec::new();
+    if descriptor.intent.security {
+        requirements.push(Requirement {
+            intent: "security".to_owned(),
+            attribute: "trusted".to_owned(),
+            test: AttributeTest::OneOf(vec!["true".to_owned()]),
+            // A cluster that nobody calls trusted is not.
+            must_be_known: true,
+        });
+    }
+    // A latency towards no service is one towards the user's device.
+    let near_device = service
+        .latencies
+        .iter()
+        .any(|latency| latency.connection_point.is_none() && latency.qos != LatencyQos::BestEffort);
+    if service.device_proximity || near_device {
+        let test = service.site.clone().map_or(AttributeTest::Known, |site| AttributeTest::OneOf(vec![site]));
+        requirements.push(Requirement {
+            intent: "deviceProximity".to_owned(),
+            attribute: "site".to_owned(),
+            test,
+            must_be_known: false,
+        });
+    }
+    requirements.extend(policy.requirements_of(&service.id));
+    requirements
+}

@@ -1,0 +1,58 @@
+//! State of everything the server depends on, from the calls it makes anyway.
+
+use super::{App, Dependency, DependencyState, Readiness};
+use crate::clients::Probe;
+
+/// An outside system: its name, whether there is a port for it, and whether a setting makes it real.
+type System = (&'static str, bool, bool);
+
+impl App {
+    /// State of everything the server depends on. Ready means that requests are served: the database answers.
+    /// An outside system that fails delays work and is told, but does not take the server out of service.
+    pub async fn readiness(&self) -> Readiness {
+        let database = self.database().await;
+        let ready = database.state == DependencyState::Ok;
+        let outside = &self.parts.outside;
+        let probes = outside.probes();
+        let settings = &self.parts.settings;
+        let karmada = settings.karmada.kubeconfig.is_some();
+        let systems: [System; 6] = [
+            ("karmada", true, karmada),
+            ("helm", true, karmada),
+            ("registry", true, karmada),
+            ("monitoring", outside.has_rules(), settings.monitoring.kubeconfig.is_some()),
+            ("prometheus", outside.has_metrics(), settings.monitoring.prometheus_url.is_some()),
+            ("submariner", outside.has_networks(), settings.submariner.is_some()),
+        ];
+        let systems = systems.into_iter().map(|system| {
+            let probe = probes.iter().find(|probe| probe.system == system.0);
+            self.dependency(system, probe)
+        });
+        let dependencies = std::iter::once(database).chain(systems).collect();
+        Readiness { ready, simulated: self.is_simulated(), dependencies }
+    }
+
+    async fn database(&self) -> Dependency {
+        let answer = self.parts.store.ping().await;
+        let state = if answer.is_ok() { DependencyState::Ok } else { DependencyState::Failing };
+        Dependency {
+            name: "database",
+            state,
+            last_success: answer.is_ok().then(crate::model::now),
+            message: answer.err().map(|error| error.to_string()),
+        }
+    }
+
+    fn dependency(&self, (name, available, real): System, probe: Option<&Probe>) -> Dependency {
+        let last_error = probe.and_then(|probe| probe.last_error.clone());
+        let last_success = probe.and_then(|probe| probe.last_success);
+        let state = match (available, &last_error, last_success) {
+            (false, ..) => DependencyState::NotConfigured,
+            _ if self.is_simulated() && !real => DependencyState::Simulated,
+            (true, Some(_), _) => DependencyState::Failing,
+            (true, None, Some(_)) => DependencyState::Ok,
+            (true, None, None) => DependencyState::Unknown,
+        };
+        Dependency { name, state, last_success, message: last_error }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a tick leaves behind: decisions, ticks to be shown, and conditions. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::placement::{Move, to_value};
+use crate::error::Result;
+use crate::hdag::Resources;
+use crate::model::condition::{ConditionUpdate, RATE_KNOWN};
+use crate::model::{DecisionRecord, ScalingTick};
+use crate::optimizer::scaling::{
+    ScaledService, ScalingCluster, ScalingOutcome, ScalingProblem, ServiceScaling,
+};
+
+/// What a decision about replicas is called in the store.
+const SCALING: &str = "scaling";
+
+/// What came of one graph in one tick.
+pub(super) struct Step {
+    /// The problem that was decided last.
+    pub(super) problem: ScalingProblem,
+    /// The answer to it.
+    pub(super) outcome: ScalingOutcome,
+    /// What did not fit, when the services had to share what there is.
+    pub(super) shortage: Option<String>,
+    /// What became of placing the graph again, when that was tried.
+    pub(super) replacement: Option<Result<Vec<Move>>>,
+    /// New numbers of replicas were recorded.
+    pub(super) changed: bool,
+    /// New numbers were not recorded, because the graph was changed or their room was taken meanwhile.
+    pub(super) postponed: bool,
+    /// How long deciding took.
+    pub(super) duration: Duration,
+}
+
+impl Step {
+    pub(super) fn new(problem: ScalingProblem, outcome: ScalingOutcome, duration: Duration) -> Self {
+        Self {
+            problem,
+            outcome,
+            shortage: None,
+            replacement: None,
+            changed: false,
+            postponed: false,
+            duration,
+        }
+    }
+
+    pub(super) fn is_rescheduled(&self) -> bool {
+        self.replacement.as_ref().is_some_and(Result::is_ok)
+    }
+
+    /// New numbers of replicas that were decided, by service.
+    pub(super) fn changes(&self) -> BTreeMap<String, i64> {
+        let ScalingOutcome::Decided(plan) = &self.outcome else { return BTreeMap::new() };
+        let changed = plan.services.iter().filter(|service| service.replicas != service.previous);
+        changed.map(|service| (service.service.clone(), service.replicas)).collect()
+    }
+
+    /// Whether a service gets more replicas.
+    pub(super) fn grows(&self) -> bool {
+        let ScalingOutcome::Decided(plan) = &self.outcome else { return false };
+        plan.services.iter().any(|service| service.replicas > service.previous)
+    }
+
+    /// Whether a cluster has the room for what the plan has there; one where nothing grows is as full as it was.
+    pub(super) fn fits(&self, cluster: &ScalingCluster) -> bool {
+        let ScalingOutcome::Decided(plan) = &self.outcome else { return true };
+        let (mut used, mut grows) = (Resources::default(), false);
+        for service in self.problem.services.iter().filter(|service| service.cluster == cluster.name) {
+            let replicas = plan.replicas.get(&service.name).copied().unwrap_or(service.previous);
+            used += service.needs.times(replicas);
+            grows |= replicas > service.previous;
+        }
+        if !cluster.storage_reported {
+            used.storage_bytes = 0;
+        }
+        !grows || used.minus_clamped(cluster.free) == Resources::default()
+    }
+}
+
+/// Whether the rate of a service is known.
+pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
+    match service.rate {
+        Some(_) => ConditionUpdate::holds(RATE_KNOWN, "Measured", "Prometheus tells its request rate"),
+        None => {
+            let message = "Prometheus has no request rate of it: its replicas stay as they are";
+            ConditionUpdate::fails(RATE_KNOWN, "NoData", message)
+        }
+    }
+}
+
+/// The record of a decision.
+pub(super) fn decision(step: &Step, at: DateTime<Utc>) -> Result<DecisionRecord> {
+    let (strategy, word) = match &step.outcome {
+        ScalingOutcome::Decided(plan) => {
+            (plan.strategy.clone(), if plan.optimal { "optimal" } else { "feasible" })
+        }
+        ScalingOutcome::Infeasible(cause) => (cause.strategy.clone(), "infeasible"),
+        ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
+    };
+    Ok(DecisionRecord {
+        id: Uuid::now_v7(),
+        graph: step.problem.graph.clone(),
+        kind: SCALING.to_owned(),
+        problem: to_value(&step.problem)?,
+        plan: to_value(&step.outcome)?,
+        strategy,
+        outcome: word.to_owned(),
+        duration_ms: i64::try_from(step.duration.as_millis()).ok(),
+        created_at: at,
+        applied_at: None,
+    })
+}
+
+/// A tick as it is shown.
+pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
+    let mut data = match &step.outcome {
+        ScalingOutcome::Decided(plan) => {
+            let services: Vec<Value> =
+                plan.services.iter().map(|service| shown(service, &step.problem)).collect();
+            json!({ "outcome": "decided", "strategy": plan.strategy, "services": services })
+        }
+        ScalingOutcome::Infeasible(cause) => json!({
+            "outcome": "infeasible", "strategy": cause.strategy, "reason": cause.summary, "needed": cause.needed,
+        }),
+        ScalingOutcome::Invalid(cause) => {
+            let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
+            json!({ "outcome": "invalid", "reason": faults.join("; ") })
+        }
+    };
+    let postponed = "the graph was changed or its room was taken meanwhile: the next tick looks again";
+    let texts = [
+        ("shortage", step.shortage.clone()),
+        ("replacement", step.replacement.as_ref().map(describe)),
+        ("postponed", step.postponed.then(|| postponed.to_owned())),
+    ];
+    if let Some(data) = data.as_object_mut() {
+        data.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
+    }
+    ScalingTick { graph: graph.to_owned(), at, data }
+}
+
+fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> Value {
+    let scaled = problem.services.iter().find(|scaled| scaled.name == service.service);
+    json!({
+        "service": service.service, "cluster": service.cluster, "rate": scaled.and_then(|scaled| scaled.rate),
+        "previous": service.previous, "replicas": service.replicas, "needed": service.needed,
+        "saturated": service.saturated, "reason": service.reason,
+    })
+}
+
+/// What became of a re-placement, in words.
+fn describe(replacement: &Result<Vec<Move>>) -> String {
+    match replacement {
+        Ok(moves) if moves.is_empty() => "placed again, nothing moves".to_owned(),
+        Ok(moves) => {
+            let moves: Vec<String> =
+                moves.iter().map(|m| format!("{} from {} to {}", m.service, m.from, m.to)).collect();
+            format!("placed again: {}", moves.join(", "))
+        }
+        Err(error) => format!("could not be placed again: {error}"),
+    }
+}

@@ -1,0 +1,160 @@
+//! Clusters: what is observed of them, and what is kept. They keep their id for ever, and one that disappears stays,
+//! unavailable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::hdag::Resources;
+
+const UNKNOWN_LOCATION: &str = "Unknown";
+const VANISHED: &str = "no longer known to Karmada";
+
+/// A cluster as last seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterRecord {
+    /// Ascending id in the order of discovery.
+    pub id: i64,
+    /// Name in Karmada.
+    pub name: String,
+    /// Location, or `Unknown`.
+    pub location: String,
+    /// Whether services can be placed there. A cluster that disappeared stays, unavailable.
+    pub available: bool,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
+    /// Total of its nodes.
+    pub allocatable: Resources,
+    /// Requested by pods.
+    pub allocated: Resources,
+    /// Whether storage is part of the report.
+    pub storage_reported: bool,
+    /// Whether it has GPUs.
+    pub acceleration: bool,
+    /// Pod network.
+    pub pod_cidr: Option<String>,
+    /// Service network.
+    pub service_cidr: Option<String>,
+    /// URL of its dashboard.
+    pub grafana: Option<String>,
+    /// Region, when Karmada's Cluster states one.
+    pub region: Option<String>,
+    /// Labels of Karmada's Cluster.
+    pub labels: BTreeMap<String, String>,
+    /// Round-trip times to other clusters in milliseconds as last measured.
+    pub latencies_ms: BTreeMap<String, f64>,
+    /// When Karmada last told of it.
+    pub observed_at: DateTime<Utc>,
+}
+
+/// One member cluster at the moment of observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterObservation {
+    /// Name in Karmada.
+    pub name: String,
+    /// Whether its Ready condition is true and nothing forbids scheduling to it.
+    pub available: bool,
+    /// Reason and message of a Ready condition that is not true, or the taint that forbids scheduling.
+    pub reason: Option<String>,
+    /// What its nodes offer in total. GPUs count every `*.com/gpu` resource.
+    pub allocatable: Resources,
+    /// What scheduled pods have requested of it.
+    pub allocated: Resources,
+    /// Whether ephemeral storage is part of the report.
+    pub storage_reported: bool,
+    /// Whether the cluster has GPUs, by its resources or by the configured label.
+    pub acceleration: bool,
+    /// Where it is, from `spec.region`/`spec.zone`, when stated.
+    pub location: Option<String>,
+    /// `spec.region`, when stated.
+    pub region: Option<String>,
+    /// Labels of the Cluster object.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// CIDRs of one cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterNetworks {
+    /// First pod CIDR.
+    pub pod_cidr: Option<String>,
+    /// First service CIDR.
+    pub service_cidr: Option<String>,
+}
+
+/// Round-trip times in milliseconds between two clusters, by their names in ascending order.
+pub type RoundTripTimes = BTreeMap<(String, String), f64>;
+
+/// All clusters as they are after an observation, by ascending id. New ones get the next ids in the order given; those
+/// that were not observed become unavailable and keep the time of their last sight. A cluster that `networks` does not
+/// name keeps the networks it had.
+#[must_use]
+pub fn merge_observations(
+    known: &[ClusterRecord],
+    observations: &[ClusterObservation],
+    networks: &BTreeMap<String, ClusterNetworks>,
+    now: DateTime<Utc>,
+) -> Vec<ClusterRecord> {
+    let observed: BTreeSet<&str> = observations.iter().map(|observation| observation.name.as_str()).collect();
+    let mut merged: BTreeMap<i64, ClusterRecord> = known
+        .iter()
+        .filter(|cluster| !observed.contains(cluster.name.as_str()))
+        .map(|cluster| {
+            let gone =
+                ClusterRecord { available: false, reason: Some(VANISHED.to_owned()), ..cluster.clone() };
+            (cluster.id, gone)
+        })
+        .collect();
+    let mut next_id = known.iter().map(|cluster| cluster.id).max().unwrap_or(0) + 1;
+    for observation in observations {
+        let old = known.iter().find(|cluster| cluster.name == observation.name);
+        let id = old.map_or(next_id, |cluster| cluster.id);
+        next_id = next_id.max(id + 1);
+        merged.insert(id, observed_cluster(id, old, observation, networks.get(&observation.name), now));
+    }
+    merged.into_values().collect()
+}
+
+/// Puts round-trip times at both of their ends. Two clusters that `latencies` does not name keep what was measured last.
+pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
+    let positions: BTreeMap<String, usize> =
+        (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();
+    for ((one, other), ms) in latencies {
+        if let (Some(first), Some(second)) = (positions.get(one), positions.get(other)) {
+            clusters[*first].latencies_ms.insert(other.clone(), *ms);
+            clusters[*second].latencies_ms.insert(one.clone(), *ms);
+        }
+    }
+}
+
+/// One cluster as Karmada reports it.
+fn observed_cluster(
+    id: i64,
+    old: Option<&ClusterRecord>,
+    observation: &ClusterObservation,
+    networks: Option<&ClusterNetworks>,
+    now: DateTime<Utc>,
+) -> ClusterRecord {
+    let kept = |old: Option<&ClusterRecord>| {
+        old.map_or((None, None), |old| (old.pod_cidr.clone(), old.service_cidr.clone()))
+    };
+    let (pod_cidr, service_cidr) = networks
+        .map_or_else(|| kept(old), |networks| (networks.pod_cidr.clone(), networks.service_cidr.clone()));
+    ClusterRecord {
+        id,
+        name: observation.name.clone(),
+        location: observation.location.clone().unwrap_or_else(|| UNKNOWN_LOCATION.to_owned()),
+        available: observation.available,
+        reason: observation.reason.clone(),
+        allocatable: observation.allocatable,
+        allocated: observation.allocated,
+        storage_reported: observation.storage_reported,
+        acceleration: observation.acceleration,
+        pod_cidr,
+        service_cidr,
+        grafana: old.and_then(|old| old.grafana.clone()),
+        region: observation.region.clone(),
+        labels: observation.labels.clone(),
+        latencies_ms: old.map(|old| old.latencies_ms.clone()).unwrap_or_default(),
+        observed_at: now,
+    }
+}

@@ -1,0 +1,29 @@
+//! The domain: what a graph, a service, a cluster, a decision, an event and a condition are, and the rules that hold for
+//! them wherever they are looked at. No I/O, no clock but [`now()`].
+
+mod cluster;
+pub mod condition;
+mod decision;
+pub mod event;
+mod graph;
+mod service;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+pub use cluster::{
+    ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
+    merge_round_trip_times,
+};
+pub use condition::{Condition, ConditionStatus, ConditionUpdate};
+pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord, ScalingTick};
+pub use event::{Cause, EventRecord, NewEvent};
+pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
+pub use service::{PlacedService, ServiceRecord, ServiceState};
+
+/// The present as the store keeps it: PostgreSQL has no more than microseconds.
+#[must_use]
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}

@@ -1,0 +1,147 @@
+//! A service of a graph: the release it should be, and what was last observed of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Condition, Desired, GraphRecord};
+use crate::hdag::{Resources, Trigger};
+
+/// Where a service is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    /// Waits for its event.
+    Pending,
+    /// Its release is being installed.
+    Deploying,
+    /// Its release is installed.
+    Deployed,
+    /// Installing failed; the condition `Installed` says why and whether it is retried.
+    Failed,
+    /// The graph is stopped.
+    NotDeployed,
+}
+
+impl ServiceState {
+    /// The name in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Deploying => "deploying",
+            Self::Deployed => "deployed",
+            Self::Failed => "failed",
+            Self::NotDeployed => "not_deployed",
+        }
+    }
+}
+
+impl TryFrom<String> for ServiceState {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "pending" => Ok(Self::Pending),
+            "deploying" => Ok(Self::Deploying),
+            "deployed" => Ok(Self::Deployed),
+            "failed" => Ok(Self::Failed),
+            "not_deployed" => Ok(Self::NotDeployed),
+            _ => Err(format!("{text:?} is no ServiceState")),
+        }
+    }
+}
+
+/// A service of a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceRecord {
+    /// The graph it belongs to.
+    pub graph: String,
+    /// `services[].id`; also the name of its release.
+    pub name: String,
+    /// Position in the descriptor.
+    pub position: i64,
+    /// Namespace of its release; `(namespace, name)` is unique over all graphs.
+    pub namespace: String,
+    /// What one replica needs by the intent.
+    pub needs: Resources,
+    /// What starts it.
+    pub trigger: Trigger,
+    /// A conditional service whose event has happened.
+    pub triggered: bool,
+    /// Where it is placed; `None` when static.
+    pub cluster: Option<String>,
+    /// Chart as written in the descriptor.
+    pub chart: String,
+    /// `ociConfig.type`.
+    pub artifact_type: String,
+    /// `ociConfig.implementer`.
+    pub implementer: String,
+    /// All values of the release, the placement's included.
+    pub values: Map<String, Value>,
+    /// Replicas that scaling decided; `None` while the chart decides.
+    pub replicas_decided: Option<i64>,
+    /// Observed: where it is on its way.
+    pub state: ServiceState,
+    /// Observed: it runs where it was placed.
+    pub ready: bool,
+    /// Observed: since when it is ready.
+    pub ready_since: Option<DateTime<Utc>>,
+    /// Observed: replicas wanted (`spec.replicas`).
+    pub replicas_observed: Option<i64>,
+    /// Observed: ready replicas.
+    pub replicas_ready: Option<i64>,
+    /// Observed: what one replica really requests.
+    pub observed_needs: Option<Resources>,
+    /// Conditions of the service.
+    pub conditions: Vec<Condition>,
+}
+
+impl ServiceRecord {
+    /// Whether it runs only after an event.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        matches!(self.trigger, Trigger::Event { .. })
+    }
+
+    /// Whether it should run once its graph does: at once, or after its event.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.triggered || !self.is_conditional()
+    }
+
+    /// Whether its release should exist now.
+    #[must_use]
+    pub fn wants_release(&self, graph: &GraphRecord) -> bool {
+        graph.desired == Desired::Running && self.is_due()
+    }
+
+    /// The state in which it begins when its graph is deployed or started.
+    #[must_use]
+    pub fn initial_state(&self) -> ServiceState {
+        if self.is_conditional() { ServiceState::Pending } else { ServiceState::Deploying }
+    }
+}
+
+/// A service that holds room on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedService {
+    /// The graph it belongs to.
+    pub graph: String,
+    /// Its name.
+    pub service: String,
+    /// Where it is placed.
+    pub cluster: String,
+    /// What decisions count for one replica: the larger of intent and observation.
+    pub needs: Resources,
+    /// Replicas that scaling decided; `None` while the chart decides.
+    pub replicas_decided: Option<i64>,
+    /// Observed: replicas wanted, when known.
+    pub replicas_observed: Option<i64>,
+    /// Observed: ready replicas, when known.
+    pub replicas_ready: Option<i64>,
+    /// Where it is on its way.
+    pub state: ServiceState,
+    /// When the user's or a decision's intent for its graph last changed.
+    pub changed_at: DateTime<Utc>,
+}

@@ -1,0 +1,75 @@
+//! Records for unit tests.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, json};
+
+use super::{Desired, GraphRecord, ServiceRecord, ServiceState};
+use crate::hdag::{Event, EventCondition, Resources, Trigger};
+
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+pub(crate) fn graph(name: &str) -> GraphRecord {
+    GraphRecord {
+        name: name.into(),
+        project: "project".into(),
+        namespace: "project".into(),
+        document: json!({}),
+        document_digest: String::new(),
+        desired: Desired::Running,
+        generation: 1,
+        observed_generation: 0,
+        version: 1,
+        static_placement: false,
+        decision_id: None,
+        conditions: Vec::new(),
+        scaling_enabled: None,
+        rescheduled_at: None,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+pub(crate) fn service(name: &str) -> ServiceRecord {
+    ServiceRecord {
+        graph: "g".into(),
+        name: name.into(),
+        position: 0,
+        namespace: "project".into(),
+        needs: Resources { cpu_millicores: 500, ram_bytes: 1 << 30, ..Resources::default() },
+        trigger: Trigger::Auto { dependencies: Vec::new() },
+        triggered: false,
+        cluster: Some("edge-1".into()),
+        chart: format!("oci://registry/project/{name}"),
+        artifact_type: "App".into(),
+        implementer: "HELM".into(),
+        values: Map::new(),
+        replicas_decided: None,
+        state: ServiceState::Deploying,
+        ready: false,
+        ready_since: None,
+        replicas_observed: None,
+        replicas_ready: None,
+        observed_needs: None,
+        conditions: Vec::new(),
+    }
+}
+
+pub(crate) fn event(id: &str, query: &str, grace_period: &str) -> Event {
+    Event {
+        id: id.into(),
+        prom_query: query.into(),
+        grace_period: grace_period.into(),
+        description: format!("{id} happened"),
+    }
+}
+
+pub(crate) fn conditional(name: &str) -> ServiceRecord {
+    let events = vec![event("high-load", "up > 0", "5s")];
+    ServiceRecord {
+        trigger: Trigger::Event { condition: EventCondition::Any, events },
+        state: ServiceState::Pending,
+        ..service(name)
+    }
+}

@@ -1,0 +1,119 @@
+//! What is different in the world between two problems of one graph.
+
+use std::collections::BTreeMap;
+
+use super::{ClusterState, Problem, ServiceDemand};
+use crate::optimizer::ClusterAttributes;
+use crate::optimizer::text::amounts;
+
+/// Relative change of a latency that is noise.
+const JITTER: f64 = 0.2;
+
+/// Every difference that a plan for the first problem might not survive, one sentence each.
+#[must_use]
+pub fn changes(planned: &Problem, now: &Problem) -> Vec<String> {
+    let mut changes = Vec::new();
+    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ClusterState> {
+        problem.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.clone())).collect()
+    };
+    let (old, new) = (by_name(planned), by_name(now));
+    for (name, cluster) in &new {
+        match old.get(name) {
+            None => changes.push(format!("cluster {name} is new")),
+            Some(before) => changes.extend(cluster_changes(before, cluster)),
+        }
+    }
+    changes.extend(
+        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("cluster {name} is gone")),
+    );
+    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ServiceDemand> {
+        problem.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
+    };
+    let (old, new) = (by_name(planned), by_name(now));
+    for (name, service) in &new {
+        match old.get(name) {
+            None => changes.push(format!("service {name} is new")),
+            Some(before) => changes.extend(service_changes(before, service)),
+        }
+    }
+    changes.extend(
+        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("service {name} is gone")),
+    );
+    if (planned.weights, planned.limits) != (now.weights, now.limits) {
+        changes.push("the weights or limits of the decision are others".to_owned());
+    }
+    if planned.strict != now.strict {
+        changes.push("whether the undecidable is refused is different".to_owned());
+    }
+    if planned.links != now.links {
+        changes.push("the links between the services are others".to_owned());
+    }
+    changes
+}
+
+fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
+    let name = &now.name;
+    let mut changes = Vec::new();
+    if before.available != now.available {
+        changes.push(format!(
+            "cluster {name} is {}",
+            if now.available { "available again" } else { "not available" }
+        ));
+    }
+    if before.free != now.free {
+        let text = |cluster: &ClusterState| amounts(cluster.free, cluster.storage_reported, true);
+        changes.push(format!("cluster {name} has {} free, it had {}", text(now), text(before)));
+    }
+    if before.storage_reported != now.storage_reported {
+        changes.push(format!(
+            "cluster {name} {} its storage",
+            if now.storage_reported { "reports" } else { "no longer reports" }
+        ));
+    }
+    let others = |cluster: &ClusterState| ClusterAttributes {
+        latencies_ms: BTreeMap::new(),
+        ..cluster.attributes.clone()
+    };
+    if others(before) != others(now) {
+        changes.push(format!("the attributes of cluster {name} are others"));
+    }
+    if !same_latencies(&before.attributes.latencies_ms, &now.attributes.latencies_ms) {
+        changes.push(format!("the latencies of cluster {name} are others"));
+    }
+    changes
+}
+
+/// Measured times are never twice the same: what changes by less than a fifth has not changed.
+fn same_latencies(before: &BTreeMap<String, f64>, now: &BTreeMap<String, f64>) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .all(|(to, ms)| now.get(to).is_some_and(|later| (later - ms).abs() <= JITTER * ms.max(*later)))
+}
+
+fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
+    let name = &now.name;
+    let place = |service: &ServiceDemand| service.current.clone().unwrap_or_else(|| "nowhere".to_owned());
+    let mut changes = Vec::new();
+    if before.current != now.current {
+        changes.push(format!("service {name} is on {}, it was on {}", place(now), place(before)));
+    }
+    if before.replicas != now.replicas {
+        changes.push(format!(
+            "service {name} has {} replicas, it had {}",
+            now.replicas.min, before.replicas.min
+        ));
+    }
+    let asks = |service: &ServiceDemand| {
+        let ServiceDemand { requires, pinned, co_location, anti_affinity, move_weight, .. } = service.clone();
+        (requires, pinned, co_location, anti_affinity, move_weight.to_bits())
+    };
+    if asks(before) != asks(now) {
+        changes.push(format!("what service {name} asks of its cluster is different"));
+    }
+    if before.needs != now.needs {
+        let text = |service: &ServiceDemand| amounts(service.needs, true, true);
+        changes.push(format!("a replica of service {name} needs {}, it needed {}", text(now), text(before)));
+    }
+    changes
+}

@@ -1,0 +1,435 @@
+//! From a problem in names and units to a [`Model`] in ordinals and integers.
+//!
+//! What the clusters' data does not say is decided here: an unknown price or carbon counts as the highest one that
+//! is known, an unknown latency as `unknown_latency_ms`, and whether an undecidable requirement forbids a cluster is
+//! the caller's choice ([`Unknown`]).
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::model::{Edge, Matrix, Model, NANO, Overload, PairRule, RESOURCES};
+use super::proximity::{Proximity, Tri};
+use super::{Objectives, Problem, Requirement, ServiceDemand, Weights};
+use crate::hdag::Resources;
+use crate::optimizer::ClusterAttributes;
+
+/// Largest nano-cost of one item on one cluster, or weight of one edge.
+const LARGEST_COST: f64 = 1e14;
+/// Largest nano-cost of a whole assignment: the search needs some bits beside it.
+const LARGEST_SUM: f64 = 3.6e16;
+
+/// What becomes of a requirement that the clusters' data cannot decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// It counts as not met.
+    Forbids,
+    /// It counts as met.
+    Allows,
+}
+
+/// A model, and how its ordinals relate to the problem: clusters have the same index in both.
+pub struct Compiled<'a> {
+    /// What it was made of.
+    pub problem: &'a Problem,
+    /// The model.
+    pub model: Model,
+    /// Indices of the services of each item, by turn ([`ServiceDemand::rank`]); items by the turn of their first.
+    pub items: Vec<Vec<usize>>,
+    /// The item of each service.
+    pub item_of: Vec<usize>,
+    /// How near clusters are.
+    pub proximity: Proximity,
+    /// What was counted although it is not known.
+    pub warnings: Vec<String>,
+    /// What undecidable requirements do.
+    pub unknown: Unknown,
+    /// Some requirement is undecidable somewhere, so that the other choice of [`Unknown`] is another model.
+    pub undecidable: bool,
+}
+
+impl Compiled<'_> {
+    /// Names by service of an assignment of items.
+    #[must_use]
+    pub fn names(&self, assignment: &[usize]) -> BTreeMap<String, String> {
+        let name = |(service, item): (&ServiceDemand, &usize)| {
+            (service.name.clone(), self.problem.clusters[assignment[*item]].name.clone())
+        };
+        self.problem.services.iter().zip(&self.item_of).map(name).collect()
+    }
+
+    /// Items of an assignment by names; `None` when a name is unknown, missing, or co-located services differ.
+    #[must_use]
+    pub fn ordinals(&self, assignment: &BTreeMap<String, String>) -> Option<Vec<usize>> {
+        let cluster = |service: &usize| {
+            let name = assignment.get(&self.problem.services[*service].name)?;
+            self.problem.clusters.iter().position(|cluster| cluster.name == *name)
+        };
+        self.items
+            .iter()
+            .map(|members| {
+                let first = cluster(members.first()?)?;
+                members.iter().all(|member| cluster(member) == Some(first)).then_some(first)
+            })
+            .collect()
+    }
+}
+
+/// Makes the model of a problem. Objectives other than [`Objectives::Cost`] know moves only.
+///
+/// # Errors
+/// Two services or two clusters have one name, or a number is too large to compute with exactly.
+pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, String> {
+    refuse_repeats(problem)?;
+    let items = items(&problem.services);
+    let mut item_of = vec![0; problem.services.len()];
+    for (item, members) in items.iter().enumerate() {
+        members.iter().for_each(|member| item_of[*member] = item);
+    }
+    let proximity = Proximity::new(problem);
+    let demand: Vec<Resources> = items.iter().map(|members| total(problem, members)).collect();
+    let mut compiled = Compiled {
+        problem,
+        model: Model {
+            demand: demand.iter().copied().map(amounts).collect(),
+            capacity: problem.clusters.iter().map(capacity).collect(),
+            allowed: Matrix::new(items.len(), problem.clusters.len(), false),
+            cost: Matrix::new(items.len(), problem.clusters.len(), 0),
+            activation: vec![0; problem.clusters.len()],
+            edges: Vec::new(),
+            latency: Matrix::new(problem.clusters.len(), problem.clusters.len(), 0),
+            relations: Vec::new(),
+            pair_rules: Vec::new(),
+            overload: None,
+            current: items.iter().map(|members| current(problem, members)).collect(),
+        },
+        items,
+        item_of,
+        proximity,
+        warnings: problem.warnings.clone(),
+        unknown,
+        undecidable: false,
+    };
+    compiled.set_allowed();
+    compiled.set_pair_rules();
+    match Objectives::of(&problem.strategy) {
+        Objectives::Moves => compiled.set_moves(1.0)?,
+        Objectives::Cost => compiled.set_cost(&demand)?,
+    }
+    let ceiling = compiled.model.cost_ceiling();
+    if ceiling > LARGEST_SUM {
+        return Err(format!(
+            "all costs together may reach {:.0}; at most {:.0} can be computed with exactly: lower the weights, the \
+             traffic or the attributes",
+            ceiling / NANO,
+            LARGEST_SUM / NANO
+        ));
+    }
+    Ok(compiled)
+}
+
+impl Compiled<'_> {
+    fn set_allowed(&mut self) {
+        for (item, members) in self.items.iter().enumerate() {
+            for (index, cluster) in self.problem.clusters.iter().enumerate() {
+                let fits = self.model.demand[item]
+                    .iter()
+                    .zip(&self.model.capacity[index])
+                    .all(|(need, free)| need <= free);
+                let mut met = Tri::Yes;
+                for member in members {
+                    let service = &self.problem.services[*member];
+                    let elsewhere = service.current.as_ref().is_some_and(|current| *current != cluster.name);
+                    if service.pinned && elsewhere {
+                        met = Tri::No;
+                    }
+                    for requirement in &service.requires {
+                        met = met.and(requirement.met_by(&cluster.attributes));
+                    }
+                }
+                self.undecidable |= met == Tri::Unknown;
+                let met = met.decided(self.unknown == Unknown::Allows);
+                self.model.allowed.set(item, index, cluster.available && fits && met);
+            }
+        }
+    }
+
+    /// Latency bounds between items become relations, one per kind; services that must be apart another one.
+    fn set_pair_rules(&mut self) {
+        let clusters = self.problem.clusters.len();
+        let item = self.items_by_name();
+        let mut kinds: Vec<Kind> = Vec::new();
+        let mut rules = Vec::new();
+        let mut add = |kind: Kind, one: usize, other: usize| {
+            let relation = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
+                kinds.push(kind);
+                kinds.len() - 1
+            });
+            rules.push(PairRule { a: one.min(other), b: one.max(other), relation });
+        };
+        for (link, from, to) in self.links_between_items() {
+            if let Some(bound) = link.bound {
+                add(Kind::Near(bound), from, to);
+            }
+        }
+        for (at, service) in self.problem.services.iter().enumerate() {
+            for other in service.anti_affinity.iter().filter_map(|name| item.get(name.as_str())) {
+                add(Kind::Apart, self.item_of[at], *other);
+            }
+        }
+        rules.sort_by_key(|rule| (rule.a, rule.b, rule.relation));
+        rules.dedup();
+        for kind in kinds {
+            let mut relation = Matrix::new(clusters, clusters, false);
+            for one in 0..clusters {
+                for other in 0..clusters {
+                    let holds = match kind {
+                        Kind::Apart => Tri::from(one != other),
+                        Kind::Near(bound) => self.proximity.within(bound, one, other),
+                    };
+                    self.undecidable |= holds == Tri::Unknown;
+                    relation.set(one, other, holds.decided(self.unknown == Unknown::Allows));
+                }
+            }
+            self.model.relations.push(relation);
+        }
+        // One item cannot be apart from itself: such a rule can never hold.
+        let (never, rules): (Vec<PairRule>, Vec<PairRule>) =
+            rules.into_iter().partition(|rule| rule.a == rule.b);
+        for rule in never {
+            (0..clusters).for_each(|cluster| self.model.allowed.set(rule.a, cluster, false));
+        }
+        self.model.pair_rules = rules;
+    }
+
+    /// Moving a service costs `weight` times its own weight.
+    fn set_moves(&mut self, weight: f64) -> Result<(), String> {
+        for (item, members) in self.items.iter().enumerate() {
+            for (index, cluster) in self.problem.clusters.iter().enumerate() {
+                let moved = members.iter().map(|member| &self.problem.services[*member]).filter(|service| {
+                    service.current.as_ref().is_some_and(|current| *current != cluster.name)
+                });
+                let cost: f64 = moved.map(|service| weight * service.move_weight).sum();
+                let sum = self.model.cost.at(item, index) + nano(cost, "moving a service")?;
+                self.model.cost.set(item, index, sum);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_cost(&mut self, demand: &[Resources]) -> Result<(), String> {
+        let (problem, weights) = (self.problem, effective_weights(self.problem));
+        let price = self.known(weights.price, "price_per_core_hour", |a| a.price_per_core_hour, 0.0);
+        let carbon = self.known(weights.carbon, "carbon_per_core_hour", |a| a.carbon_per_core_hour, 0.0);
+        let activation = self.known(weights.activation, "activation_cost", |a| a.activation_cost, 1.0);
+        self.set_moves(weights.moves)?;
+        for (index, cluster) in problem.clusters.iter().enumerate() {
+            let per_core = weights.price * price[index] + weights.carbon * carbon[index];
+            for (item, demand) in demand.iter().enumerate() {
+                let cost = nano(per_core * cores(demand.cpu_millicores), &cluster.name)?;
+                self.model.cost.set(item, index, self.model.cost.at(item, index) + cost);
+            }
+            self.model.activation[index] = nano(weights.activation * activation[index], &cluster.name)?;
+            for other in 0..problem.clusters.len() {
+                self.model.latency.set(index, other, self.proximity.microseconds(index, other));
+            }
+        }
+        self.model.edges = self.edges(weights.latency)?;
+        if weights.balance > 0.0 {
+            let above = problem.limits.balance_above;
+            let rate = nano(weights.balance / 1000.0, "the weight balance")?;
+            let threshold =
+                |cluster: &super::ClusterState| balance_threshold(cluster.free.cpu_millicores, above);
+            let threshold = problem.clusters.iter().map(threshold).collect();
+            self.model.overload = Some(Overload { rate, threshold });
+        }
+        Ok(())
+    }
+
+    /// A number per cluster; where it is unknown the largest known one, and `neutral` when none is known.
+    fn known(
+        &mut self,
+        weight: f64,
+        name: &str,
+        read: impl Fn(&ClusterAttributes) -> Option<f64>,
+        neutral: f64,
+    ) -> Vec<f64> {
+        let (values, unknown) = pessimistic(self.problem, read, neutral);
+        if weight > 0.0 && !unknown.is_empty() && name != "activation_cost" {
+            let of = unknown.join(", ");
+            self.warnings.push(if unknown.len() == values.len() {
+                format!("{name} is known of no cluster: it does not count")
+            } else {
+                format!("{name} of {of} is unknown: it counts as the highest one that is known")
+            });
+        }
+        values
+    }
+
+    fn items_by_name(&self) -> HashMap<&str, usize> {
+        let services = self.problem.services.iter().zip(&self.item_of);
+        services.map(|(service, item)| (service.name.as_str(), *item)).collect()
+    }
+
+    /// Links whose ends are different items, with these.
+    fn links_between_items(&self) -> Vec<(&super::Link, usize, usize)> {
+        let item = self.items_by_name();
+        let ends = |link: &super::Link| Some((*item.get(link.from.as_str())?, *item.get(link.to.as_str())?));
+        let links =
+            self.problem.links.iter().filter_map(|link| ends(link).map(|(from, to)| (link, from, to)));
+        links.filter(|(_, from, to)| from != to).collect()
+    }
+
+    /// Traffic between items, in nano-cost per microsecond.
+    fn edges(&self, weight: f64) -> Result<Vec<Edge>, String> {
+        let mut edges: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+        for (link, from, to) in self.links_between_items() {
+            let weight = nano(weight * link.traffic / 1000.0, "traffic")?;
+            *edges.entry((from.min(to), from.max(to))).or_default() += weight;
+        }
+        Ok(edges
+            .into_iter()
+            .filter(|(_, weight)| *weight > 0)
+            .map(|((a, b), weight)| Edge { a, b, weight })
+            .collect())
+    }
+}
+
+/// Kinds of relations between two clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Near(super::LatencyBound),
+    Apart,
+}
+
+/// The weights that count for the problem's strategy.
+pub(super) fn effective_weights(problem: &Problem) -> Weights {
+    if problem.strategy == super::GREEN { problem.weights.green() } else { problem.weights }
+}
+
+/// Millicores of a cluster above which the term `balance` counts.
+pub(super) fn balance_threshold(free_millicores: i64, above: f64) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "far below 2^53 millicores"
+    )]
+    let threshold = (free_millicores as f64 * above).floor() as i64;
+    threshold
+}
+
+/// A number per cluster, and the clusters of which it is unknown.
+pub(super) fn pessimistic(
+    problem: &Problem,
+    read: impl Fn(&ClusterAttributes) -> Option<f64>,
+    neutral: f64,
+) -> (Vec<f64>, Vec<&str>) {
+    let read = |cluster: &super::ClusterState| read(&cluster.attributes).filter(|value| *value != 0.0);
+    let highest = problem.clusters.iter().filter_map(read).reduce(f64::max).unwrap_or(neutral);
+    let unknown = problem
+        .clusters
+        .iter()
+        .filter(|cluster| read(cluster).is_none())
+        .map(|cluster| cluster.name.as_str());
+    (problem.clusters.iter().map(|cluster| read(cluster).unwrap_or(highest)).collect(), unknown.collect())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+fn nano(cost: f64, what: &str) -> Result<i64, String> {
+    let nano = (cost * NANO).round();
+    if nano.is_finite() && (0.0..=LARGEST_COST).contains(&nano) {
+        Ok(nano as i64)
+    } else {
+        Err(format!("{what} would cost {cost}; costs must be from 0 to {}", LARGEST_COST / NANO))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53 millicores")]
+pub(super) fn cores(millicores: i64) -> f64 {
+    millicores as f64 / 1000.0
+}
+
+fn amounts(resources: Resources) -> [i64; RESOURCES] {
+    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus]
+}
+
+fn capacity(cluster: &super::ClusterState) -> [i64; RESOURCES] {
+    let mut capacity = amounts(cluster.free).map(|amount| amount.max(0));
+    if !cluster.storage_reported {
+        capacity[2] = i64::MAX;
+    }
+    capacity
+}
+
+pub(super) fn total(problem: &Problem, members: &[usize]) -> Resources {
+    members.iter().fold(Resources::default(), |sum, member| sum + problem.services[*member].total())
+}
+
+/// Where all members are, when they are on one cluster.
+fn current(problem: &Problem, members: &[usize]) -> Option<usize> {
+    let first = problem.services[*members.first()?].current.as_ref()?;
+    let together = members.iter().all(|member| problem.services[*member].current.as_ref() == Some(first));
+    together.then(|| problem.clusters.iter().position(|cluster| cluster.name == *first)).flatten()
+}
+
+fn refuse_repeats(problem: &Problem) -> Result<(), String> {
+    let repeated = |names: Vec<&String>| {
+        let mut names = names;
+        names.sort();
+        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
+    };
+    if let Some(name) = repeated(problem.services.iter().map(|service| &service.name).collect()) {
+        return Err(format!("the problem has two services {name}"));
+    }
+    match repeated(problem.clusters.iter().map(|cluster| &cluster.name).collect()) {
+        Some(name) => Err(format!("the problem has two clusters {name}")),
+        None => Ok(()),
+    }
+}
+
+/// Indices of the services that must share a cluster. Co-location is symmetric and transitive; names that are not
+/// in the problem bind nothing.
+fn items(services: &[ServiceDemand]) -> Vec<Vec<usize>> {
+    let mut turns: Vec<usize> = (0..services.len()).collect();
+    turns.sort_by_key(|index| (services[*index].rank, services[*index].name.as_str()));
+    let turn_of: HashMap<&str, usize> =
+        turns.iter().enumerate().map(|(turn, index)| (services[*index].name.as_str(), turn)).collect();
+    let mut parent: Vec<usize> = (0..services.len()).collect();
+    for (turn, index) in turns.iter().enumerate() {
+        for other in services[*index].co_location.iter().filter_map(|name| turn_of.get(name.as_str())) {
+            let (one, other) = (root(&mut parent, turn), root(&mut parent, *other));
+            // The smaller turn leads, so the leader is the member whose turn comes first.
+            parent[one.max(other)] = one.min(other);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (turn, index) in turns.iter().enumerate() {
+        groups.entry(root(&mut parent, turn)).or_default().push(*index);
+    }
+    groups.into_values().collect()
+}
+
+fn root(parent: &mut [usize], mut node: usize) -> usize {
+    while parent[node] != node {
+        parent[node] = parent[parent[node]];
+        node = parent[node];
+    }
+    node
+}
+
+impl Requirement {
+    /// Whether a cluster of these attributes meets it.
+    #[must_use]
+    pub fn met_by(&self, attributes: &ClusterAttributes) -> Tri {
+        use super::AttributeTest::{AtLeast, AtMost, Known, NoneOf, OneOf};
+        let Some(value) = attributes.get(&self.attribute) else {
+            return if self.must_be_known { Tri::No } else { Tri::Unknown };
+        };
+        let number = || value.parse::<f64>().ok();
+        Tri::from(match &self.test {
+            OneOf(texts) => texts.contains(&value),
+            NoneOf(texts) => !texts.contains(&value),
+            AtMost(most) => number().is_some_and(|number| number <= *most),
+            AtLeast(least) => number().is_some_and(|number| number >= *least),
+            Known => true,
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Why a problem has no placement: a minimal set of requirements that cannot all hold, and the smallest changes
+//! that would help.
+//!
+//! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops requirements
+//! as long as what is left is still infeasible; here in chunks that are halved, since most of them are superfluous.
+
+use super::compile::{Compiled, compile};
+use super::exact::{Budget, Feasibility, elastic, feasibility};
+use super::model::RESOURCES;
+use super::partial::{bound_text, wanted};
+use super::{BUILT_IN, FIRST_FIT, Infeasibility, Problem, ServiceDemand};
+use crate::hdag::{Resources, ram_text, storage_text};
+use crate::optimizer::text::cores;
+
+/// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
+const MOST_SOLVES: usize = 400;
+/// Items × clusters above which nothing is filtered.
+const MOST_CELLS: usize = 5_000;
+
+/// One requirement that could be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    /// What a service needs of one resource.
+    Need(usize, usize),
+    /// One condition of a service on its cluster's attributes.
+    Requirement(usize, usize),
+    /// A service stays where it is.
+    Pinned(usize),
+    /// A service shares the cluster of others.
+    CoLocation(usize),
+    /// A service is apart from others.
+    AntiAffinity(usize),
+    /// The latency bound of a link.
+    Bound(usize),
+}
+
+/// Adds conflict and relaxations to the answer of a strategy that found no placement.
+pub(super) fn explained(compiled: &Compiled<'_>, mut cause: Infeasibility) -> Infeasibility {
+    if compiled.model.items() * compiled.model.clusters() > MOST_CELLS {
+        return cause;
+    }
+    let mut filter = Filter { compiled, solves: 0 };
+    let problem = compiled.problem;
+    match filter.feasible(problem) {
+        Some(true) => {
+            let others: Vec<&str> = BUILT_IN.into_iter().filter(|name| *name != FIRST_FIT).collect();
+            cause.relaxations.push(format!(
+                "a placement exists, but {} does not look back: use the strategy {}",
+                problem.strategy,
+                others.join(" or ")
+            ));
+        }
+        Some(false) => {
+            cause.proven = true;
+            let (conflict, minimal) = filter.minimal(elements(problem));
+            cause.conflict = conflict.iter().map(|element| element.words(problem)).collect();
+            cause.minimal = minimal;
+            cause.relaxations = filter.relaxations(&conflict);
+        }
+        None => {}
+    }
+    cause
+}
+
+struct Filter<'a> {
+    compiled: &'a Compiled<'a>,
+    solves: usize,
+}
+
+impl Filter<'_> {
+    /// Whether a problem has a placement; `None` when that could not be found out.
+    fn feasible(&mut self, problem: &Problem) -> Option<bool> {
+        if self.solves >= MOST_SOLVES {
+            return None;
+        }
+        self.solves += 1;
+        let compiled = compile(problem, self.compiled.unknown).ok()?;
+        match feasibility(&compiled.model, &Budget::default()) {
+            Feasibility::Feasible(_) => Some(true),
+            Feasibility::Infeasible => Some(false),
+            Feasibility::Unknown => None,
+        }
+    }
+
+    /// A subset of the elements that is infeasible with none of them to spare, and whether that is certain.
+    fn minimal(&mut self, elements: Vec<Element>) -> (Vec<Element>, bool) {
+        let problem = self.compiled.problem;
+        let (mut kept, mut certain) = (elements.clone(), true);
+        let mut chunk = elements.len().div_ceil(2).max(1);
+        loop {
+            let mut at = 0;
+            while at < kept.len() {
+                let mut fewer = kept.clone();
+                fewer.drain(at..kept.len().min(at + chunk));
+                let dropped: Vec<Element> =
+                    elements.iter().filter(|one| !fewer.contains(one)).copied().collect();
+                match self.feasible(&without(problem, &dropped)) {
+                    Some(false) => kept = fewer,
+                    Some(true) => at += chunk,
+                    None => {
+                        certain = false;
+                        at += chunk;
+                    }
+                }
+            }
+            if chunk == 1 {
+                return (kept, certain);
+            }
+            chunk = chunk.div_ceil(2);
+        }
+    }
+
+    /// Changes each of which alone makes a placement possible.
+    fn relaxations(&mut self, conflict: &[Element]) -> Vec<String> {
+        let problem = self.compiled.problem;
+        let mut relaxations: Vec<String> = elastic(&self.compiled.model, &Budget::default())
+            .map(|extra| room(problem, &extra))
+            .into_iter()
+            .collect();
+        for cluster in problem.clusters.iter().filter(|cluster| !cluster.available) {
+            let mut changed = problem.clone();
+            changed.clusters.iter_mut().filter(|c| c.name == cluster.name).for_each(|c| c.available = true);
+            if self.feasible(&changed) == Some(true) {
+                relaxations.push(format!("make cluster {} available again", cluster.name));
+            }
+        }
+        for element in conflict.iter().filter(|element| !matches!(element, Element::Need(..))) {
+            if self.feasible(&without(problem, &[*element])) == Some(true) {
+                relaxations.push(format!("give up: {}", element.words(problem)));
+            }
+        }
+        relaxations
+    }
+}
+
+/// Additional room in words.
+fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
+    let amounts = |cluster: &[i64; RESOURCES]| -> Vec<String> {
+        let texts =
+            (0..RESOURCES).filter(|resource| cluster[*resource] > 0).map(|at| amount(at, cluster[at]));
+        texts.collect()
+    };
+    let parts: Vec<String> = problem
+        .clusters
+        .iter()
+        .zip(extra)
+        .filter(|(_, extra)| extra.iter().any(|amount| *amount > 0))
+        .map(|(cluster, extra)| format!("{} on {}", amounts(extra).join(", "), cluster.name))
+        .collect();
+    format!("free another {}", parts.join(" and another "))
+}
+
+fn amount(resource: usize, amount: i64) -> String {
+    match resource {
+        0 => cores(amount),
+        1 => format!("{} RAM", ram_text(amount)),
+        2 => format!("{} storage", storage_text(amount)),
+        _ => format!("{amount} GPUs"),
+    }
+}
+
+fn of(resources: Resources, resource: usize) -> i64 {
+    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus][resource]
+}
+
+fn elements(problem: &Problem) -> Vec<Element> {
+    let mut elements = Vec::new();
+    for (at, service) in problem.services.iter().enumerate() {
+        elements.extend((0..service.requires.len()).map(|index| Element::Requirement(at, index)));
+        let flags = [
+            (service.pinned, Element::Pinned(at)),
+            (!service.co_location.is_empty(), Element::CoLocation(at)),
+            (!service.anti_affinity.is_empty(), Element::AntiAffinity(at)),
+        ];
+        elements.extend(flags.into_iter().filter(|(present, _)| *present).map(|(_, element)| element));
+        let needed = (0..RESOURCES).filter(|resource| of(service.total(), *resource) > 0);
+        elements.extend(needed.map(|resource| Element::Need(at, resource)));
+    }
+    let bounds = problem.links.iter().enumerate().filter(|(_, link)| link.bound.is_some());
+    elements.extend(bounds.map(|(at, _)| Element::Bound(at)));
+    elements
+}
+
+/// The problem without some of its requirements.
+fn without(problem: &Problem, dropped: &[Element]) -> Problem {
+    let mut changed = problem.clone();
+    for (at, service) in changed.services.iter_mut().enumerate() {
+        let mut index = 0;
+        service.requires.retain(|_| {
+            index += 1;
+            !dropped.contains(&Element::Requirement(at, index - 1))
+        });
+    }
+    for element in dropped {
+        match *element {
+            Element::Requirement(..) => {}
+            Element::Need(at, resource) => {
+                let needs = &mut changed.services[at].needs;
+                match resource {
+                    0 => needs.cpu_millicores = 0,
+                    1 => needs.ram_bytes = 0,
+                    2 => needs.storage_bytes = 0,
+                    _ => needs.gpus = 0,
+                }
+            }
+            Element::Pinned(at) => changed.services[at].pinned = false,
+            Element::AntiAffinity(at) => changed.services[at].anti_affinity.clear(),
+            Element::CoLocation(at) => changed.services[at].co_location.clear(),
+            Element::Bound(at) => changed.links[at].bound = None,
+        }
+    }
+    changed
+}
+
+impl Element {
+    fn words(self, problem: &Problem) -> String {
+        let name = |at: usize| problem.services[at].name.as_str();
+        match self {
+            Self::Need(at, resource) => need(&problem.services[at], resource),
+            Self::Requirement(at, index) => {
+                let requirement = &problem.services[at].requires[index];
+                let (intent, attribute) = (&requirement.intent, &requirement.attribute);
+                format!(
+                    "intent {intent} of service {}: {attribute} must be {}",
+                    name(at),
+                    wanted(requirement)
+                )
+            }
+            Self::Pinned(at) => {
+                let current = problem.services[at].current.as_deref().unwrap_or("its cluster");
+                format!("service {} must stay on {current}", name(at))
+            }
+            Self::CoLocation(at) => {
+                let others = problem.services[at].co_location.join(", ");
+                format!("service {} must share a cluster with {others}", name(at))
+            }
+            Self::AntiAffinity(at) => {
+                let others = problem.services[at].anti_affinity.join(", ");
+                format!("service {} must be apart from {others}", name(at))
+            }
+            Self::Bound(at) => {
+                let link = &problem.links[at];
+                let bound = link.bound.map_or_else(String::new, |bound| bound_text(bound, problem));
+                format!("between the clusters of {} and {}: {bound}", link.from, link.to)
+            }
+        }
+    }
+}
+
+fn need(service: &ServiceDemand, resource: usize) -> String {
+    let needed = amount(resource, of(service.total(), resource));
+    let (name, replicas) = (&service.name, service.replicas.min);
+    if replicas == 1 {
+        format!("service {name} needs {needed}")
+    } else {
+        format!("service {name} needs {needed} for {replicas} replicas")
+    }
+}

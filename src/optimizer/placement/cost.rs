@@ -1,0 +1,103 @@
+//! The strategies `cost` and `green`: greedy, local search, and where the model is small enough an exact one; the
+//! bound comes from the exact model or from a relaxation.
+
+use std::time::{Duration, Instant};
+
+use super::compile::Compiled;
+use super::decide::{infeasible, timed_out};
+use super::exact::{self, Feasibility};
+use super::explain::{Proof, outcome};
+use super::{Certificate, Model, Outcome, bound, search};
+use crate::optimizer::solver;
+
+/// Threads of the local search; the result does not depend on their number.
+const THREADS: usize = 2;
+/// Relative difference of cost and bound below which the solver cannot tell them apart.
+const SOLVER_TOLERANCE: f64 = 2e-6;
+/// Items × clusters up to which a mixed-integer program surely ends soon.
+const MILP_CELLS: usize = 60;
+/// Rounds or nodes of the bound that no deadline leaves time for.
+const UNTIL_DEADLINE: usize = 100_000;
+/// Share of a deadline that the search gets; the rest is for the bound.
+const SEARCHING: u32 = 70;
+
+pub(super) fn cost(compiled: &Compiled<'_>) -> Outcome {
+    let (model, limits) = (&compiled.model, &compiled.problem.limits);
+    let deadline = limits.deadline_ms.map(Duration::from_millis).map(|time| (Instant::now(), time));
+    let budget = search::Budget {
+        seed: limits.seed,
+        iterations: limits.iterations.unwrap_or_else(|| search::iterations(model.items(), model.clusters())),
+        deadline: deadline.map(|(begun, time)| begun + time * SEARCHING / 100),
+        threads: THREADS,
+    };
+    let Some(found) = search::anneal(model, &starts(model), &budget) else {
+        return match exact::feasibility(model, &exact::Budget::default()) {
+            Feasibility::Infeasible => Outcome::Infeasible(infeasible(compiled)),
+            Feasibility::Feasible(found) => conclude(compiled, found, deadline),
+            Feasibility::Unknown => timed_out(compiled, "no placement was found within the budget"),
+        };
+    };
+    conclude(compiled, found, deadline)
+}
+
+fn conclude(compiled: &Compiled<'_>, found: Vec<usize>, deadline: Option<(Instant, Duration)>) -> Outcome {
+    let end = deadline.map(|(begun, time)| begun + time);
+    let (assignment, proof) = prove(compiled, found, end);
+    outcome(compiled, &assignment, proof, Vec::new())
+}
+
+/// Where the search may begin besides the greedy placement: where everything is now.
+fn starts(model: &Model) -> Vec<Vec<usize>> {
+    let current: Option<Vec<usize>> = model.current.iter().copied().collect();
+    current.into_iter().collect()
+}
+
+/// Proves a bound, and improves what was found where the proof comes across something better.
+fn prove(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) -> (Vec<usize>, Proof) {
+    let (model, limits) = (&compiled.model, &compiled.problem.limits);
+    if model.cost_of(&found) == 0 {
+        return (found, Proof { bound: Some(0), certificate: Certificate::Counting });
+    }
+    let cells = model.items() * model.clusters();
+    let effort = effort(model, limits.exact_cells, end);
+    if cells > limits.exact_cells {
+        let bound = bound::lower_bound(model, Some(model.cost_of(&found)), &effort);
+        return (found, Proof { bound: Some(bound), certificate: Certificate::Relaxation });
+    }
+    let exact = bound::branch_and_bound(model, Some(&found), &effort);
+    let assignment = exact.incumbent.map_or(found, |(assignment, _)| assignment);
+    let proof = Proof { bound: Some(exact.bound), certificate: Certificate::Relaxation };
+    if exact.bound >= model.cost_of(&assignment) || cells > MILP_CELLS {
+        return (assignment, proof);
+    }
+    by_milp(compiled, assignment, end)
+}
+
+/// What the branch and bound left open, by a mixed-integer program.
+fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) -> (Vec<usize>, Proof) {
+    let model = &compiled.model;
+    let options = solver::Options {
+        time_limit: end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64()),
+        seed: compiled.problem.limits.seed,
+        ..solver::Options::default()
+    };
+    let solved = bound::exact_cost(model, Some(&found), &options);
+    let cost = model.cost_of(&found);
+    let (assignment, cost) = solved.incumbent.unwrap_or((found, cost));
+    #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]
+    let proven = (cost - solved.bound) as f64 <= cost as f64 * SOLVER_TOLERANCE;
+    let bound = if proven { cost } else { solved.bound };
+    (assignment, Proof { bound: Some(bound), certificate: Certificate::Milp })
+}
+
+/// Little work beside the search; with a deadline as much as there is time for: on branching where that is tried, else
+/// on the root.
+fn effort(model: &Model, exact_cells: usize, end: Option<Instant>) -> bound::Effort {
+    let quick = bound::Effort::quick(model);
+    if end.is_none() {
+        return quick;
+    }
+    let small = model.items() * model.clusters() <= exact_cells;
+    let (rounds, nodes) = if small { (quick.rounds, UNTIL_DEADLINE) } else { (UNTIL_DEADLINE, 0) };
+    bound::Effort { rounds, nodes, deadline: end }
+}

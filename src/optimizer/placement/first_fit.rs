@@ -1,0 +1,81 @@
+//! First fit: services in their turn, clusters in the order of their names.
+//!
+//! Co-located services form one item that is placed as a whole when its first member's turn comes. The
+//! strategy never looks back: an item that finds no room ends it, although another order might have worked.
+//! The answer says what each cluster lacked at that moment.
+
+use super::compile::Compiled;
+use super::partial::PartialAssignment;
+use super::{ClusterVerdict, Infeasibility};
+use crate::optimizer::text::amounts;
+
+/// So many clusters are named in a summary; the verdicts list all.
+const MAX_NAMED: usize = 8;
+
+/// Places each item on the first cluster by name that has room for it; gives the reasons too.
+pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<String>), Box<Infeasibility>> {
+    let mut situation = PartialAssignment::empty(compiled);
+    let (mut assignment, mut reasons) = (Vec::new(), Vec::new());
+    for item in 0..compiled.items.len() {
+        let verdicts = situation.verdicts(item);
+        let Some(chosen) = verdicts.iter().position(|verdict| verdict.feasible) else {
+            return Err(Box::new(no_cluster(compiled, item, verdicts)));
+        };
+        reasons.push(reason(&situation, compiled, item, chosen));
+        situation.place(item, chosen);
+        assignment.push(chosen);
+    }
+    Ok((assignment, reasons))
+}
+
+fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usize, cluster: usize) -> String {
+    let (needs, free) = (situation.total(item), situation.free_for(item, cluster));
+    let names: Vec<&str> =
+        compiled.items[item].iter().map(|member| compiled.problem.services[*member].name.as_str()).collect();
+    let who = match names.as_slice() {
+        [_] => "needs".to_owned(),
+        several => format!("co-located {} need", several.join(", ")),
+    };
+    let gpus = needs.gpus > 0;
+    format!(
+        "first cluster in name order with room: {who} {}; free {}",
+        amounts(needs, true, gpus),
+        amounts(free, compiled.problem.clusters[cluster].storage_reported, gpus)
+    )
+}
+
+/// The answer for an item that no cluster can take.
+pub(super) fn no_cluster(
+    compiled: &Compiled<'_>,
+    item: usize,
+    clusters: Vec<ClusterVerdict>,
+) -> Infeasibility {
+    let name = |member: &usize| compiled.problem.services[*member].name.clone();
+    let services: Vec<String> = compiled.items[item].iter().map(name).collect();
+    let who = match services.as_slice() {
+        [only] => format!("service {only} fits"),
+        several => format!("co-located services {} fit together", several.join(", ")),
+    };
+    let mut lacks: Vec<String> = clusters
+        .iter()
+        .take(MAX_NAMED)
+        .map(|verdict| {
+            let violated: Vec<String> = verdict.violated.iter().map(ToString::to_string).collect();
+            format!("{} ({})", verdict.cluster, violated.join("; "))
+        })
+        .collect();
+    if clusters.len() > MAX_NAMED {
+        lacks.push(format!("and {} more", clusters.len() - MAX_NAMED));
+    }
+    let where_ = if lacks.is_empty() { "no cluster is known".to_owned() } else { lacks.join(", ") };
+    Infeasibility {
+        strategy: compiled.problem.strategy.clone(),
+        summary: format!("{who} on no cluster: {where_}"),
+        services,
+        clusters,
+        proven: false,
+        conflict: Vec::new(),
+        minimal: false,
+        relaxations: Vec::new(),
+    }
+}

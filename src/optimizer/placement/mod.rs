@@ -1,0 +1,47 @@
+//! Which cluster each service runs on.
+//!
+//! A decision goes through
+//!
+//! * [`compile()`]: names and units to a [`Model`] in ordinals and integers,
+//! * a strategy ([`decide()`]): `first-fit`, `min-moves` ([`exact`]), `cost` and `green` ([`search`], [`bound`]),
+//! * `explain`: the plan with its objective by terms, its bound, and the alternatives; or `conflict`: why not,
+//! * [`check()`], which shares no code with any of them.
+
+pub mod bound;
+mod changes;
+mod check;
+mod compile;
+mod conflict;
+mod cost;
+mod decide;
+pub mod exact;
+mod explain;
+mod first_fit;
+pub mod model;
+mod objective;
+mod partial;
+mod plan;
+mod problem;
+mod proximity;
+mod report;
+pub mod search;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+pub use changes::changes;
+pub use check::check;
+pub use compile::{Compiled, Unknown, compile};
+pub use decide::{BUILT_IN, COST, FIRST_FIT, GREEN, MIN_MOVES, adopt, decide};
+pub use model::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
+pub use objective::Objectives;
+pub use plan::{
+    Certificate, ClusterVerdict, Infeasibility, Objective, Outcome, Plan, ServiceExplanation, Term, TimedOut,
+    Violation,
+};
+pub use problem::{
+    AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
+    SolveLimits, Weights,
+};
+pub use report::report;

@@ -1,0 +1,238 @@
+//! What a cluster lacks for an item, everything else being placed as it is.
+
+use super::compile::{Compiled, Unknown};
+use super::proximity::Tri;
+use super::{AttributeTest, ClusterVerdict, LatencyBound, Requirement, Violation};
+use crate::hdag::Resources;
+
+/// Latency bounds of one item, each with the service at the other end.
+type Bounds = Vec<(LatencyBound, usize)>;
+
+/// A partial or whole assignment of the items of a model.
+pub struct PartialAssignment<'a> {
+    compiled: &'a Compiled<'a>,
+    /// The cluster of each placed item.
+    placed: Vec<Option<usize>>,
+    /// What the placed items use on each cluster.
+    used: Vec<Resources>,
+    /// Latency bounds of each item: the bound and the service at the other end.
+    bounds: Vec<Bounds>,
+    /// Services that each item must be apart from.
+    apart: Vec<Vec<usize>>,
+}
+
+impl<'a> PartialAssignment<'a> {
+    /// Nothing is placed yet.
+    #[must_use]
+    pub fn empty(compiled: &'a Compiled<'a>) -> Self {
+        let (bounds, apart) = neighbours(compiled);
+        Self {
+            compiled,
+            placed: vec![None; compiled.items.len()],
+            used: vec![Resources::default(); compiled.problem.clusters.len()],
+            bounds,
+            apart,
+        }
+    }
+
+    /// Everything is placed.
+    #[must_use]
+    pub fn of(compiled: &'a Compiled<'a>, assignment: &[usize]) -> Self {
+        let mut situation = Self::empty(compiled);
+        assignment.iter().enumerate().for_each(|(item, cluster)| situation.place(item, *cluster));
+        situation
+    }
+
+    /// Puts an item on a cluster, room or not.
+    pub fn place(&mut self, item: usize, cluster: usize) {
+        self.placed[item] = Some(cluster);
+        let total = self.total(item);
+        self.used[cluster] += total;
+    }
+
+    /// What an item needs.
+    #[must_use]
+    pub fn total(&self, item: usize) -> Resources {
+        super::compile::total(self.compiled.problem, &self.compiled.items[item])
+    }
+
+    /// What is left on a cluster for an item: what the others that are placed do not use.
+    #[must_use]
+    pub fn free_for(&self, item: usize, cluster: usize) -> Resources {
+        let own = if self.placed[item] == Some(cluster) { self.total(item) } else { Resources::default() };
+        self.compiled.problem.clusters[cluster].free.minus_clamped(self.used[cluster].minus_clamped(own))
+    }
+
+    /// The verdicts on all clusters for an item.
+    #[must_use]
+    pub fn verdicts(&self, item: usize) -> Vec<ClusterVerdict> {
+        (0..self.compiled.problem.clusters.len()).map(|cluster| self.verdict(item, cluster)).collect()
+    }
+
+    /// Whether an item could be on a cluster, and if not, everything that is in the way.
+    #[must_use]
+    pub fn verdict(&self, item: usize, cluster: usize) -> ClusterVerdict {
+        let state = &self.compiled.problem.clusters[cluster];
+        let mut violated = Vec::new();
+        if !state.available {
+            violated.push(Violation::Unavailable);
+        }
+        self.room(item, cluster, &mut violated);
+        for member in &self.compiled.items[item] {
+            let service = &self.compiled.problem.services[*member];
+            if let (true, Some(current)) = (service.pinned, &service.current)
+                && *current != state.name
+            {
+                violated.push(Violation::Pinned { cluster: current.clone() });
+            }
+            let failing = service
+                .requires
+                .iter()
+                .filter(|requirement| !self.holds(requirement.met_by(&state.attributes)));
+            violated.extend(failing.map(|requirement| Violation::Attribute {
+                intent: requirement.intent.clone(),
+                attribute: requirement.attribute.clone(),
+                wanted: wanted(requirement),
+                found: state.attributes.get(&requirement.attribute),
+            }));
+        }
+        self.neighbours(item, cluster, &mut violated);
+        ClusterVerdict {
+            cluster: state.name.clone(),
+            feasible: violated.is_empty(),
+            violated,
+            cost_difference: None,
+        }
+    }
+
+    fn holds(&self, met: Tri) -> bool {
+        met.decided(self.compiled.unknown == Unknown::Allows)
+    }
+
+    fn room(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
+        let (needs, free) = (self.total(item), self.free_for(item, cluster));
+        if needs.cpu_millicores > free.cpu_millicores {
+            violated.push(Violation::Cpu { needed: needs.cpu_millicores, free: free.cpu_millicores });
+        }
+        if needs.ram_bytes > free.ram_bytes {
+            violated.push(Violation::Ram { needed: needs.ram_bytes, free: free.ram_bytes });
+        }
+        let storage_limits = self.compiled.problem.clusters[cluster].storage_reported;
+        if storage_limits && needs.storage_bytes > free.storage_bytes {
+            violated.push(Violation::Storage { needed: needs.storage_bytes, free: free.storage_bytes });
+        }
+        if needs.gpus > free.gpus {
+            violated.push(Violation::Gpu { needed: needs.gpus, free: free.gpus });
+        }
+    }
+
+    /// Latency bounds and anti-affinity towards items that are placed.
+    fn neighbours(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
+        let (problem, item_of) = (self.compiled.problem, &self.compiled.item_of);
+        for (bound, other) in &self.bounds[item] {
+            let Some(there) = self.placed[item_of[*other]] else { continue };
+            if !self.holds(self.compiled.proximity.within(*bound, cluster, there)) {
+                violated.push(Violation::Latency {
+                    service: problem.services[*other].name.clone(),
+                    wanted: bound_text(*bound, problem),
+                    milliseconds: self.compiled.proximity.milliseconds(cluster, there),
+                });
+            }
+        }
+        for other in &self.apart[item] {
+            // One that shares the item can never be apart from it.
+            if item_of[*other] == item || self.placed[item_of[*other]] == Some(cluster) {
+                violated.push(Violation::AntiAffinity { service: problem.services[*other].name.clone() });
+            }
+        }
+    }
+
+    /// What an assignment rests on although nobody knows it, in words.
+    #[must_use]
+    pub fn unknowns(&self) -> Vec<String> {
+        let problem = self.compiled.problem;
+        let mut unknowns = Vec::new();
+        for (index, service) in problem.services.iter().enumerate() {
+            let Some(cluster) = self.placed[self.compiled.item_of[index]] else { continue };
+            let state = &problem.clusters[cluster];
+            for requirement in service.requires.iter().filter(|r| r.met_by(&state.attributes) == Tri::Unknown)
+            {
+                unknowns.push(format!(
+                    "intent {} of service {} cannot be decided: {} of cluster {} is unknown",
+                    requirement.intent, service.name, requirement.attribute, state.name
+                ));
+            }
+        }
+        let find = |name: &String| problem.services.binary_search_by(|service| service.name.cmp(name)).ok();
+        for link in &problem.links {
+            let (Some(bound), Some(from), Some(to)) = (link.bound, find(&link.from), find(&link.to)) else {
+                continue;
+            };
+            let place = |service: usize| self.placed[self.compiled.item_of[service]];
+            let (Some(here), Some(there)) = (place(from), place(to)) else { continue };
+            if self.compiled.proximity.within(bound, here, there) == Tri::Unknown {
+                unknowns.push(format!(
+                    "{} and {} want {}, but no latency between their clusters {} and {} is known",
+                    link.from,
+                    link.to,
+                    bound_text(bound, problem),
+                    problem.clusters[here].name,
+                    problem.clusters[there].name
+                ));
+            }
+        }
+        unknowns
+    }
+}
+
+/// Per item, the latency bounds and the services it must be apart from.
+fn neighbours(compiled: &Compiled<'_>) -> (Vec<Bounds>, Vec<Vec<usize>>) {
+    let (problem, item_of) = (compiled.problem, &compiled.item_of);
+    let find = |name: &String| problem.services.binary_search_by(|service| service.name.cmp(name)).ok();
+    let mut bounds = vec![Vec::new(); compiled.items.len()];
+    for link in &problem.links {
+        let (Some(bound), Some(from), Some(to)) = (link.bound, find(&link.from), find(&link.to)) else {
+            continue;
+        };
+        if item_of[from] != item_of[to] {
+            bounds[item_of[from]].push((bound, to));
+            bounds[item_of[to]].push((bound, from));
+        }
+    }
+    let mut apart = vec![Vec::new(); compiled.items.len()];
+    for (at, service) in problem.services.iter().enumerate() {
+        for other in service.anti_affinity.iter().filter_map(find) {
+            apart[item_of[at]].push(other);
+            apart[item_of[other]].push(at);
+        }
+    }
+    for services in &mut apart {
+        services.sort_unstable();
+        services.dedup();
+    }
+    (bounds, apart)
+}
+
+/// What a requirement wants, in words.
+pub(super) fn wanted(requirement: &Requirement) -> String {
+    match &requirement.test {
+        AttributeTest::OneOf(texts) => texts.join(" or "),
+        AttributeTest::NoneOf(texts) => format!("not {}", texts.join(" nor ")),
+        AttributeTest::AtMost(most) => format!("at most {most}"),
+        AttributeTest::AtLeast(least) => format!("at least {least}"),
+        AttributeTest::Known => "known".to_owned(),
+    }
+}
+
+/// What a latency bound wants, in words.
+pub(super) fn bound_text(bound: LatencyBound, problem: &super::Problem) -> String {
+    match bound {
+        LatencyBound::Ultralow => format!("less than {} ms", problem.limits.ultralow_ms),
+        LatencyBound::Low => {
+            format!(
+                "the same or a neighbouring cluster (same region, or at most {} ms)",
+                problem.limits.neighbour_ms
+            )
+        }
+    }
+}

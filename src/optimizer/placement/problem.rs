@@ -1,0 +1,337 @@
+//! Everything a placement decision may look at, as plain data.
+//!
+//! A problem serialises, so it is stored with its decision and can be replayed. Clusters, services and links are
+//! sorted, so that equal input gives an equal problem whatever the order in which it was gathered.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::hdag::Resources;
+use crate::optimizer::ClusterAttributes;
+
+/// A placement problem.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PlacementProblem)]
+pub struct Problem {
+    /// Name of the graph the decision is about.
+    pub graph: String,
+    /// Name of the strategy that is to decide.
+    #[schema(example = "cost")]
+    pub strategy: String,
+    /// The clusters that are known, by name.
+    pub clusters: Vec<ClusterState>,
+    /// The services to place, by name.
+    pub services: Vec<ServiceDemand>,
+    /// Pairs of services that exchange traffic or must be near to each other, by name.
+    pub links: Vec<Link>,
+    /// What the objective of `cost` and `green` weighs.
+    pub weights: Weights,
+    /// Seed, budget and thresholds.
+    pub limits: SolveLimits,
+    /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
+    pub strict: bool,
+    /// What is known to be missing already when the problem was made; repeated in the plan.
+    pub warnings: Vec<String>,
+}
+
+impl Problem {
+    /// A problem without links and with default parameters; sorted.
+    #[must_use]
+    pub fn new(
+        graph: impl Into<String>,
+        strategy: impl Into<String>,
+        clusters: Vec<ClusterState>,
+        services: Vec<ServiceDemand>,
+    ) -> Self {
+        Self {
+            graph: graph.into(),
+            strategy: strategy.into(),
+            clusters,
+            services,
+            links: Vec::new(),
+            weights: Weights::default(),
+            limits: SolveLimits::default(),
+            strict: false,
+            warnings: Vec::new(),
+        }
+        .sorted()
+    }
+
+    /// The same problem in canonical order: everything by name; links with the smaller name first, each pair once
+    /// (traffic added up, the stricter bound kept).
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.clusters.sort_by(|one, other| one.name.cmp(&other.name));
+        self.services.sort_by(|one, other| one.name.cmp(&other.name));
+        for service in &mut self.services {
+            service.co_location.sort();
+            service.anti_affinity.sort();
+        }
+        for link in &mut self.links {
+            if link.from > link.to {
+                std::mem::swap(&mut link.from, &mut link.to);
+            }
+        }
+        // Traffic is part of the key so that floating-point sums do not depend on the order of the input.
+        let by_pair = |one: &Link, other: &Link| {
+            (&one.from, &one.to).cmp(&(&other.from, &other.to)).then(one.traffic.total_cmp(&other.traffic))
+        };
+        self.links.sort_by(by_pair);
+        self.links.dedup_by(|next, kept| {
+            let same = (&next.from, &next.to) == (&kept.from, &kept.to);
+            if same {
+                kept.traffic += next.traffic;
+                kept.bound = kept.bound.max(next.bound);
+            }
+            same
+        });
+        self
+    }
+}
+
+/// What a decision knows of one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterState {
+    /// Name in Karmada.
+    pub name: String,
+    /// Whether the cluster can take services now.
+    pub available: bool,
+    /// What is free for this graph: allocatable minus what others use or have reserved.
+    pub free: Resources,
+    /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
+    pub storage_reported: bool,
+    /// Part of what is not free: held for services that are placed here but do not show in the cluster's
+    /// own report yet.
+    pub reserved: Resources,
+    /// Part of what is free: used by services of this graph now.
+    pub own: Resources,
+    /// What else is known of it; latencies are those to other clusters of the problem.
+    pub attributes: ClusterAttributes,
+}
+
+/// What a decision knows of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceDemand {
+    /// Name of the service.
+    pub name: String,
+    /// Turn in which `first-fit` considers it: dependencies first, then the order of the descriptor.
+    pub rank: u32,
+    /// What one replica needs.
+    pub needs: Resources,
+    /// How many replicas it may have. No term of an objective falls with replicas, so the minimum is placed.
+    pub replicas: ReplicaBounds,
+    /// Where it is now; `None` when it is not placed yet.
+    pub current: Option<String>,
+    /// It must stay where it is.
+    pub pinned: bool,
+    /// How much moving it costs, as a multiple of [`Weights::moves`].
+    pub move_weight: f64,
+    /// Services that must be on the same cluster.
+    pub co_location: Vec<String>,
+    /// Services that must be on another cluster.
+    pub anti_affinity: Vec<String>,
+    /// What its cluster must be like.
+    pub requires: Vec<Requirement>,
+}
+
+impl ServiceDemand {
+    /// A service of one replica that is not placed yet and asks for nothing but room.
+    #[must_use]
+    pub fn new(name: impl Into<String>, needs: Resources) -> Self {
+        Self {
+            name: name.into(),
+            rank: 0,
+            needs,
+            replicas: ReplicaBounds::exactly(1),
+            current: None,
+            pinned: false,
+            move_weight: 1.0,
+            co_location: Vec::new(),
+            anti_affinity: Vec::new(),
+            requires: Vec::new(),
+        }
+    }
+
+    /// What the replicas that are placed need together.
+    #[must_use]
+    pub fn total(&self) -> Resources {
+        self.needs.times(self.replicas.min)
+    }
+}
+
+/// Bounds of a number of replicas; equal for a fixed number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplicaBounds {
+    /// At least so many; not negative.
+    pub min: i64,
+    /// At most so many.
+    pub max: i64,
+}
+
+impl ReplicaBounds {
+    /// A fixed number.
+    #[must_use]
+    pub const fn exactly(replicas: i64) -> Self {
+        Self { min: replicas, max: replicas }
+    }
+}
+
+/// A condition on one attribute of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Requirement {
+    /// The intent it comes from, in the words of the descriptor, such as `security`.
+    pub intent: String,
+    /// Name of the attribute ([`ClusterAttributes::get`]).
+    pub attribute: String,
+    /// What its value must be.
+    pub test: AttributeTest,
+    /// A cluster of which the attribute is unknown never qualifies, strict or not.
+    pub must_be_known: bool,
+}
+
+/// What the value of an attribute must be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributeTest {
+    /// One of these texts.
+    OneOf(Vec<String>),
+    /// None of these texts.
+    NoneOf(Vec<String>),
+    /// A number not above this.
+    AtMost(f64),
+    /// A number not below this.
+    AtLeast(f64),
+    /// Anything, as long as it is known.
+    Known,
+}
+
+/// Two services that exchange traffic or must be near to each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Link {
+    /// One service; the smaller name.
+    pub from: String,
+    /// The other one.
+    pub to: String,
+    /// Weight of the latency between them; 1 for a connection of which nothing is known.
+    pub traffic: f64,
+    /// How near their clusters must be.
+    pub bound: Option<LatencyBound>,
+}
+
+/// How near two clusters must be. The later the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyBound {
+    /// The same cluster or a neighbour: same region, or at most [`SolveLimits::neighbour_ms`].
+    Low,
+    /// Less than [`SolveLimits::ultralow_ms`].
+    Ultralow,
+}
+
+/// Weights of the objective of `cost` and `green`, in cost units.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weights {
+    /// Cost of moving a service.
+    pub moves: f64,
+    /// Multiplies each used cluster's activation cost.
+    pub activation: f64,
+    /// Multiplies price per core-hour × cores.
+    pub price: f64,
+    /// Multiplies carbon per core-hour × cores.
+    pub carbon: f64,
+    /// Cost per millisecond of latency × traffic.
+    pub latency: f64,
+    /// Cost per core above [`SolveLimits::balance_above`] of a cluster's free CPU.
+    pub balance: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { moves: 2.0, activation: 1.0, price: 1.0, carbon: 0.01, latency: 0.1, balance: 0.5 }
+    }
+}
+
+impl Weights {
+    /// Sets a weight by its name; `false` when there is none of that name.
+    pub fn set(&mut self, name: &str, value: f64) -> bool {
+        let weight = match name {
+            "moves" => &mut self.moves,
+            "activation" => &mut self.activation,
+            "price" => &mut self.price,
+            "carbon" => &mut self.carbon,
+            "latency" => &mut self.latency,
+            "balance" => &mut self.balance,
+            _ => return false,
+        };
+        *weight = value;
+        true
+    }
+
+    /// The weights of `green`: carbon counts as much as price did, price only breaks ties.
+    #[must_use]
+    pub fn green(self) -> Self {
+        Self { price: self.price * 0.01, carbon: self.carbon * 100.0, ..self }
+    }
+}
+
+/// Seed, budget and thresholds of a solve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SolveLimits {
+    /// Seed of all chance.
+    pub seed: u64,
+    /// Proposals of the local search, over all restarts; `None` for as many as the size is worth. Equal problems
+    /// give equal plans.
+    pub iterations: Option<u64>,
+    /// Wall-clock deadline in milliseconds instead of the budget of iterations. The result is then not reproducible.
+    pub deadline_ms: Option<u64>,
+    /// Items × clusters up to which `cost` looks for the proven optimum as well.
+    pub exact_cells: usize,
+    /// Two clusters are ultra-low apart below this round-trip time (milliseconds).
+    pub ultralow_ms: f64,
+    /// Two clusters are neighbours up to this round-trip time (milliseconds).
+    pub neighbour_ms: f64,
+    /// Latency that counts between clusters of which none is known (milliseconds).
+    pub unknown_latency_ms: f64,
+    /// Share of a cluster's free CPU above which the term `balance` counts.
+    pub balance_above: f64,
+}
+
+impl Default for SolveLimits {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            iterations: None,
+            deadline_ms: None,
+            exact_cells: 500,
+            ultralow_ms: 10.0,
+            neighbour_ms: 20.0,
+            unknown_latency_ms: 100.0,
+            balance_above: 0.8,
+        }
+    }
+}
+
+impl SolveLimits {
+    /// Sets a limit by its name; `false` when there is none of that name. Whole numbers are given without fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whoever states them checks them"
+    )]
+    pub fn set(&mut self, name: &str, value: f64) -> bool {
+        match name {
+            "seed" => self.seed = value as u64,
+            "iterations" => self.iterations = Some(value as u64),
+            "deadline_ms" => self.deadline_ms = Some(value as u64),
+            "exact_cells" => self.exact_cells = value as usize,
+            "ultralow_ms" => self.ultralow_ms = value,
+            "neighbour_ms" => self.neighbour_ms = value,
+            "unknown_latency_ms" => self.unknown_latency_ms = value,
+            "balance_above" => self.balance_above = value,
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,108 @@
+//! What becomes of intents that the clusters' data cannot decide.
+
+use super::*;
+use crate::optimizer::ClusterAttributes;
+
+/// Two clusters that hold one of two services each.
+fn apart(bound: LatencyBound) -> Problem {
+    let room = amount(1000, GIB, GB, 0);
+    let needs = amount(1000, 1, 1, 0);
+    let mut problem = in_turn(
+        "g",
+        vec![cluster("a", room), cluster("b", room)],
+        vec![service("x", needs), service("y", needs)],
+    );
+    problem.links = vec![link("x", "y", Some(bound))];
+    problem
+}
+
+#[test]
+fn an_unknown_latency_is_a_warning_or_in_a_strict_problem_a_refusal() {
+    for strategy in BUILT_IN {
+        let mut problem = Problem { strategy: strategy.to_owned(), ..apart(LatencyBound::Ultralow) };
+        let plan = plan(&problem);
+        assert!(plan.unknown_allowed);
+        assert!(
+            plan.warnings.contains(
+                &"x and y want less than 10 ms, but no latency between their clusters a and b is known"
+                    .to_owned()
+            ),
+            "{:?}",
+            plan.warnings
+        );
+        problem.strict = true;
+        let refusal = refusal(&problem);
+        assert!(refusal.proven);
+        assert!(
+            refusal.conflict.iter().any(|text| text.contains("less than 10 ms")),
+            "{:?}",
+            refusal.conflict
+        );
+    }
+}
+
+#[test]
+fn what_is_known_is_preferred_to_what_is_not() {
+    // y fits beside x on "large": then no latency has to be known.
+    let mut problem = Problem { strategy: COST.to_owned(), ..apart(LatencyBound::Low) };
+    problem.clusters.push(cluster("large", amount(2000, GIB, GB, 0)));
+    let plan = plan(&problem);
+    assert_eq!(places(&plan), [("x", "large"), ("y", "large")]);
+    assert!(!plan.unknown_allowed);
+    assert!(!plan.warnings.iter().any(|warning| warning.contains("latency")), "{:?}", plan.warnings);
+}
+
+#[test]
+fn services_that_rest_on_the_unknown_already_are_not_moved() {
+    let mut problem = apart(LatencyBound::Low);
+    problem.clusters.push(cluster("large", amount(2000, GIB, GB, 0)));
+    problem.strategy = MIN_MOVES.to_owned();
+    problem.services[0].current = Some("a".to_owned());
+    problem.services[1].current = Some("b".to_owned());
+    let plan = plan(&problem);
+    assert_eq!((plan.objective.total, plan.warnings.len()), (0.0, 1));
+}
+
+#[test]
+fn regions_decide_where_no_latency_is_known() {
+    let mut problem = apart(LatencyBound::Low);
+    problem.strict = true;
+    for cluster in &mut problem.clusters {
+        cluster.attributes.region = Some("be".to_owned());
+    }
+    assert_eq!(places(&plan(&problem)).len(), 2);
+    problem.clusters[1].attributes.region = Some("gr".to_owned());
+    assert!(refusal(&problem).proven);
+    // Measured to be near, whatever the regions are called.
+    problem.clusters[1].attributes.latencies_ms.insert("a".to_owned(), 20.0);
+    assert_eq!(places(&plan(&problem)).len(), 2);
+}
+
+#[test]
+fn a_cluster_of_unknown_trust_is_never_trusted() {
+    let mut secure = service("s", amount(1, 1, 1, 0));
+    secure.requires = vec![trusted()];
+    let mut problem = in_turn("g", vec![cluster("a", amount(9, 9, 9, 0))], vec![secure]);
+    let refusal = refusal(&problem);
+    assert_eq!(
+        refusal.summary,
+        "service s fits on no cluster: a (security: trusted must be true, is unknown)"
+    );
+    problem.clusters[0].attributes.trusted = Some(true);
+    assert_eq!(places(&plan(&problem)), [("s", "a")]);
+}
+
+#[test]
+fn an_unknown_price_is_never_cheap() {
+    let priced = |name: &str, price| ClusterState {
+        attributes: ClusterAttributes { price_per_core_hour: price, ..ClusterAttributes::default() },
+        ..cluster(name, amount(4000, GIB, GB, 0))
+    };
+    for unknown in [None, Some(0.0)] {
+        let clusters = vec![priced("a", unknown), priced("b", Some(2.0)), priced("c", Some(3.0))];
+        let problem = in_turn("g", clusters, vec![service("s", amount(1000, 1, 1, 0))]);
+        let plan = plan(&Problem { strategy: COST.to_owned(), ..problem });
+        assert_eq!(places(&plan), [("s", "b")]);
+        assert!(plan.warnings.iter().any(|text| text.starts_with("price_per_core_hour of a is unknown")));
+    }
+}

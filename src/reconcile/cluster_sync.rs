@@ -1,0 +1,147 @@
+//! Reads the clusters from Karmada into the database: for the loop that follows them, and on request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::supervisor::Supervisor;
+use crate::clients::Outside;
+use crate::config::ReconcileSettings;
+use crate::error::Result;
+use crate::model::event::CLUSTER_CHANGED;
+use crate::model::{
+    Cause, ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
+    merge_round_trip_times, now,
+};
+use crate::store::Store;
+
+/// Reads the clusters, one reading at a time. Clones share everything.
+#[derive(Clone)]
+pub struct ClusterSync {
+    store: Store,
+    outside: Outside,
+    supervisor: Supervisor,
+    settings: ReconcileSettings,
+    progress: Arc<Mutex<SyncProgress>>,
+    networks_failed: Arc<AtomicBool>,
+}
+
+/// When what was last read.
+#[derive(Default)]
+struct SyncProgress {
+    /// When the last reading that succeeded began.
+    read_since: Option<Instant>,
+    /// When the round-trip times between the clusters were last asked for.
+    measured_at: Option<Instant>,
+}
+
+impl ClusterSync {
+    /// Nothing has been read yet.
+    #[must_use]
+    pub fn new(store: Store, outside: Outside, supervisor: Supervisor, settings: ReconcileSettings) -> Self {
+        Self {
+            store,
+            outside,
+            supervisor,
+            settings,
+            progress: Arc::default(),
+            networks_failed: Arc::default(),
+        }
+    }
+
+    /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them. Callers that
+    /// wait for the same reading share it.
+    ///
+    /// # Errors
+    /// Karmada or the database failed.
+    pub async fn sync(&self) -> Result<()> {
+        let asked = Instant::now();
+        let mut progress = self.progress.lock().await;
+        if progress.read_since.is_some_and(|began| began >= asked) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let observed = self.outside.clusters().await?;
+        let (networks, latencies) =
+            tokio::join!(self.networks(), self.latencies(&observed, &mut progress.measured_at));
+        let changed = self.record(&observed, &networks, &latencies).await?;
+        progress.read_since = Some(began);
+        if changed {
+            self.supervisor.wake_all();
+        }
+        Ok(())
+    }
+
+    /// Writes what was observed; tells whether a cluster became available or ceased to be.
+    async fn record(
+        &self,
+        observed: &[ClusterObservation],
+        networks: &BTreeMap<String, ClusterNetworks>,
+        latencies: &RoundTripTimes,
+    ) -> Result<bool> {
+        let at = now();
+        let mut tx = self.store.begin().await?;
+        let known = tx.lock_clusters().await?;
+        let mut clusters = merge_observations(&known, observed, networks, at);
+        merge_round_trip_times(&mut clusters, latencies);
+        let names: Vec<&str> = observed.iter().map(|cluster| cluster.name.as_str()).collect();
+        tx.write_clusters(&known, &clusters, &names, at).await?;
+        let changed = availability_changes(&known, &clusters);
+        for cluster in &changed {
+            let (name, available) = (&cluster.name, cluster.available);
+            let data = json!({ "available": available, "reason": cluster.reason });
+            let event = Cause::internal("clusters").cluster_event(CLUSTER_CHANGED, name, data);
+            tx.insert_event(&event, at).await?;
+            let word = if available { "available" } else { "not available" };
+            tracing::info!(cluster.name = %name, available, "cluster {name} is {word}");
+        }
+        tx.commit_unnumbered().await?;
+        Ok(!changed.is_empty())
+    }
+
+    /// Networks of the clusters; none when they cannot be read, with one warning until they can again.
+    async fn networks(&self) -> BTreeMap<String, ClusterNetworks> {
+        if !self.outside.has_networks() {
+            return BTreeMap::new();
+        }
+        let networks = self.outside.networks().await;
+        let failed_before = self.networks_failed.swap(networks.is_err(), Ordering::Relaxed);
+        networks.unwrap_or_else(|error| {
+            if !failed_before {
+                tracing::warn!("the networks of the clusters cannot be read: {error}");
+            }
+            BTreeMap::new()
+        })
+    }
+
+    /// Round-trip times between the available clusters, when it is time to ask for them again: that takes a call for
+    /// each of them.
+    async fn latencies(
+        &self,
+        observed: &[ClusterObservation],
+        measured_at: &mut Option<Instant>,
+    ) -> RoundTripTimes {
+        let available = observed.iter().filter(|cluster| cluster.available);
+        let available: Vec<String> = available.map(|cluster| cluster.name.clone()).collect();
+        let recent = measured_at.is_some_and(|at| at.elapsed() < self.settings.latency_sync);
+        if recent || available.is_empty() {
+            return RoundTripTimes::new();
+        }
+        *measured_at = Some(Instant::now());
+        self.outside.latencies(&available).await.unwrap_or_else(|error| {
+            tracing::warn!("the round-trip times between the clusters cannot be read: {error}");
+            RoundTripTimes::new()
+        })
+    }
+}
+
+/// Clusters that appeared, or that became available or ceased to be.
+fn availability_changes<'a>(before: &[ClusterRecord], after: &'a [ClusterRecord]) -> Vec<&'a ClusterRecord> {
+    let known: BTreeSet<(&str, bool)> =
+        before.iter().map(|cluster| (cluster.name.as_str(), cluster.available)).collect();
+    after.iter().filter(|cluster| !known.contains(&(cluster.name.as_str(), cluster.available))).collect()
+}
