@@ -21,12 +21,12 @@ use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use smo::app::{RequestContext, ScalingMemory};
+use smo::app::{RequestContext, Scaler};
 use smo::clients::{Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases};
 use smo::config::Settings;
 use smo::faults::Faults;
 use smo::hdag::{Format, rate_query};
-use smo::model::PlacedService;
+use smo::model::ServiceRecord;
 use smo::optimizer::ClusterAttributes;
 use smo::server::Server;
 use smo::simulation::{Continuum, Operation, World};
@@ -111,7 +111,7 @@ struct Run {
     world: World,
     store: Store,
     gate: Gate,
-    memory: ScalingMemory,
+    scaler: Scaler,
     _folder: tempfile::TempDir,
 }
 
@@ -144,7 +144,8 @@ impl Run {
         let settings = settings(&size);
         let started = Server::start(settings, store.clone(), ports, Some(world.clone()), Faults::none());
         let server = Box::pin(started).await?;
-        Ok(Self { size, server, world, store, gate, memory: ScalingMemory::default(), _folder: folder })
+        let scaler = Scaler::new(server.app.clone());
+        Ok(Self { size, server, world, store, gate, scaler, _folder: folder })
     }
 
     /// Gives the outside calls of every tick.
@@ -214,13 +215,13 @@ impl Run {
         self.set_rates(number);
         let (before, closed) = (self.calls(), self.gate.open.clone().write_owned().await);
         let meter = Meter::start();
-        let summary = self.server.app.scaling_tick(&mut self.memory).await?;
+        let summary = self.scaler.tick().await?;
         let (used, after) = (meter.used(), self.calls());
         drop(closed);
         let meter = Meter::start();
         self.settle().await?;
         let scale_calls = difference(&after, &self.calls()).get("Scale").copied().unwrap_or(0);
-        if summary.replaced > 0 {
+        if summary.rescheduled > 0 {
             return Err("a graph had to be placed again: the clusters are too small".into());
         }
         Ok(Tick {
@@ -253,7 +254,9 @@ impl Run {
         while begun.elapsed() < PATIENCE {
             let before = self.calls();
             tokio::time::sleep(REST).await;
-            if before == self.calls() && self.store.placed_services().await?.iter().all(is_as_decided) {
+            let (_, graphs) = self.store.snapshot_of_scaled(true).await?;
+            let as_decided = graphs.iter().flat_map(|found| &found.services).all(is_as_decided);
+            if before == self.calls() && as_decided {
                 return Ok(());
             }
         }
@@ -297,14 +300,14 @@ impl Run {
     /// CPU time of reading all graphs, with which a tick begins.
     async fn read_graphs(&self) -> Result<f64> {
         let meter = Meter::start();
-        drop(self.store.running_graphs().await?);
+        drop(self.store.snapshot_of_scaled(true).await?);
         Ok(meter.used().cpu_s)
     }
 
-    /// CPU time of reading all placed services, which every tick and every placement needs.
+    /// CPU time of reading the clusters and what is taken on them, which every placement needs.
     async fn read_placed(&self) -> Result<f64> {
         let meter = Meter::start();
-        drop(self.store.placed_services().await?);
+        drop(self.store.cluster_use().await?);
         Ok(meter.used().cpu_s)
     }
 
@@ -368,7 +371,7 @@ fn figures(ticks: &[Tick]) -> Value {
 }
 
 /// Whether a service has the replicas that were decided, and they are ready.
-fn is_as_decided(service: &PlacedService) -> bool {
+fn is_as_decided(service: &ServiceRecord) -> bool {
     let decided = service.replicas_decided.or(service.replicas_observed);
     service.replicas_observed == decided && service.replicas_ready == decided
 }

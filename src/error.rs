@@ -8,10 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
-use crate::clients::{ClientError, ClientErrorKind};
+use crate::clients::ClientError;
 use crate::hdag::Finding;
 use crate::optimizer::placement::Infeasibility;
 use crate::store::StoreError;
+
+/// When a client may ask again after others took the capacity that was decided on.
+const RETRY_CONTENDED: Duration = Duration::from_secs(1);
 
 /// Result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -63,6 +66,14 @@ pub enum Error {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// Others took the capacity that was decided on, again and again.
+    #[error("cluster {cluster:?} is in demand: its capacity was taken by others while this was decided")]
+    Contended {
+        /// The cluster.
+        cluster: String,
+        /// When asking again may help.
+        retry_after: Duration,
+    },
     /// A feature needs a system that is not configured.
     #[error("{system} is not configured; set {setting}")]
     NotConfigured {
@@ -98,29 +109,13 @@ impl Error {
         let message = message.into();
         Self::Invalid { detail: message.clone(), findings: vec![Finding::new(pointer, message)] }
     }
-
-    /// Whether the same request may succeed later without a change.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Client(error) => error.kind.is_transient(),
-            Self::Stale { .. } => true,
-            Self::Store(error) => error.is_transient(),
-            _ => false,
-        }
-    }
-
-    /// Whether an outside call failed because something there belongs to somebody else.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        matches!(self, Self::Client(error) if error.kind == ClientErrorKind::Conflict)
-    }
 }
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict { message } => Self::Conflict(message),
+            StoreError::NoCapacity { cluster } => Self::Contended { cluster, retry_after: RETRY_CONTENDED },
             other => Self::Store(other),
         }
     }

@@ -3,17 +3,18 @@
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
 use std::future::IntoFuture as _;
-use std::sync::atomic::AtomicU64;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Parts};
+use crate::app::{App, CapacityLedger, Parts, Scaler};
 use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
@@ -29,6 +30,9 @@ const SIMULATION_SEED: u64 = 1;
 
 /// Solves at the same time. One already uses two threads.
 const SOLVES: usize = 1;
+
+/// A loop that changes intent.
+type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A server without its socket.
 pub struct Server {
@@ -54,6 +58,10 @@ impl Server {
         world: Option<World>,
         faults: Faults,
     ) -> Result<Self> {
+        let store = store.with_settle_time(settings.placement.settle);
+        for cluster in store.repair_ledger().await? {
+            tracing::warn!(cluster.name = %cluster, "the ledger of cluster {cluster} was wrong and has been repaired");
+        }
         let calls = Calls::new(&settings.calls, faults).with_release_slots(settings.helm.parallel);
         let outside = Outside::new(ports, calls);
         let reconciler = Reconciler::new(
@@ -77,21 +85,24 @@ impl Server {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         loops.wake_known().await?;
         loops.spawn(&tracker, &stop);
+        let shared = Arc::new(settings.clone());
         let app = App::new(Parts {
-            settings: settings.clone(),
+            settings: Arc::clone(&shared),
+            ledger: CapacityLedger::new(store.clone(), clusters.clone(), shared),
             store,
             outside,
             supervisor: supervisor.clone(),
             clusters,
             world,
-            deciding: Mutex::default(),
-            placements: AtomicU64::default(),
             solving: Semaphore::new(SOLVES),
         });
-        let (scaling, stopping) = (app.clone(), stop.clone());
-        tracker.spawn(async move {
-            tokio::select! { () = stopping.cancelled() => {}, () = scaling.run_scaling_loop() => {} }
-        });
+        for work in [Box::pin(Scaler::new(app.clone()).run()) as Loop, Box::pin(app.clone().run_alert_loop())]
+        {
+            let stopping = stop.clone();
+            tracker.spawn(async move {
+                tokio::select! { () = stopping.cancelled() => {}, () = work => {} }
+            });
+        }
         let router = crate::api::router(app.clone(), Metrics::new(registry), &settings.limits);
         Ok(Self { router, app, supervisor, settings, stop, loops: tracker })
     }

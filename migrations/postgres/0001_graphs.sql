@@ -26,9 +26,14 @@ CREATE TABLE graphs (
     decision_id         UUID,
     -- Conditions of the graph as a whole: list of {type, status, reason, message, since}.
     conditions          JSON NOT NULL,
+    -- Whether the graph is scaled, as its descriptor asks and as the interface set it; null = as configured.
+    scaling_requested   BOOLEAN,
+    scaling_enabled     BOOLEAN,
+    -- When a step of scaling last had the graph placed anew; null when none ever had.
+    rescheduled_at      TIMESTAMPTZ,
     -- When it was posted.
     created_at          TIMESTAMPTZ NOT NULL,
-    -- When this row was last written.
+    -- When the intent for it last changed.
     updated_at          TIMESTAMPTZ NOT NULL
 );
 

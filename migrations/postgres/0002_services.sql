@@ -24,13 +24,19 @@ CREATE TABLE services (
     implementer      TEXT NOT NULL,
     -- All values of the release, the placement's included.
     release_values   JSON NOT NULL,
+    -- Replicas that scaling decided; null while the chart decides.
+    replicas_decided BIGINT,
+    -- What it takes on its cluster by the last write of this row: {cluster, wanted, reserved, shown}; the ledger holds the
+    -- sums. Null when it takes nothing.
+    charge           JSON,
+    -- When its charge has to be looked at again, because its cluster's own report shows it by then; null when it need not.
+    settles_at       TIMESTAMPTZ,
     -- Observed: where it is on its way.
     state            TEXT NOT NULL CHECK (state IN ('pending', 'deploying', 'deployed', 'failed', 'not_deployed')),
-    -- Observed: it runs where it was placed, and since when.
+    -- Observed: it runs where it was placed.
     ready            BOOLEAN NOT NULL,
-    ready_since      TIMESTAMPTZ,
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
-    replicas_observed  BIGINT,
+    replicas_observed BIGINT,
     replicas_ready   BIGINT,
     -- Observed: what one replica really requests, in the form of needs.
     observed_needs   JSON,
@@ -43,3 +49,6 @@ CREATE TABLE services (
 
 -- Alerts name a service, not always its graph.
 CREATE INDEX services_by_name ON services (name) WHERE conditional;
+
+-- Charges that have to be looked at again.
+CREATE INDEX services_by_settling ON services (settles_at) WHERE settles_at IS NOT NULL;

@@ -4,13 +4,21 @@ CREATE TABLE decisions (
     id         UUID PRIMARY KEY,
     -- The graph decided about.
     graph      TEXT COLLATE "C" NOT NULL,
-    -- What was decided: 'placement'.
+    -- What was decided: 'placement' or 'scaling'.
     kind       TEXT NOT NULL,
+    -- The strategy that decided, such as 'first-fit'.
+    strategy    TEXT NOT NULL,
+    -- 'optimal', 'feasible', 'infeasible', 'timed_out' or 'invalid'.
+    outcome     TEXT NOT NULL,
+    -- How long deciding took; null when not measured.
+    duration_ms BIGINT,
     -- Everything the decision looked at, so that it can be replayed.
     problem    JSON NOT NULL,
     -- The answer with its explanation.
     plan       JSON NOT NULL,
-    created_at TIMESTAMPTZ NOT NULL
+    created_at TIMESTAMPTZ NOT NULL,
+    -- When its plan became what is wanted; null while it is only a proposal.
+    applied_at  TIMESTAMPTZ
 );
 
 CREATE INDEX decisions_by_graph ON decisions (graph, id);

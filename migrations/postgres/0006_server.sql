@@ -7,3 +7,12 @@ CREATE TABLE server (
     pid        BIGINT NOT NULL,
     started_at TIMESTAMPTZ NOT NULL
 );
+
+-- Marks what belongs to this installation in the systems that it shares with others. Made at the first start.
+CREATE TABLE installation (
+    -- The single row.
+    id         BIGINT PRIMARY KEY CHECK (id = 1),
+    -- A UUID, unless SMO_INSTALLATION names it.
+    name       TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);

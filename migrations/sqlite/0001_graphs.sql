@@ -26,9 +26,14 @@ CREATE TABLE graphs (
     decision_id         BLOB,
     -- Conditions of the graph as a whole: list of {type, status, reason, message, since}.
     conditions          TEXT NOT NULL CHECK (json_valid(conditions)),
+    -- Whether the graph is scaled, as its descriptor asks and as the interface set it; null = as configured.
+    scaling_requested   INTEGER CHECK (scaling_requested IN (0, 1)),
+    scaling_enabled     INTEGER CHECK (scaling_enabled IN (0, 1)),
+    -- When a step of scaling last had the graph placed anew; null when none ever had.
+    rescheduled_at      TEXT,
     -- When it was posted.
     created_at          TEXT NOT NULL,
-    -- When this row was last written.
+    -- When the intent for it last changed.
     updated_at          TEXT NOT NULL
 ) STRICT;
 

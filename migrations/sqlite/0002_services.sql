@@ -24,13 +24,19 @@ CREATE TABLE services (
     implementer      TEXT NOT NULL,
     -- All values of the release, the placement's included.
     release_values   TEXT NOT NULL CHECK (json_valid(release_values)),
+    -- Replicas that scaling decided; null while the chart decides.
+    replicas_decided INTEGER,
+    -- What it takes on its cluster by the last write of this row: {cluster, wanted, reserved, shown}; the ledger holds the
+    -- sums. Null when it takes nothing.
+    charge           TEXT CHECK (json_valid(charge)),
+    -- When its charge has to be looked at again, because its cluster's own report shows it by then; null when it need not.
+    settles_at       TEXT,
     -- Observed: where it is on its way.
     state            TEXT NOT NULL CHECK (state IN ('pending', 'deploying', 'deployed', 'failed', 'not_deployed')),
-    -- Observed: it runs where it was placed, and since when.
+    -- Observed: it runs where it was placed.
     ready            INTEGER NOT NULL CHECK (ready IN (0, 1)),
-    ready_since      TEXT,
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
-    replicas_observed  INTEGER,
+    replicas_observed INTEGER,
     replicas_ready   INTEGER,
     -- Observed: what one replica really requests, in the form of needs.
     observed_needs   TEXT CHECK (json_valid(observed_needs)),
@@ -43,3 +49,6 @@ CREATE TABLE services (
 
 -- Alerts name a service, not always its graph.
 CREATE INDEX services_by_name ON services (name) WHERE conditional;
+
+-- Charges that have to be looked at again.
+CREATE INDEX services_by_settling ON services (settles_at) WHERE settles_at IS NOT NULL;

@@ -1,41 +1,64 @@
 -- One row per member cluster that Karmada ever told of. A cluster that disappears stays, unavailable.
 CREATE TABLE clusters (
     -- 1, 2, 3 ... in the order of discovery: the column order of a placement matrix, so it never changes.
-    id                         INTEGER PRIMARY KEY,
+    id               INTEGER PRIMARY KEY,
     -- Name in Karmada.
-    name                       TEXT NOT NULL UNIQUE,
+    name             TEXT NOT NULL UNIQUE,
     -- Where it is, or 'Unknown'.
-    location                   TEXT NOT NULL,
+    location         TEXT NOT NULL,
     -- Whether services can be placed there, and if not, why.
-    available                  INTEGER NOT NULL CHECK (available IN (0, 1)),
-    reason                     TEXT,
-    -- Total of its nodes: thousandths of a core, bytes, bytes, whole GPUs.
-    allocatable_cpu_millicores INTEGER NOT NULL,
-    allocatable_ram_bytes      INTEGER NOT NULL,
-    allocatable_storage_bytes  INTEGER NOT NULL,
-    allocatable_gpus           INTEGER NOT NULL,
-    -- Requested by pods, in the same units.
-    allocated_cpu_millicores   INTEGER NOT NULL,
-    allocated_ram_bytes        INTEGER NOT NULL,
-    allocated_storage_bytes    INTEGER NOT NULL,
-    allocated_gpus             INTEGER NOT NULL,
+    available        INTEGER NOT NULL CHECK (available IN (0, 1)),
+    reason           TEXT,
+    -- Total of its nodes: {cpu_millicores, ram_bytes, storage_bytes, gpus}.
+    allocatable      TEXT NOT NULL CHECK (json_valid(allocatable)),
+    -- Requested by pods, in the same form.
+    allocated        TEXT NOT NULL CHECK (json_valid(allocated)),
     -- Whether ephemeral storage is part of the report; if not, it limits nothing there.
-    storage_reported           INTEGER NOT NULL CHECK (storage_reported IN (0, 1)),
+    storage_reported INTEGER NOT NULL CHECK (storage_reported IN (0, 1)),
     -- Whether it has GPUs.
-    acceleration               INTEGER NOT NULL CHECK (acceleration IN (0, 1)),
+    acceleration     INTEGER NOT NULL CHECK (acceleration IN (0, 1)),
     -- Pod and service network, from Submariner; null while unknown.
-    pod_cidr                   TEXT,
-    service_cidr               TEXT,
+    pod_cidr         TEXT,
+    service_cidr     TEXT,
     -- URL of its dashboard; null while there is none.
-    grafana                    TEXT,
-    -- When Karmada last told of it.
-    observed_at                TEXT NOT NULL
+    grafana          TEXT,
+    -- Where it is said to be: spec.region of Karmada's Cluster; null when it says nothing.
+    region           TEXT,
+    -- Labels of Karmada's Cluster: {name: value}.
+    labels           TEXT NOT NULL CHECK (json_valid(labels)),
+    -- Round-trip times to other clusters in milliseconds as last measured: {cluster: number}.
+    latencies_ms     TEXT NOT NULL CHECK (json_valid(latencies_ms)),
+    -- When Karmada last reported it.
+    observed_at      TEXT NOT NULL
 ) STRICT;
 
 -- When Karmada was last asked with success. Not the same as the newest clusters.observed_at: a Karmada without
 -- members answers too.
 CREATE TABLE cluster_sync (
     -- The single row.
-    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
     synced_at TEXT NOT NULL
+) STRICT;
+
+-- What a user said of a cluster. It may be said before the cluster is known, and stays when it disappears.
+CREATE TABLE cluster_attributes (
+    -- Name of the cluster.
+    cluster    TEXT PRIMARY KEY,
+    -- Prices, region, trust, latencies and so on, only what was said.
+    attributes TEXT NOT NULL CHECK (json_valid(attributes)),
+    -- When it was said.
+    updated_at TEXT NOT NULL
+) STRICT;
+
+-- What all services together take on a cluster: the sums of their charges. Every decision that takes capacity locks the rows
+-- of its clusters, by name, checks that what it adds still fits, and raises their epochs.
+CREATE TABLE ledger (
+    -- Name of the cluster.
+    cluster  TEXT PRIMARY KEY,
+    -- Raised whenever more is taken: a snapshot of an older epoch may promise what is gone.
+    epoch    INTEGER NOT NULL,
+    -- By all replicas that are wanted: {cpu_millicores, ram_bytes, storage_bytes, gpus}.
+    wanted   TEXT NOT NULL CHECK (json_valid(wanted)),
+    -- The part of it that the cluster's own report may not show yet, in the same form.
+    reserved TEXT NOT NULL CHECK (json_valid(reserved))
 ) STRICT;

@@ -4,13 +4,21 @@ CREATE TABLE decisions (
     id         BLOB PRIMARY KEY,
     -- The graph decided about.
     graph      TEXT NOT NULL,
-    -- What was decided: 'placement'.
+    -- What was decided: 'placement' or 'scaling'.
     kind       TEXT NOT NULL,
+    -- The strategy that decided, such as 'first-fit'.
+    strategy    TEXT NOT NULL,
+    -- 'optimal', 'feasible', 'infeasible', 'timed_out' or 'invalid'.
+    outcome     TEXT NOT NULL,
+    -- How long deciding took; null when not measured.
+    duration_ms INTEGER,
     -- Everything the decision looked at, so that it can be replayed.
     problem    TEXT NOT NULL CHECK (json_valid(problem)),
     -- The answer with its explanation.
     plan       TEXT NOT NULL CHECK (json_valid(plan)),
-    created_at TEXT NOT NULL
+    created_at TEXT NOT NULL,
+    -- When its plan became what is wanted; null while it is only a proposal.
+    applied_at  TEXT
 ) STRICT;
 
 CREATE INDEX decisions_by_graph ON decisions (graph, id);

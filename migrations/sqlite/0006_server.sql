@@ -7,3 +7,12 @@ CREATE TABLE server (
     pid        INTEGER NOT NULL,
     started_at TEXT NOT NULL
 ) STRICT;
+
+-- Marks what belongs to this installation in the systems that it shares with others. Made at the first start.
+CREATE TABLE installation (
+    -- The single row.
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    -- A UUID, unless SMO_INSTALLATION names it.
+    name       TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::{ClusterPath, JsonBody};
+use super::extract::{ClusterPath, Context, JsonBody};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, AttributesView};
 use crate::optimizer::ClusterAttributes;
@@ -51,9 +51,10 @@ pub(super) async fn get_cluster_attributes(
 pub(super) async fn set_cluster_attributes(
     State(app): State<App>,
     ClusterPath { name }: ClusterPath,
+    Context(context): Context,
     JsonBody(attributes): JsonBody<ClusterAttributes>,
 ) -> Result<Json<Attributes>, ApiError> {
-    Ok(Json(app.set_cluster_attributes(&name, &attributes).await?.into()))
+    Ok(Json(app.set_cluster_attributes(&name, &attributes, &context).await?.into()))
 }
 
 /// Forget what was set for a cluster.
@@ -65,6 +66,7 @@ pub(super) async fn set_cluster_attributes(
 pub(super) async fn reset_cluster_attributes(
     State(app): State<App>,
     ClusterPath { name }: ClusterPath,
+    Context(context): Context,
 ) -> Result<Json<Attributes>, ApiError> {
-    Ok(Json(app.reset_cluster_attributes(&name).await?.into()))
+    Ok(Json(app.reset_cluster_attributes(&name, &context).await?.into()))
 }

@@ -173,6 +173,7 @@ impl From<Error> for ApiError {
             Error::Stale { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "stale", "State of the clusters is too old")
             }
+            Error::Contended { .. } => (StatusCode::SERVICE_UNAVAILABLE, "contended", "Capacity in demand"),
             Error::NotConfigured { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-configured", "Not configured")
             }
@@ -189,7 +190,9 @@ impl From<Error> for ApiError {
             }
             Error::Infeasible(infeasibility) => answer.problem.explanation = Some(infeasibility),
             Error::WorldChanged { changes, .. } => answer.problem.changes = changes,
-            Error::Stale { retry_after, .. } => answer.retry_after = Some(retry_after),
+            Error::Stale { retry_after, .. } | Error::Contended { retry_after, .. } => {
+                answer.retry_after = Some(retry_after)
+            }
             Error::Client(client) => {
                 answer.problem.system = Some(client.system);
                 answer.retry_after = retry_after(&client);
@@ -214,7 +217,9 @@ fn status_of(error: &Error) -> StatusCode {
         Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
         Error::Conflict(_) | Error::Infeasible(_) | Error::WorldChanged { .. } => StatusCode::CONFLICT,
-        Error::Stale { .. } | Error::NotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Stale { .. } | Error::Contended { .. } | Error::NotConfigured { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::Client(client) => match client.kind {
             ClientErrorKind::Conflict => StatusCode::CONFLICT,
             ClientErrorKind::Unreachable | ClientErrorKind::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,

@@ -14,7 +14,6 @@ use super::extract::{Context, GraphPath, JsonBody, ServicePath};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, ScalingView};
 use crate::config::ScalingProfile;
-use crate::model::now;
 
 const TAG: &str = "scaling";
 
@@ -195,9 +194,10 @@ pub(super) async fn get_profile(
 pub(super) async fn set_profile(
     State(app): State<App>,
     ServicePath { service: name }: ServicePath,
+    Context(context): Context,
     JsonBody(document): JsonBody<Value>,
 ) -> Result<Json<Profile>, ApiError> {
-    Ok(Json(app.set_profile(&name, &document, now()).await?.into()))
+    Ok(Json(app.set_profile(&name, &document, &context).await?.into()))
 }
 
 /// Forget the profile that was set for a service; descriptor and configuration count again.
@@ -208,7 +208,8 @@ pub(super) async fn set_profile(
 pub(super) async fn delete_profile(
     State(app): State<App>,
     ServicePath { service: name }: ServicePath,
+    Context(context): Context,
 ) -> Result<StatusCode, ApiError> {
-    app.delete_profile(&name).await?;
+    app.delete_profile(&name, &context).await?;
     Ok(StatusCode::NO_CONTENT)
 }

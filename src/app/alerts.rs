@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::trigger::Triggered;
 use super::{Alert, AlertOutcome, AlertTarget, App, IgnoredAlert, RequestContext};
 use crate::error::Result;
-use crate::reconcile::trigger::{Triggered, trigger};
+use crate::model::Cause;
 
 impl App {
     /// Deploys the conditional services that firing alerts name. Labels `graph` and `project` narrow the target;
@@ -16,27 +17,49 @@ impl App {
         let mut outcome = AlertOutcome::default();
         for alert in alerts {
             match self.receive_alert(alert, context).await? {
-                Ok(targets) => {
+                Reception::Deployed(targets) => {
                     let new = targets.into_iter().filter(|target| !outcome.deployed.contains(target));
                     outcome.deployed.extend(new.collect::<Vec<_>>());
                 }
-                Err(reason) => outcome.ignored.push(IgnoredAlert { labels: alert.labels.clone(), reason }),
+                Reception::Ignored(reason) => {
+                    outcome.ignored.push(IgnoredAlert { labels: alert.labels.clone(), reason });
+                }
             }
         }
         Ok(outcome)
     }
 
-    /// The services an alert deploys, or why it deploys none.
-    async fn receive_alert(
-        &self,
-        alert: &Alert,
-        context: &RequestContext,
-    ) -> Result<Result<Vec<AlertTarget>, String>> {
+    /// Asks Prometheus for firing alerts until it is dropped: a webhook of Alertmanager may get lost.
+    pub async fn run_alert_loop(self) {
+        if !self.parts.outside.has_metrics() {
+            return;
+        }
+        loop {
+            tokio::time::sleep(self.parts.settings.reconcile.alert_poll).await;
+            if let Err(error) = self.check_alerts().await {
+                tracing::warn!("the firing alerts could not be read: {error}");
+            }
+        }
+    }
+
+    async fn check_alerts(&self) -> Result<()> {
+        for alert in self.parts.outside.firing_alerts().await? {
+            let cause = Cause::internal("prometheus");
+            if let Err(error) = self.trigger(&alert.graph, &alert.service, cause).await {
+                tracing::warn!(graph.name = %alert.graph, "alert {} was not taken: {error}", alert.alert);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deploys the services that one alert names.
+    async fn receive_alert(&self, alert: &Alert, context: &RequestContext) -> Result<Reception> {
+        let ignored = |reason: &str| Ok(Reception::Ignored(reason.to_owned()));
         if !alert.firing {
-            return Ok(Err("the alert is resolved".to_owned()));
+            return ignored("the alert is resolved");
         }
         let Some(service) = alert.labels.get("service") else {
-            return Ok(Err("the alert has no label \"service\"".to_owned()));
+            return ignored("the alert has no label \"service\"");
         };
         let candidates = self.parts.store.conditional_services(service).await?;
         let matching = candidates.iter().filter(|(graph, project)| {
@@ -44,20 +67,26 @@ impl App {
         });
         let (mut deployed, mut reason) = (Vec::new(), None);
         for (graph, _) in matching {
-            let _wake = self.parts.supervisor.wake_on_drop(graph);
-            let done = trigger(&self.parts.store, graph, service, &context.cause()).await?;
+            let done = self.trigger(graph, service, context.cause()).await?;
             match ignored_because(done, graph, service) {
                 None => deployed.push(AlertTarget { graph: graph.clone(), service: service.clone() }),
                 Some(why) => reason = Some(why),
             }
         }
         if deployed.is_empty() {
-            return Ok(Err(
-                reason.unwrap_or_else(|| format!("no graph has a service {service:?} that fits the labels"))
-            ));
+            let unknown = || format!("no graph has a service {service:?} that fits the labels");
+            return Ok(Reception::Ignored(reason.unwrap_or_else(unknown)));
         }
-        Ok(Ok(deployed))
+        Ok(Reception::Deployed(deployed))
     }
+}
+
+/// Outcome of one alert.
+enum Reception {
+    /// These services are deployed because of it.
+    Deployed(Vec<AlertTarget>),
+    /// It led to nothing, for this reason.
+    Ignored(String),
 }
 
 fn fits(labels: &BTreeMap<String, String>, label: &str, value: &str) -> bool {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::App;
-use crate::config::ClusterLabels;
+use serde_json::{Value, json};
+
+use super::change::Change;
+use super::{App, RequestContext};
+use crate::config::{ClusterLabels, Settings};
 use crate::error::{Error, Result};
 use crate::hdag::Finding;
 use crate::model::ClusterRecord;
-use crate::model::now;
+use crate::model::event::{CLUSTER_ATTRIBUTES_RESET, CLUSTER_ATTRIBUTES_SET};
 use crate::optimizer::{ClusterAttributes, LARGEST_ATTRIBUTE};
 
 /// Attributes of a cluster.
@@ -25,13 +28,14 @@ impl App {
     /// # Errors
     /// The cluster does not exist.
     pub async fn cluster_attributes(&self, name: &str) -> Result<AttributesView> {
-        let clusters = self.known_clusters().await?;
+        let clusters = self.parts.ledger.known_clusters().await?;
         if !clusters.iter().any(|cluster| cluster.name == name) {
             return Err(Error::NotFound { kind: "cluster", name: name.to_owned() });
         }
-        let set = self.parts.store.cluster_attributes().await?.remove(name).unwrap_or_default();
-        let effective = self.attributes_of(&clusters).await?.remove(name).unwrap_or_default();
-        Ok(AttributesView { effective, set })
+        let all = self.parts.store.cluster_attributes().await?;
+        let set = all.get(name).cloned().unwrap_or_default();
+        let mut effective = effective_attributes(&clusters, all, &self.parts.settings);
+        Ok(AttributesView { effective: effective.remove(name).unwrap_or_default(), set })
     }
 
     /// Sets all attributes of a cluster; what is left out comes from the other sources again.
@@ -42,6 +46,7 @@ impl App {
         &self,
         name: &str,
         attributes: &ClusterAttributes,
+        context: &RequestContext,
     ) -> Result<AttributesView> {
         self.cluster_attributes(name).await?;
         let finding = |(field, message): (String, String)| {
@@ -51,9 +56,11 @@ impl App {
         if let Some(first) = findings.first() {
             return Err(Error::Invalid { detail: first.message.clone(), findings });
         }
-        let mut tx = self.parts.store.begin().await?;
-        tx.put_cluster_attributes(name, attributes, now()).await?;
-        tx.commit("attributes").await?;
+        let mut change = Change::begin(&self.parts, context.cause()).await?;
+        change.tx.put_cluster_attributes(name, attributes, change.at).await?;
+        let data = json!({ "attributes": attributes });
+        let event = change.cause.cluster_event(CLUSTER_ATTRIBUTES_SET, name, data);
+        change.commit("attributes", &event).await?;
         self.cluster_attributes(name).await
     }
 
@@ -61,39 +68,46 @@ impl App {
     ///
     /// # Errors
     /// The cluster does not exist.
-    pub async fn reset_cluster_attributes(&self, name: &str) -> Result<AttributesView> {
+    pub async fn reset_cluster_attributes(
+        &self,
+        name: &str,
+        context: &RequestContext,
+    ) -> Result<AttributesView> {
         self.cluster_attributes(name).await?;
-        let mut tx = self.parts.store.begin().await?;
-        tx.delete_cluster_attributes(name).await?;
-        tx.commit("attributes").await?;
+        let mut change = Change::begin(&self.parts, context.cause()).await?;
+        if change.tx.delete_cluster_attributes(name).await? {
+            let event = change.cause.cluster_event(CLUSTER_ATTRIBUTES_RESET, name, Value::Null);
+            change.commit("attributes", &event).await?;
+        } else {
+            // What follows reads through the pool, which may have one connection only.
+            drop(change);
+        }
         self.cluster_attributes(name).await
     }
+}
 
-    /// Effective attributes by cluster: what was set, then the configuration, labels, and measured latencies.
-    pub(super) async fn attributes_of(
-        &self,
-        clusters: &[ClusterRecord],
-    ) -> Result<BTreeMap<String, ClusterAttributes>> {
-        let mut set = self.parts.store.cluster_attributes().await?;
-        let settings = &self.parts.settings;
-        let mut latencies = Latencies::default();
-        for cluster in clusters {
-            let configured = settings.clusters.get(&cluster.name);
-            latencies.add(0, &cluster.name, &cluster.latencies_ms);
-            configured
-                .iter()
-                .for_each(|attributes| latencies.add(1, &cluster.name, &attributes.latencies_ms));
-            set.get(&cluster.name).iter().for_each(|set| latencies.add(2, &cluster.name, &set.latencies_ms));
-        }
-        let effective = |cluster: &ClusterRecord| {
-            let set = set.remove(&cluster.name).unwrap_or_default();
-            let configured = settings.clusters.get(&cluster.name).cloned().unwrap_or_default();
-            let observed = observed(cluster, &settings.cluster_labels);
-            let latencies_ms = latencies.of(&cluster.name);
-            (cluster.name.clone(), ClusterAttributes { latencies_ms, ..set.or(configured).or(observed) })
-        };
-        Ok(clusters.iter().map(effective).collect())
+/// Effective attributes by cluster: what was set, then the configuration, labels, and measured latencies.
+pub(super) fn effective_attributes(
+    clusters: &[ClusterRecord],
+    mut set: BTreeMap<String, ClusterAttributes>,
+    settings: &Settings,
+) -> BTreeMap<String, ClusterAttributes> {
+    let mut latencies = Latencies::default();
+    for cluster in clusters {
+        let configured = settings.clusters.get(&cluster.name);
+        latencies.add(0, &cluster.name, &cluster.latencies_ms);
+        configured.iter().for_each(|attributes| latencies.add(1, &cluster.name, &attributes.latencies_ms));
+        set.get(&cluster.name).iter().for_each(|set| latencies.add(2, &cluster.name, &set.latencies_ms));
     }
+    let mut latencies = latencies.by_cluster();
+    let effective = |cluster: &ClusterRecord| {
+        let set = set.remove(&cluster.name).unwrap_or_default();
+        let configured = settings.clusters.get(&cluster.name).cloned().unwrap_or_default();
+        let observed = observed(cluster, &settings.cluster_labels);
+        let latencies_ms = latencies.remove(&cluster.name).unwrap_or_default();
+        (cluster.name.clone(), ClusterAttributes { latencies_ms, ..set.or(configured).or(observed) })
+    };
+    clusters.iter().map(effective).collect()
 }
 
 /// Latencies between pairs of clusters: what is stated at one end holds for both, and what a better source states comes
@@ -114,13 +128,14 @@ impl Latencies {
         }
     }
 
-    /// Those of one cluster, by the other one.
-    fn of(&self, cluster: &str) -> BTreeMap<String, f64> {
-        let other = |((one, other), (_, ms)): (&(String, String), &(u8, f64))| {
-            let to = if one == cluster { other } else { one };
-            (one == cluster || other == cluster).then(|| (to.clone(), *ms))
-        };
-        self.0.iter().filter_map(other).collect()
+    /// Those of each cluster, by the other one.
+    fn by_cluster(self) -> BTreeMap<String, BTreeMap<String, f64>> {
+        let mut found = BTreeMap::<String, BTreeMap<String, f64>>::new();
+        for ((one, other), (_, ms)) in self.0 {
+            found.entry(one.clone()).or_default().insert(other.clone(), ms);
+            found.entry(other).or_default().insert(one, ms);
+        }
+        found
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::change::Change;
+use super::ledger::Attempts;
 use super::placement::Decided;
 use super::{Accepted, App, RequestContext, service_names};
 use crate::error::{Error, Result};
@@ -16,6 +18,7 @@ use crate::model::now;
 use crate::model::owner_of;
 use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState};
 use crate::optimizer::scaling;
+use crate::store::SnapshotEpochs;
 
 /// Longest namespace that Kubernetes takes.
 const NAMESPACE_LENGTH: usize = 63;
@@ -50,7 +53,7 @@ impl App {
             return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
         }
         self.refuse_foreign_releases(&namespace, &descriptor).await?;
-        let recorded = self.place_and_record(&descriptor, project, namespace, context).await?;
+        let recorded = self.place_and_record(&descriptor, project, &namespace, context).await?;
         let graph = match recorded {
             Recorded::New(graph) => graph,
             // Another request with the same name was faster.
@@ -77,15 +80,30 @@ impl App {
         Err(Error::invalid("/hdaGraph/smo/scaling/strategy", message))
     }
 
-    /// Decides the placement and records the graph, one request at a time: two graphs must not take the same room.
+    /// Decides the placement and records the graph; again, a bounded number of times, when others took its capacity.
     async fn place_and_record(
         &self,
         descriptor: &Descriptor,
         project: &str,
-        namespace: String,
+        namespace: &str,
         context: &RequestContext,
     ) -> Result<Recorded> {
-        let _deciding = self.parts.deciding.lock().await;
+        let mut attempts = Attempts::default();
+        loop {
+            let attempt = self.try_to_record(descriptor, project, namespace, context).await;
+            if let Some(recorded) = attempts.conclude(attempt).await? {
+                return Ok(recorded);
+            }
+        }
+    }
+
+    async fn try_to_record(
+        &self,
+        descriptor: &Descriptor,
+        project: &str,
+        namespace: &str,
+        context: &RequestContext,
+    ) -> Result<Recorded> {
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
             return Ok(Recorded::Exists(existing));
         }
@@ -95,9 +113,17 @@ impl App {
         } else {
             Some(self.decide_placement(project, descriptor, at).await?)
         };
-        let graph = graph_record(descriptor, project, namespace, decided.as_ref(), at);
-        self.record_new(&graph, descriptor, decided, context).await?;
-        Ok(Recorded::New(graph))
+        let record = decided.as_ref().map(|(decided, _)| decided);
+        let graph = graph_record(descriptor, project, namespace.to_owned(), record, at);
+        match self.record_new(&graph, descriptor, decided, context).await {
+            Ok(()) => Ok(Recorded::New(graph)),
+            // The name may have been taken since it was looked up, by the same descriptor perhaps.
+            Err(Error::Conflict(message)) => match self.parts.store.graph(&descriptor.id).await? {
+                Some(existing) => Ok(Recorded::Exists(existing)),
+                None => Err(Error::Conflict(message)),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// A descriptor whose graph exists: fine when it is the same one.
@@ -171,29 +197,29 @@ impl App {
         &self,
         graph: &GraphRecord,
         descriptor: &Descriptor,
-        decided: Option<Decided>,
+        decided: Option<(Decided, SnapshotEpochs)>,
         context: &RequestContext,
     ) -> Result<()> {
         let assignment = match &decided {
-            Some(decided) => Some(&decided.plan()?.assignment),
+            Some((decided, _)) => Some(&decided.plan()?.assignment),
             None => None,
         };
         let services = service_records(graph, descriptor, assignment);
-        let _wake = self.parts.supervisor.wake_on_drop(&graph.name);
-        let mut tx = self.parts.store.begin().await?;
-        tx.insert_graph(graph).await?;
-        tx.insert_services(&services).await?;
-        if let Some(decided) = &decided {
-            tx.insert_decision(&decided.record).await?;
-        }
-        tx.insert_revision(&graph.name, &graph.project, &graph.document, graph.decision_id, graph.created_at)
-            .await?;
+        let mut change = Change::begin_new(&self.parts, &graph.name, context.cause()).await?;
+        change.tx.insert_graph(graph).await?;
+        change.tx.insert_services(&services).await?;
         let data = json!({ "project": graph.project, "services": service_names(&services), "placement": assignment });
-        let event = context.cause().graph_event(event::GRAPH_CREATED, &graph.name, data);
-        tx.insert_event(&event, graph.created_at).await?;
-        tx.commit("create").await?;
-        self.note_placement();
-        Ok(())
+        if let Some((decided, decided_on)) = &decided {
+            change.tx.insert_decision(&decided.record).await?;
+            change.tx.require_capacity(decided_on.clone());
+        }
+        let at = graph.created_at;
+        change
+            .tx
+            .insert_revision(&graph.name, &graph.project, &graph.document, graph.decision_id, at)
+            .await?;
+        let event = change.cause.graph_event(event::GRAPH_CREATED, &graph.name, data);
+        change.commit("create", &event).await
     }
 }
 
@@ -230,6 +256,7 @@ fn graph_record(
         static_placement: decided.is_none(),
         decision_id: decided.map(|decided| decided.record.id),
         conditions: Vec::new(),
+        scaling_requested: descriptor.scaling.enabled,
         scaling_enabled: None,
         rescheduled_at: None,
         created_at: at,
@@ -264,7 +291,6 @@ fn service_records(
             replicas_decided: None,
             state: ServiceState::Deploying,
             ready: false,
-            ready_since: None,
             replicas_observed: None,
             replicas_ready: None,
             observed_needs: None,

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::change::Change;
 use super::{Accepted, App, Deletion, RequestContext};
 use crate::error::{Error, Result};
 use crate::model::event;
-use crate::model::now;
 use crate::model::{Desired, GraphRecord};
 
 impl App {
@@ -57,35 +57,27 @@ impl App {
         kind: &str,
         context: &RequestContext,
     ) -> Result<GraphRecord> {
-        let _wake = self.parts.supervisor.wake_on_drop(name);
-        // A graph that starts takes room.
-        let _deciding =
-            if desired == Desired::Running { Some(self.parts.deciding.lock().await) } else { None };
-        let mut tx = self.parts.store.begin().await?;
-        let mut graph = tx.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        let (mut change, mut graph) = Change::begin_graph(&self.parts, name, context.cause()).await?;
         if graph.desired == desired && desired == Desired::Deleted {
             return Ok(graph);
         }
         check_transition(&graph, desired)?;
         graph.desired = desired;
         graph.generation += 1;
-        graph.updated_at = now();
-        graph.version = tx.update_graph(&graph).await?;
-        for mut service in tx.services(name).await? {
+        graph.updated_at = change.at;
+        graph.version = change.tx.update_graph(&graph).await?;
+        for mut service in change.tx.services(name).await? {
             service.triggered = false;
             // The load of the time before says nothing about the next start.
             service.replicas_decided = None;
             if desired == Desired::Running {
                 service.state = service.initial_state();
             }
-            tx.update_service_intent(&service).await?;
-            tx.update_service_observation(&service).await?;
+            change.tx.update_service_intent(&service).await?;
+            change.tx.update_service_observation(&service).await?;
         }
-        tx.insert_event(&context.cause().graph_event(kind, name, Value::Null), now()).await?;
-        tx.commit("desire").await?;
-        if desired == Desired::Running {
-            self.note_placement();
-        }
+        let event = change.cause.graph_event(kind, name, Value::Null);
+        change.commit("desire", &event).await?;
         Ok(graph)
     }
 }

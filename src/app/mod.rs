@@ -5,23 +5,28 @@
 
 mod alerts;
 mod attributes;
+mod change;
 mod decisions;
 mod deploy;
+mod ledger;
 mod lifecycle;
 mod placement;
+mod profiles;
 mod readiness;
 mod scaling;
+mod trigger;
 mod types;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
+
+pub use ledger::CapacityLedger;
 
 pub use attributes::AttributesView;
 pub use placement::{Move, PlacementOptions, Proposal, Rescheduling};
-pub use scaling::{ScalingMemory, ScalingView, TickSummary};
+pub use scaling::{Scaler, ScalingView, TickSummary};
 pub use types::*;
 
 use crate::clients::Outside;
@@ -40,10 +45,10 @@ pub struct App {
     parts: Arc<Parts>,
 }
 
-/// What the use cases work with.
+/// Parts of a server that the use cases work with.
 pub struct Parts {
     /// All settings.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The database.
     pub store: Store,
     /// The outside world.
@@ -52,12 +57,10 @@ pub struct Parts {
     pub supervisor: Supervisor,
     /// Reads the clusters on request.
     pub clusters: ClusterSync,
+    /// Free capacity, by cluster and graph.
+    pub ledger: CapacityLedger,
     /// The simulated continuum, when the server runs on it.
     pub world: Option<World>,
-    /// Held while room is taken, from looking at it to recording that: two graphs must not take the same.
-    pub deciding: Mutex<()>,
-    /// How often graphs were placed or started: tells whether what is known of the room is still so.
-    pub placements: AtomicU64,
     /// Solves that may run at the same time: each keeps a core busy.
     pub solving: Semaphore,
 }

@@ -77,6 +77,15 @@ pub const SERVICE_NOT_READY: &str = "service.not_ready";
 /// A cluster appeared, came back or went away.
 pub const CLUSTER_CHANGED: &str = "cluster.changed";
 
+/// Attributes of a cluster were set through the interface.
+pub const CLUSTER_ATTRIBUTES_SET: &str = "cluster.attributes_set";
+/// Attributes of a cluster that were set through the interface were taken back.
+pub const CLUSTER_ATTRIBUTES_RESET: &str = "cluster.attributes_reset";
+/// The scaling profile of a service was set through the interface.
+pub const PROFILE_SET: &str = "profile.set";
+/// The scaling profile of a service that was set through the interface was taken back.
+pub const PROFILE_DELETED: &str = "profile.deleted";
+
 /// Who caused an event.
 #[derive(Debug, Clone, Default)]
 pub struct Cause {
@@ -108,6 +117,12 @@ impl Cause {
     #[must_use]
     pub fn cluster_event(&self, kind: &str, cluster: &str, data: Value) -> NewEvent {
         self.event(kind, None, format!("clusters/{cluster}"), data)
+    }
+
+    /// An event about the scaling profile of a service.
+    #[must_use]
+    pub fn profile_event(&self, kind: &str, service: &str, data: Value) -> NewEvent {
+        self.event(kind, None, format!("profiles/{service}"), data)
     }
 
     fn event(&self, kind: &str, graph: Option<&str>, subject: String, data: Value) -> NewEvent {

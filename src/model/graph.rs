@@ -75,7 +75,9 @@ pub struct GraphRecord {
     pub decision_id: Option<Uuid>,
     /// Conditions of the graph as a whole.
     pub conditions: Vec<Condition>,
-    /// Whether it is scaled; `None` = as configured.
+    /// Whether it is scaled, as its descriptor asks; `None` when it says nothing.
+    pub scaling_requested: Option<bool>,
+    /// Whether it is scaled, as the interface set it; `None` = as requested, else as configured.
     pub scaling_enabled: Option<bool>,
     /// When a step of scaling last had it placed anew.
     pub rescheduled_at: Option<DateTime<Utc>>,

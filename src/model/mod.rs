@@ -5,6 +5,7 @@ mod cluster;
 pub mod condition;
 mod decision;
 pub mod event;
+pub mod footprint;
 mod graph;
 mod service;
 #[cfg(test)]
@@ -19,8 +20,9 @@ pub use cluster::{
 pub use condition::{Condition, ConditionStatus, ConditionUpdate};
 pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord, ScalingTick};
 pub use event::{Cause, EventRecord, NewEvent};
+pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
-pub use service::{PlacedService, ServiceRecord, ServiceState};
+pub use service::{ServiceRecord, ServiceState};
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.
 #[must_use]

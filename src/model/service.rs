@@ -1,6 +1,5 @@
 //! A service of a graph: the release it should be, and what was last observed of it.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -85,8 +84,6 @@ pub struct ServiceRecord {
     pub state: ServiceState,
     /// Observed: it runs where it was placed.
     pub ready: bool,
-    /// Observed: since when it is ready.
-    pub ready_since: Option<DateTime<Utc>>,
     /// Observed: replicas wanted (`spec.replicas`).
     pub replicas_observed: Option<i64>,
     /// Observed: ready replicas.
@@ -116,32 +113,21 @@ impl ServiceRecord {
         graph.desired == Desired::Running && self.is_due()
     }
 
+    /// What decisions count for one replica: the larger of intent and observation.
+    #[must_use]
+    pub fn counted_needs(&self) -> Resources {
+        self.observed_needs.map_or(self.needs, |observed| observed.max(self.needs))
+    }
+
+    /// Replicas that it has or shall have: as scaling decided, else as observed, else one.
+    #[must_use]
+    pub fn counted_replicas(&self) -> i64 {
+        self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0)
+    }
+
     /// The state in which it begins when its graph is deployed or started.
     #[must_use]
     pub fn initial_state(&self) -> ServiceState {
         if self.is_conditional() { ServiceState::Pending } else { ServiceState::Deploying }
     }
-}
-
-/// A service that holds room on a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlacedService {
-    /// The graph it belongs to.
-    pub graph: String,
-    /// Its name.
-    pub service: String,
-    /// Where it is placed.
-    pub cluster: String,
-    /// What decisions count for one replica: the larger of intent and observation.
-    pub needs: Resources,
-    /// Replicas that scaling decided; `None` while the chart decides.
-    pub replicas_decided: Option<i64>,
-    /// Observed: replicas wanted, when known.
-    pub replicas_observed: Option<i64>,
-    /// Observed: ready replicas, when known.
-    pub replicas_ready: Option<i64>,
-    /// Where it is on its way.
-    pub state: ServiceState,
-    /// When the user's or a decision's intent for its graph last changed.
-    pub changed_at: DateTime<Utc>,
 }

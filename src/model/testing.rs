@@ -1,9 +1,11 @@
 //! Records for unit tests.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, json};
 
-use super::{Desired, GraphRecord, ServiceRecord, ServiceState};
+use super::{ClusterRecord, Desired, GraphRecord, ServiceRecord, ServiceState};
 use crate::hdag::{Event, EventCondition, Resources, Trigger};
 
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
@@ -24,6 +26,7 @@ pub(crate) fn graph(name: &str) -> GraphRecord {
         static_placement: false,
         decision_id: None,
         conditions: Vec::new(),
+        scaling_requested: None,
         scaling_enabled: None,
         rescheduled_at: None,
         created_at: at(0),
@@ -48,7 +51,6 @@ pub(crate) fn service(name: &str) -> ServiceRecord {
         replicas_decided: None,
         state: ServiceState::Deploying,
         ready: false,
-        ready_since: None,
         replicas_observed: None,
         replicas_ready: None,
         observed_needs: None,
@@ -71,5 +73,26 @@ pub(crate) fn conditional(name: &str) -> ServiceRecord {
         trigger: Trigger::Event { condition: EventCondition::Any, events },
         state: ServiceState::Pending,
         ..service(name)
+    }
+}
+
+pub(crate) fn cluster(name: &str) -> ClusterRecord {
+    ClusterRecord {
+        id: 1,
+        name: name.into(),
+        location: "Unknown".into(),
+        region: None,
+        labels: BTreeMap::new(),
+        latencies_ms: BTreeMap::new(),
+        available: true,
+        reason: None,
+        allocatable: Resources::default(),
+        allocated: Resources::default(),
+        storage_reported: false,
+        acceleration: false,
+        pod_cidr: None,
+        service_cidr: None,
+        grafana: None,
+        observed_at: at(0),
     }
 }

@@ -10,15 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster_sync::ClusterSync;
 use super::supervisor::Supervisor;
-use super::trigger::trigger;
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
-use crate::model::Cause;
+use crate::model::now;
 use crate::store::Store;
 
 /// Changes of clusters come in bursts (status rounds): wait this long for the rest of a burst.
 const BURST: Duration = Duration::from_millis(200);
+
+/// How often charges are looked for that the reports of their clusters show by now.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the loops need.
 #[derive(Clone)]
@@ -54,9 +56,7 @@ impl Loops {
         run(stop.clone(), Box::pin(async move { safety_net.run_resync_loop().await }));
         run(stop.clone(), Box::pin(async move { clusters.follow_clusters().await }));
         run(stop.clone(), Box::pin(async move { workloads.follow_workloads().await }));
-        if self.outside.has_metrics() {
-            run(stop.clone(), Box::pin(async move { self.follow_alerts().await }));
-        }
+        run(stop.clone(), Box::pin(async move { self.settle_charges().await }));
     }
 
     /// Wakes every graph that the database knows: after a start, work that was cut off goes on.
@@ -93,6 +93,20 @@ impl Loops {
         }
     }
 
+    /// Charges of changes that the clusters' own reports show by now are no longer reserved beside them.
+    async fn settle_charges(&self) {
+        loop {
+            match self.store.settle_charges(now()).await {
+                Ok(0) => tokio::time::sleep(SETTLE_INTERVAL).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!("the charges of services could not be settled: {error}");
+                    tokio::time::sleep(SETTLE_INTERVAL).await;
+                }
+            }
+        }
+    }
+
     async fn follow_workloads(&self) {
         let mut changes = self.outside.workload_changes();
         loop {
@@ -108,26 +122,5 @@ impl Loops {
                 Err(RecvError::Closed) => return,
             }
         }
-    }
-
-    /// A webhook of Alertmanager may get lost; what fires is asked for now and then.
-    async fn follow_alerts(&self) {
-        loop {
-            tokio::time::sleep(self.settings.alert_poll).await;
-            if let Err(error) = self.check_alerts().await {
-                tracing::warn!("the firing alerts could not be read: {error}");
-            }
-        }
-    }
-
-    async fn check_alerts(&self) -> Result<()> {
-        for alert in self.outside.firing_alerts().await? {
-            let _wake = self.supervisor.wake_on_drop(&alert.graph);
-            let cause = Cause::internal("prometheus");
-            if let Err(error) = trigger(&self.store, &alert.graph, &alert.service, &cause).await {
-                tracing::warn!(graph.name = %alert.graph, "alert {} was not taken: {error}", alert.alert);
-            }
-        }
-        Ok(())
     }
 }

@@ -13,7 +13,6 @@ pub mod loops;
 pub mod readiness;
 pub mod replicas;
 pub mod rules;
-pub mod trigger;
 
 mod execute;
 mod graph;
@@ -22,4 +21,4 @@ mod supervisor;
 
 pub use cluster_sync::ClusterSync;
 pub use graph::{Outcome, Reconciler};
-pub use supervisor::{Progress, Supervisor};
+pub use supervisor::{Progress, Supervisor, WakeOnDrop};

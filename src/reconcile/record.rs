@@ -319,7 +319,6 @@ fn apply_verdict(
     if was_ready == service.ready {
         return None;
     }
-    service.ready_since = service.ready.then_some(at);
     let kind = if service.ready { event::SERVICE_READY } else { event::SERVICE_NOT_READY };
     let message = condition::get(&service.conditions, READY).map(|condition| condition.message.clone());
     let data = json!({ "cluster": service.cluster, "message": message });

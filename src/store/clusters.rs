@@ -12,22 +12,13 @@ use crate::hdag::Resources;
 use crate::model::ClusterRecord;
 
 const LIST: &str = "SELECT * FROM clusters ORDER BY id";
+const NAMED: &str = "SELECT * FROM clusters WHERE name = $1";
 const LOCK: &str = "LOCK TABLE clusters IN SHARE ROW EXCLUSIVE MODE";
-const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reason,
-        allocatable_cpu_millicores, allocatable_ram_bytes, allocatable_storage_bytes, allocatable_gpus,
-        allocated_cpu_millicores, allocated_ram_bytes, allocated_storage_bytes, allocated_gpus,
+const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reason, allocatable, allocated,
         storage_reported, acceleration, pod_cidr, service_cidr, grafana, region, labels, latencies_ms, observed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (id) DO UPDATE SET location = excluded.location, available = excluded.available,
-        reason = excluded.reason,
-        allocatable_cpu_millicores = excluded.allocatable_cpu_millicores,
-        allocatable_ram_bytes = excluded.allocatable_ram_bytes,
-        allocatable_storage_bytes = excluded.allocatable_storage_bytes,
-        allocatable_gpus = excluded.allocatable_gpus,
-        allocated_cpu_millicores = excluded.allocated_cpu_millicores,
-        allocated_ram_bytes = excluded.allocated_ram_bytes,
-        allocated_storage_bytes = excluded.allocated_storage_bytes,
-        allocated_gpus = excluded.allocated_gpus,
+        reason = excluded.reason, allocatable = excluded.allocatable, allocated = excluded.allocated,
         storage_reported = excluded.storage_reported, acceleration = excluded.acceleration,
         pod_cidr = excluded.pod_cidr, service_cidr = excluded.service_cidr, grafana = excluded.grafana,
         region = excluded.region, labels = excluded.labels, latencies_ms = excluded.latencies_ms,
@@ -43,14 +34,8 @@ struct ClusterRow {
     location: String,
     available: bool,
     reason: Option<String>,
-    allocatable_cpu_millicores: i64,
-    allocatable_ram_bytes: i64,
-    allocatable_storage_bytes: i64,
-    allocatable_gpus: i64,
-    allocated_cpu_millicores: i64,
-    allocated_ram_bytes: i64,
-    allocated_storage_bytes: i64,
-    allocated_gpus: i64,
+    allocatable: JsonText<Resources>,
+    allocated: JsonText<Resources>,
     storage_reported: bool,
     acceleration: bool,
     pod_cidr: Option<String>,
@@ -70,18 +55,8 @@ impl From<ClusterRow> for ClusterRecord {
             location: row.location,
             available: row.available,
             reason: row.reason,
-            allocatable: Resources {
-                cpu_millicores: row.allocatable_cpu_millicores,
-                ram_bytes: row.allocatable_ram_bytes,
-                storage_bytes: row.allocatable_storage_bytes,
-                gpus: row.allocatable_gpus,
-            },
-            allocated: Resources {
-                cpu_millicores: row.allocated_cpu_millicores,
-                ram_bytes: row.allocated_ram_bytes,
-                storage_bytes: row.allocated_storage_bytes,
-                gpus: row.allocated_gpus,
-            },
+            allocatable: row.allocatable.0,
+            allocated: row.allocated.0,
             storage_reported: row.storage_reported,
             acceleration: row.acceleration,
             pod_cidr: row.pod_cidr,
@@ -155,9 +130,15 @@ impl Tx {
     }
 }
 
-async fn list(conn: Conn<'_>) -> Result<Vec<ClusterRecord>> {
+pub(super) async fn list(conn: Conn<'_>) -> Result<Vec<ClusterRecord>> {
     let rows: Vec<ClusterRow> = on!(conn, c => sqlx::query_as(LIST).fetch_all(c).await)?;
     Ok(rows.into_iter().map(ClusterRecord::from).collect())
+}
+
+/// The cluster of that name.
+pub(super) async fn cluster_named(conn: Conn<'_>, name: &str) -> Result<Option<ClusterRecord>> {
+    let row: Option<ClusterRow> = on!(conn, c => sqlx::query_as(NAMED).bind(name).fetch_optional(c).await)?;
+    Ok(row.map(ClusterRecord::from))
 }
 
 async fn upsert(conn: Conn<'_>, cluster: &ClusterRecord) -> Result<()> {
@@ -167,14 +148,8 @@ async fn upsert(conn: Conn<'_>, cluster: &ClusterRecord) -> Result<()> {
         .bind(&cluster.location)
         .bind(cluster.available)
         .bind(cluster.reason.as_deref())
-        .bind(cluster.allocatable.cpu_millicores)
-        .bind(cluster.allocatable.ram_bytes)
-        .bind(cluster.allocatable.storage_bytes)
-        .bind(cluster.allocatable.gpus)
-        .bind(cluster.allocated.cpu_millicores)
-        .bind(cluster.allocated.ram_bytes)
-        .bind(cluster.allocated.storage_bytes)
-        .bind(cluster.allocated.gpus)
+        .bind(JsonText(cluster.allocatable))
+        .bind(JsonText(cluster.allocated))
         .bind(cluster.storage_reported)
         .bind(cluster.acceleration)
         .bind(cluster.pod_cidr.as_deref())

@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::ledger::Unsettled;
 use super::{Result, StoreError};
 use crate::faults::{Faults, Phase};
 
@@ -40,11 +41,23 @@ impl Db {
         })
     }
 
+    /// A transaction that only reads, and sees one moment.
+    pub(super) async fn begin_reading(&self) -> Result<Reader> {
+        Ok(match self {
+            Self::Pg(pool) => {
+                Reader::Pg(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+            Self::Lite(pool, _) => Reader::Lite(pool.begin_with("BEGIN").await?),
+        })
+    }
+
     /// A transaction. SQLite's takes the write lock at once: a transaction that reads first and asks for the lock
     /// later is refused whenever another one wrote in between.
-    pub(super) async fn begin(&self, faults: &Faults) -> Result<Tx> {
+    pub(super) async fn begin(&self, faults: &Faults, settle_time: Duration) -> Result<Tx> {
         Ok(Tx {
             faults: faults.clone(),
+            settle_time,
+            unsettled: Unsettled::default(),
             inner: match self {
                 Self::Pg(pool) => TxInner::Pg(pool.begin().await?),
                 Self::Lite(pool, writer) => {
@@ -72,6 +85,21 @@ impl Held {
     }
 }
 
+/// A transaction that only reads.
+pub(super) enum Reader {
+    Pg(Transaction<'static, Postgres>),
+    Lite(Transaction<'static, Sqlite>),
+}
+
+impl Reader {
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Pg(transaction) => Conn::Pg(&mut *transaction),
+            Self::Lite(transaction) => Conn::Lite(&mut *transaction),
+        }
+    }
+}
+
 /// What queries run on: a connection, in or out of a transaction.
 pub(super) enum Conn<'c> {
     Pg(&'c mut PgConnection),
@@ -92,6 +120,10 @@ pub(super) use on;
 /// A transaction. Dropping it rolls back.
 pub struct Tx {
     faults: Faults,
+    /// How long after a change of intent a cluster's report may be older.
+    pub(super) settle_time: Duration,
+    /// What the ledger does not show yet of this transaction.
+    pub(super) unsettled: Unsettled,
     inner: TxInner,
 }
 
@@ -113,8 +145,9 @@ impl Tx {
     ///
     /// # Errors
     /// The database failed; then nothing of it happened, or, if the connection broke at that very moment, it
-    /// cannot be told: read again.
-    pub async fn commit(self, label: &str) -> Result<()> {
+    /// cannot be told: read again. [`StoreError::NoCapacity`] as [`Tx::require_capacity`] says.
+    pub async fn commit(mut self, label: &str) -> Result<()> {
+        self.settle().await?;
         let (faults, step) = (self.faults.clone(), format!("store.commit {label}"));
         faults.step(&step, Phase::Before).await.map_err(StoreError::Injected)?;
         self.commit_unnumbered().await?;
@@ -125,7 +158,8 @@ impl Tx {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn commit_unnumbered(self) -> Result<()> {
+    pub async fn commit_unnumbered(mut self) -> Result<()> {
+        self.settle().await?;
         match self.inner {
             TxInner::Pg(transaction) => transaction.commit().await?,
             TxInner::Lite(transaction, _turn) => transaction.commit().await?,

@@ -25,6 +25,12 @@ pub enum StoreError {
         /// The graph.
         graph: String,
     },
+    /// What a decision adds does not fit a cluster any more. Decide again on the newest state.
+    #[error("cluster {cluster:?} no longer has the capacity that was decided on")]
+    NoCapacity {
+        /// The cluster.
+        cluster: String,
+    },
     /// Another server works on this database.
     #[error("another smo server uses this database: {holder}")]
     Locked {
@@ -69,7 +75,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Version { .. } | Self::Injected(_) => true,
+            Self::Version { .. } | Self::NoCapacity { .. } | Self::Injected(_) => true,
             Self::Database(error) => is_transient(error),
             Self::Connect { source, .. } => is_transient(source),
             _ => false,

@@ -2,23 +2,20 @@
 //!
 //! A graph's row is written under its version: whoever decides on a row that has changed since must read again.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::db::{Conn, Tx, micros, on};
 use super::json::JsonText;
-use super::services::of_running_graphs;
 use super::{Result, Store, StoreError};
-use crate::model::{Condition, Desired, GraphFilter, GraphRecord, ServiceRecord};
+use crate::model::{Condition, Desired, GraphFilter, GraphRecord};
 
 const INSERT: &str =
     "INSERT INTO graphs (name, project, namespace, document, document_digest, desired, generation,
-        observed_generation, version, static_placement, decision_id, conditions, scaling_enabled, rescheduled_at,
-        created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        observed_generation, version, static_placement, decision_id, conditions, scaling_requested,
+        scaling_enabled, rescheduled_at, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT (name) DO NOTHING";
 const UPDATE: &str =
     "UPDATE graphs SET desired = $3, generation = $4, observed_generation = $5, conditions = $6,
@@ -31,11 +28,12 @@ const GET_FOR_UPDATE: &str = "SELECT * FROM graphs WHERE name = $1 FOR NO KEY UP
 const LIST: &str = "SELECT * FROM graphs
     WHERE ($1 IS NULL OR project = $1) AND ($2 IS NULL OR desired = $2) AND ($3 IS NULL OR name > $3)
     ORDER BY name LIMIT $4";
-const RUNNING: &str = "SELECT * FROM graphs WHERE desired = 'running' ORDER BY name";
+const SCALED: &str = "SELECT * FROM graphs
+    WHERE desired = 'running' AND COALESCE(scaling_enabled, scaling_requested, $1) ORDER BY name";
 const NAMES: &str = "SELECT name FROM graphs ORDER BY name";
 
 #[derive(sqlx::FromRow)]
-struct GraphRow {
+pub(super) struct GraphRow {
     name: String,
     project: String,
     namespace: String,
@@ -49,6 +47,7 @@ struct GraphRow {
     static_placement: bool,
     decision_id: Option<Uuid>,
     conditions: JsonText<Vec<Condition>>,
+    scaling_requested: Option<bool>,
     scaling_enabled: Option<bool>,
     rescheduled_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
@@ -70,6 +69,7 @@ impl From<GraphRow> for GraphRecord {
             static_placement: row.static_placement,
             decision_id: row.decision_id,
             conditions: row.conditions.0,
+            scaling_requested: row.scaling_requested,
             scaling_enabled: row.scaling_enabled,
             rescheduled_at: row.rescheduled_at,
             created_at: row.created_at,
@@ -100,25 +100,6 @@ impl Store {
             .bind(filter.limit.unwrap_or(i64::MAX))
             .fetch_all(c).await)?;
         Ok(rows.into_iter().map(GraphRecord::from).collect())
-    }
-
-    /// All graphs that are to run, by name, each with its services in the order of its descriptor: two queries,
-    /// whatever the number of graphs. A graph that changes between the two has the services of the second.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn running_graphs(&self) -> Result<Vec<(GraphRecord, Vec<ServiceRecord>)>> {
-        let mut connection = self.db.acquire().await?;
-        let rows: Vec<GraphRow> = on!(connection.conn(), c => sqlx::query_as(RUNNING).fetch_all(c).await)?;
-        let mut services: BTreeMap<String, Vec<ServiceRecord>> = BTreeMap::new();
-        for service in of_running_graphs(connection.conn()).await? {
-            services.entry(service.graph.clone()).or_default().push(service);
-        }
-        let with_services = |row: GraphRow| {
-            let own = services.remove(&row.name).unwrap_or_default();
-            (GraphRecord::from(row), own)
-        };
-        Ok(rows.into_iter().map(with_services).collect())
     }
 
     /// Names of all graphs, sorted.
@@ -159,6 +140,7 @@ impl Tx {
             .bind(graph.static_placement)
             .bind(graph.decision_id)
             .bind(JsonText(&graph.conditions))
+            .bind(graph.scaling_requested)
             .bind(graph.scaling_enabled)
             .bind(graph.rescheduled_at.map(micros))
             .bind(micros(graph.created_at))
@@ -167,6 +149,7 @@ impl Tx {
         if inserted == 0 {
             return Err(StoreError::Conflict { message: format!("graph {:?} exists already", graph.name) });
         }
+        self.touch(&graph.name);
         Ok(())
     }
 
@@ -191,6 +174,7 @@ impl Tx {
         if updated == 0 {
             return Err(StoreError::Version { graph: graph.name.clone() });
         }
+        self.touch(&graph.name);
         Ok(graph.version + 1)
     }
 
@@ -199,6 +183,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn delete_graph(&mut self, name: &str) -> Result<()> {
+        self.discharge(name).await?;
         on!(self.conn(), c => sqlx::query(DELETE).bind(name).execute(c).await.map(drop))?;
         Ok(())
     }
@@ -207,4 +192,14 @@ impl Tx {
 async fn get(conn: Conn<'_>, text: &'static str, name: &str) -> Result<Option<GraphRecord>> {
     let row: Option<GraphRow> = on!(conn, c => sqlx::query_as(text).bind(name).fetch_optional(c).await)?;
     Ok(row.map(GraphRecord::from))
+}
+
+/// The row of that name; locked already when this transaction may write it.
+pub(super) async fn row(conn: Conn<'_>, name: &str) -> Result<Option<GraphRow>> {
+    Ok(on!(conn, c => sqlx::query_as(GET).bind(name).fetch_optional(c).await)?)
+}
+
+/// The running graphs that are scaled, by name; `default` counts where nothing is said.
+pub(super) async fn scaled(conn: Conn<'_>, default: bool) -> Result<Vec<GraphRow>> {
+    Ok(on!(conn, c => sqlx::query_as(SCALED).bind(default).fetch_all(c).await)?)
 }

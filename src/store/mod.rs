@@ -18,16 +18,23 @@ mod decisions;
 mod error;
 mod events;
 mod graphs;
+mod installation;
 mod instance;
 mod json;
+mod ledger;
 mod profiles;
 mod revisions;
 mod scaling;
 mod services;
+mod snapshot;
 
 pub use db::Tx;
 pub use error::{Result, StoreError};
 pub use instance::InstanceLock;
+pub use ledger::SnapshotEpochs;
+pub use snapshot::{ClusterUse, GraphUse};
+
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 
@@ -42,6 +49,7 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 pub struct Store {
     db: Db,
     faults: Faults,
+    settle_time: Duration,
 }
 
 impl Store {
@@ -53,13 +61,19 @@ impl Store {
     /// # Errors
     /// The URL is not valid, or the database cannot be reached; the message names host and database.
     pub async fn connect(url: &str) -> Result<Self> {
-        Ok(Self { db: connect::open(url).await?, faults: Faults::none() })
+        Ok(Self { db: connect::open(url).await?, faults: Faults::none(), settle_time: Duration::ZERO })
     }
 
     /// Lets a test fail or kill the server at the commits of this store.
     #[must_use]
     pub fn with_faults(self, faults: Faults) -> Self {
         Self { faults, ..self }
+    }
+
+    /// Counts the use of what changed as reserved for that long ([`crate::model::footprint`]); without this, not at all.
+    #[must_use]
+    pub fn with_settle_time(self, settle_time: Duration) -> Self {
+        Self { settle_time, ..self }
     }
 
     /// Brings the schema up to date. Doing it twice, or from two processes at once, is fine.
@@ -86,13 +100,13 @@ impl Store {
     /// # Errors
     /// The database failed, or all connections are in use for too long.
     pub async fn begin(&self) -> Result<Tx> {
-        self.db.begin(&self.faults).await
+        self.db.begin(&self.faults, self.settle_time).await
     }
 
-    /// Asks the database for a sign of life.
+    /// Pings the database.
     ///
     /// # Errors
-    /// It gives none.
+    /// It does not answer.
     pub async fn ping(&self) -> Result<()> {
         let mut connection = self.db.acquire().await?;
         on!(connection.conn(), c => sqlx::query("SELECT 1").execute(c).await.map(drop))?;

@@ -3,42 +3,39 @@
 //! Intent and observation are written by different methods, so that neither overwrites the other. A release,
 //! namespace and name, belongs to one graph; whoever comes second is told which.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use sqlx::QueryBuilder;
 
-use super::db::{CHUNK, Conn, Tx, micros, on};
+use super::db::{CHUNK, Conn, Tx, on};
 use super::json::JsonText;
 use super::{Result, Store, StoreError};
 use crate::hdag::{Resources, Trigger};
-use crate::model::{Condition, PlacedService, ServiceRecord, ServiceState};
+use crate::model::{Condition, ServiceRecord, ServiceState};
 
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
-    ready_since, replicas_observed, replicas_ready, observed_needs, conditions) ";
+    replicas_observed, replicas_ready, observed_needs, conditions) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
         replicas_decided = $6
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
-    "UPDATE services SET state = $3, ready = $4, ready_since = $5, replicas_observed = $6,
-        replicas_ready = $7, observed_needs = $8, conditions = $9
+    "UPDATE services SET state = $3, ready = $4, replicas_observed = $5, replicas_ready = $6,
+        observed_needs = $7, conditions = $8
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
-const PLACED: &str =
-    "SELECT s.graph, s.name, s.cluster, s.needs, s.observed_needs, s.replicas_decided, s.replicas_observed, s.replicas_ready,
-        s.state, g.updated_at AS changed_at
-    FROM services s JOIN graphs g ON g.name = s.graph
-    WHERE g.desired = 'running' AND s.cluster IS NOT NULL
-    ORDER BY s.graph, s.position";
-const OF_RUNNING: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
-    WHERE g.desired = 'running' ORDER BY s.graph, s.position, s.name";
+const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
+    WHERE g.desired = 'running' AND COALESCE(g.scaling_enabled, g.scaling_requested, $1)
+    ORDER BY s.graph, s.position, s.name";
 const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
     WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
 
+/// A row without its charge.
 #[derive(sqlx::FromRow)]
-struct ServiceRow {
+pub(super) struct ServiceRow {
     graph: String,
     name: String,
     position: i64,
@@ -55,7 +52,6 @@ struct ServiceRow {
     #[sqlx(try_from = "String")]
     state: ServiceState,
     ready: bool,
-    ready_since: Option<DateTime<Utc>>,
     replicas_observed: Option<i64>,
     replicas_ready: Option<i64>,
     observed_needs: Option<JsonText<Resources>>,
@@ -80,43 +76,10 @@ impl From<ServiceRow> for ServiceRecord {
             replicas_decided: row.replicas_decided,
             state: row.state,
             ready: row.ready,
-            ready_since: row.ready_since,
             replicas_observed: row.replicas_observed,
             replicas_ready: row.replicas_ready,
             observed_needs: row.observed_needs.map(|needs| needs.0),
             conditions: row.conditions.0,
-        }
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct PlacedRow {
-    graph: String,
-    name: String,
-    cluster: String,
-    needs: JsonText<Resources>,
-    observed_needs: Option<JsonText<Resources>>,
-    replicas_decided: Option<i64>,
-    replicas_observed: Option<i64>,
-    replicas_ready: Option<i64>,
-    #[sqlx(try_from = "String")]
-    state: ServiceState,
-    changed_at: DateTime<Utc>,
-}
-
-impl From<PlacedRow> for PlacedService {
-    fn from(row: PlacedRow) -> Self {
-        let intended = row.needs.0;
-        Self {
-            graph: row.graph,
-            service: row.name,
-            cluster: row.cluster,
-            needs: row.observed_needs.map_or(intended, |observed| observed.0.max(intended)),
-            replicas_decided: row.replicas_decided,
-            replicas_observed: row.replicas_observed,
-            replicas_ready: row.replicas_ready,
-            state: row.state,
-            changed_at: row.changed_at,
         }
     }
 }
@@ -179,16 +142,6 @@ impl Store {
         Ok(owners)
     }
 
-    /// Every service with a cluster, of every graph that is to run: what takes room now or will.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn placed_services(&self) -> Result<Vec<PlacedService>> {
-        let mut connection = self.db.acquire().await?;
-        let rows: Vec<PlacedRow> = on!(connection.conn(), c => sqlx::query_as(PLACED).fetch_all(c).await)?;
-        Ok(rows.into_iter().map(PlacedService::from).collect())
-    }
-
     /// The graphs that have a conditional service of that name, whatever is wanted of them: graph and project,
     /// sorted by graph.
     ///
@@ -220,6 +173,7 @@ impl Tx {
             if inserted != chunk.len() as u64 {
                 return Err(self.release_conflict(chunk).await?);
             }
+            chunk.iter().for_each(|service| self.touch(&service.graph));
         }
         Ok(())
     }
@@ -238,6 +192,7 @@ impl Tx {
             .bind(service.triggered)
             .bind(service.replicas_decided)
             .execute(c).await?.rows_affected());
+        self.touch(&service.graph);
         written(updated, service)
     }
 
@@ -251,12 +206,12 @@ impl Tx {
             .bind(&service.name)
             .bind(service.state.as_str())
             .bind(service.ready)
-            .bind(service.ready_since.map(micros))
             .bind(service.replicas_observed)
             .bind(service.replicas_ready)
             .bind(service.observed_needs.map(JsonText))
             .bind(JsonText(&service.conditions))
             .execute(c).await?.rows_affected());
+        self.touch(&service.graph);
         written(updated, service)
     }
 
@@ -276,15 +231,22 @@ impl Tx {
     }
 }
 
-async fn of_graph(conn: Conn<'_>, graph: &str) -> Result<Vec<ServiceRecord>> {
+pub(super) async fn of_graph(conn: Conn<'_>, graph: &str) -> Result<Vec<ServiceRecord>> {
     let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_GRAPH).bind(graph).fetch_all(c).await)?;
     Ok(rows.into_iter().map(ServiceRecord::from).collect())
 }
 
-/// The services of all graphs that are to run, by graph and then in the order of its descriptor.
-pub(super) async fn of_running_graphs(conn: Conn<'_>) -> Result<Vec<ServiceRecord>> {
-    let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_RUNNING).fetch_all(c).await)?;
-    Ok(rows.into_iter().map(ServiceRecord::from).collect())
+/// The services of the running graphs that are scaled, by graph, in the order of its descriptor.
+pub(super) async fn of_scaled_graphs(
+    conn: Conn<'_>,
+    default: bool,
+) -> Result<BTreeMap<String, Vec<ServiceRecord>>> {
+    let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_SCALED).bind(default).fetch_all(c).await)?;
+    let mut services = BTreeMap::<String, Vec<ServiceRecord>>::new();
+    for service in rows.into_iter().map(ServiceRecord::from) {
+        services.entry(service.graph.clone()).or_default().push(service);
+    }
+    Ok(services)
 }
 
 /// Inserts all rows in one statement and returns how many it took: one that is in the way is left out, since an
@@ -309,7 +271,6 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(service.replicas_decided)
                 .push_bind(service.state.as_str())
                 .push_bind(service.ready)
-                .push_bind(service.ready_since.map(micros))
                 .push_bind(service.replicas_observed)
                 .push_bind(service.replicas_ready)
                 .push_bind(service.observed_needs.map(JsonText))

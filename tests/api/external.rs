@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use smo::app::ScalingMemory;
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
 use smo::faults::Faults;
 use tokio::sync::Notify;
@@ -107,7 +106,7 @@ async fn the_replicas_of_an_external_strategy_are_used_when_they_pass_the_checke
     // 25 requests/s need three replicas of 10; `threshold` would take four.
     let mine = Strategy::new(json!({ "replicas": { "a": 5 } }));
     let app = scaled_by(&database, &mine, Duration::from_secs(5)).await;
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
     let tick = last_tick(&app).await;
     assert_eq!(
         [&tick["strategy"], &tick["services"][0]["replicas"]],
@@ -141,7 +140,7 @@ async fn replicas_that_break_a_constraint_or_cannot_be_read_are_left_to_the_fall
     ];
     for (status, answer) in answers {
         mine.set(status, answer.clone());
-        app.tick(&mut ScalingMemory::default()).await;
+        app.tick(&mut app.scaler()).await;
         let tick = last_tick(&app).await;
         assert_eq!(
             [&tick["strategy"], &tick["services"][0]["replicas"]],
@@ -156,7 +155,7 @@ async fn replicas_that_break_a_constraint_or_cannot_be_read_are_left_to_the_fall
 async fn a_scaling_strategy_that_is_too_slow_is_not_waited_for(database: TestDatabase) {
     let mine = Strategy::silent();
     let app = scaled_by(&database, &mine, DEADLINE).await;
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
     let tick = last_tick(&app).await;
     assert_eq!(
         [&tick["strategy"], &tick["services"][0]["replicas"]],
@@ -223,7 +222,7 @@ async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(databas
     let url = serve(Router::new().fallback(answer)).await;
     let app = scaled_at(&database, url, Duration::from_secs(60)).await;
     // What is posted in the middle of a tick: a graph that leaves no room for another replica, then a small one.
-    let mut memory = ScalingMemory::default();
+    let mut scaler = app.scaler();
     for (id, cpu, recorded) in [("large", "15500m", 0), ("small", "1", 1)] {
         let requests = json!({ "resources": { "requests": { "cpu": cpu, "memory": "64Mi" } } });
         let other = service(id, json!({ "artifact": { "valuesOverwrite": requests } }));
@@ -233,12 +232,14 @@ async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(databas
             go_on.notify_one();
             posted
         };
-        let (summary, posted) = tokio::join!(app.tick(&mut memory), post);
+        let (summary, posted) = tokio::join!(app.tick(&mut scaler), post);
         assert_eq!((summary.scaled, posted.status), (recorded, 200), "{id}: {:#}", posted.body);
         assert_eq!(posted.body["services"][0]["cluster_affinity"], "cloud");
         let tick = last_tick(&app).await;
         assert_eq!(tick["postponed"].is_string(), recorded == 0, "{id}: {tick:#}");
         assert_eq!(app.delete(&format!("/graphs/{id}")).await.status, 200);
+        // Reads the clusters: the next placement sees what was given back.
+        assert_eq!(app.get("/clusters/").await.status, 200);
     }
     app.shutdown().await;
 }

@@ -3,6 +3,7 @@
 #![deny(dead_code)]
 
 mod alerts;
+mod capacity;
 mod cluster_sync;
 mod external;
 mod graphs;

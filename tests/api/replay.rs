@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use smo::app::ScalingMemory;
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
 use smo::faults::Faults;
 
@@ -153,13 +152,13 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
         deploy(&app, &descriptor).await;
         app.world.set_rate("a", 1.07);
         app.world.set_rate("b", 3.3);
-        assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+        assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
         newest_is_the_same(&app, strategy, outcome).await;
     }
     // No cluster has room for so much: the decision that says so is kept, then the refused placement, then how the
     // services share the room.
     app.world.set_rate("b", 1000.3);
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
     newest_is_the_same(&app, "exact", "optimal").await;
     let decisions = app.get("/graphs/g/decisions").await.body;
     let kinds: Vec<_> = decisions.as_array().unwrap().iter().map(|decision| &decision["kind"]).collect();

@@ -1,7 +1,6 @@
 //! Scaling by measured load on the simulated continuum: ticks are driven by the tests.
 
 use serde_json::{Value, json};
-use smo::app::ScalingMemory;
 use smo::config::{ScalingProfile, Settings};
 use smo::faults::Faults;
 use smo::simulation::Operation;
@@ -59,9 +58,9 @@ async fn until_replicas(app: &TestApp, name: &str, wanted: i64) {
 async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatabase) {
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
-    let mut memory = ScalingMemory::default();
+    let mut scaler = app.scaler();
     app.world.set_rate("a", 25.0);
-    let summary = app.tick(&mut memory).await;
+    let summary = app.tick(&mut scaler).await;
     assert_eq!((summary.graphs, summary.scaled), (1, 1));
     until_replicas(&app, "a", 3).await;
     let scaling = app.get("/graphs/g/scaling").await.body;
@@ -74,9 +73,9 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
     assert!(decided["reason"].as_str().unwrap().contains("25"), "{decided:#}");
     // 22 requests/s would fit two replicas only without the margin of a tenth: held.
     app.world.set_rate("a", 19.0);
-    assert_eq!(app.tick(&mut memory).await.scaled, 0);
+    assert_eq!(app.tick(&mut scaler).await.scaled, 0);
     app.world.set_rate("a", 2.0);
-    assert_eq!(app.tick(&mut memory).await.scaled, 1);
+    assert_eq!(app.tick(&mut scaler).await.scaled, 1);
     until_replicas(&app, "a", 1).await;
     let decisions = app.get("/graphs/g/decisions").await.body;
     assert_eq!([&decisions[0]["kind"], &decisions[1]["kind"]], ["scaling", "scaling"]);
@@ -88,12 +87,12 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
 async fn an_unknown_rate_holds_the_replicas_and_raises_a_condition(database: TestDatabase) {
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
-    let mut memory = ScalingMemory::default();
+    let mut scaler = app.scaler();
     app.world.set_rate("a", 25.0);
-    app.tick(&mut memory).await;
+    app.tick(&mut scaler).await;
     until_replicas(&app, "a", 3).await;
     app.world.clear_rate("a");
-    assert_eq!(app.tick(&mut memory).await.scaled, 0);
+    assert_eq!(app.tick(&mut scaler).await.scaled, 0);
     let shown = app.get("/graphs/g").await;
     let conditions = shown.body["services"][0]["conditions"].as_array().unwrap().clone();
     let rate = conditions.iter().find(|condition| condition["type"] == "RateKnown").unwrap();
@@ -114,7 +113,7 @@ async fn the_rate_of_a_service_may_come_from_its_caller(database: TestDatabase) 
     deploy(&app, &graph("g", &[service("a", calls_b), service("b", json!({})), service("c", json!({}))]))
         .await;
     app.world.set_rate("a", 15.0);
-    app.tick(&mut ScalingMemory::default()).await;
+    app.tick(&mut app.scaler()).await;
     for name in ["a", "b", "c"] {
         until_replicas(&app, name, 2).await;
     }
@@ -141,15 +140,15 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
     let heavy = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "2", "memory": "1Gi" } } } } });
     let small = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } } } } });
     deploy(&app, &graph("g", &[service("a", heavy), service("b", small)])).await;
-    let mut memory = ScalingMemory::default();
+    let mut scaler = app.scaler();
     app.world.set_rate("b", 25.0);
-    assert_eq!(app.tick(&mut memory).await.scaled, 1);
+    assert_eq!(app.tick(&mut scaler).await.scaled, 1);
     until_replicas(&app, "b", 3).await;
     // Two of `b` would do, but for the tolerance.
     app.world.set_rate("b", 19.0);
     app.world.set_rate("a", 25.0);
-    let summary = app.tick(&mut memory).await;
-    assert_eq!((summary.scaled, summary.replaced), (0, 1));
+    let summary = app.tick(&mut scaler).await;
+    assert_eq!((summary.scaled, summary.rescheduled), (0, 1));
     let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
     assert_eq!(tick["outcome"], "infeasible");
     assert_eq!(tick["replacement"], "placed again: a from edge-1 to cloud");
@@ -157,7 +156,7 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
     until_replicas(&app, "b", 3).await;
     assert_eq!(app.get("/graphs/g").await.body["services"][0]["cluster_affinity"], "cloud");
     app.world.set_rate("a", 1000.0);
-    assert_eq!(app.tick(&mut memory).await.replaced, 0);
+    assert_eq!(app.tick(&mut scaler).await.rescheduled, 0);
     app.shutdown().await;
 }
 
@@ -176,8 +175,8 @@ async fn what_cannot_be_placed_again_gets_the_room_that_there_is(database: TestD
     assert_ne!(clusters[0]["cluster_affinity"], clusters[1]["cluster_affinity"]);
     app.world.set_rate("a", 300.0);
     app.world.set_rate("b", 15.0);
-    let summary = app.tick(&mut ScalingMemory::default()).await;
-    assert_eq!((summary.scaled, summary.replaced), (1, 0));
+    let summary = app.tick(&mut app.scaler()).await;
+    assert_eq!((summary.scaled, summary.rescheduled), (1, 0));
     let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
     assert_eq!(tick["outcome"], "decided", "{tick:#}");
     assert!(tick["shortage"].as_str().unwrap().contains("too little room for service a"), "{tick:#}");
@@ -196,14 +195,14 @@ async fn scaling_is_switched_per_graph(database: TestDatabase) {
     let off = app.post("/graphs/g/scaling", &json!({ "enabled": false })).await;
     assert_eq!((off.status, &off.body["enabled"]), (200, &json!(false)));
     app.world.set_rate("a", 25.0);
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.graphs, 0);
+    assert_eq!(app.tick(&mut app.scaler()).await.graphs, 0);
     assert_eq!(app.post("/graphs/g/scaling", &json!({ "enabled": "x" })).await.status, 400);
     assert_eq!(app.post("/graphs/none/scaling", &json!({ "enabled": true })).await.status, 404);
     for _ in 0..2 {
         let on = app.post("/graphs/g/scaling", &json!({ "enabled": true })).await;
         assert_eq!((on.status, &on.body["enabled"]), (200, &json!(true)));
     }
-    assert_eq!(app.tick(&mut ScalingMemory::default()).await.scaled, 1);
+    assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
     app.shutdown().await;
 }
 
@@ -211,7 +210,7 @@ async fn a_replacement_keeps_the_scaled_replicas(database: TestDatabase) {
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     app.world.set_rate("a", 25.0);
-    app.tick(&mut ScalingMemory::default()).await;
+    app.tick(&mut app.scaler()).await;
     until_replicas(&app, "a", 3).await;
     app.world.set_cluster_available("cloud", false).unwrap();
     let placed = app.post("/graphs/g/placement", &json!({})).await;
@@ -254,7 +253,7 @@ async fn outside_calls_of_a_tick_do_not_grow_with_the_graphs(database: TestDatab
         deploy(&app, &graph(&format!("g{number}"), &[scaled])).await;
         app.world.set_rate(&name, 1.0);
         let before = app.world.calls(Operation::ListRates);
-        assert_eq!(app.tick(&mut ScalingMemory::default()).await.graphs, number + 1);
+        assert_eq!(app.tick(&mut app.scaler()).await.graphs, number + 1);
         counts.push(app.world.calls(Operation::ListRates) - before);
     }
     assert_eq!(counts, [1; 6]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smo::app::ScalingMemory;
+use smo::app::Scaler;
 use smo::config::{ScalingCompat, ScalingProfile, Settings};
 use smo::faults::Faults;
 
@@ -35,9 +35,9 @@ async fn scaled(database: &TestDatabase, descriptor: &Value, change: impl FnOnce
 }
 
 /// Replicas and reason of `a` after a tick at this rate.
-async fn at_rate(app: &TestApp, memory: &mut ScalingMemory, rate: f64) -> (i64, String) {
+async fn at_rate(app: &TestApp, scaler: &mut Scaler, rate: f64) -> (i64, String) {
     app.world.set_rate("a", rate);
-    app.tick(memory).await;
+    app.tick(scaler).await;
     let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
     let decided = &tick["services"][0];
     let replicas = decided["replicas"].as_i64().unwrap_or_else(|| panic!("{tick:#}"));
@@ -50,28 +50,28 @@ async fn at_rate(app: &TestApp, memory: &mut ScalingMemory, rate: f64) -> (i64, 
 async fn with_the_weights_of_the_original_replicas_never_go_down(database: TestDatabase) {
     let original = |settings: &mut Settings| settings.scaling.compat = ScalingCompat::Original;
     let app = scaled(&database, &graph("g", &[service("a", json!({}))]), original).await;
-    let mut memory = ScalingMemory::default();
-    assert_eq!(at_rate(&app, &mut memory, 25.0).await.0, 3);
+    let mut scaler = app.scaler();
+    assert_eq!(at_rate(&app, &mut scaler, 25.0).await.0, 3);
     for rate in [19.0, 2.0, 0.0] {
-        let (replicas, reason) = at_rate(&app, &mut memory, rate).await;
+        let (replicas, reason) = at_rate(&app, &mut scaler, rate).await;
         assert_eq!(replicas, 3, "{reason}");
         assert!(reason.ends_with("held at 3 replicas: giving replicas up does not pay"), "{reason}");
     }
-    assert_eq!(at_rate(&app, &mut memory, 35.0).await.0, 4);
+    assert_eq!(at_rate(&app, &mut scaler, 35.0).await.0, 4);
     app.shutdown().await;
 }
 
 async fn replicas_do_not_go_down_during_the_cooldown(database: TestDatabase) {
     let long = |settings: &mut Settings| settings.scaling.cooldown = Duration::from_secs(3600);
     let app = scaled(&database, &graph("g", &[service("a", json!({}))]), long).await;
-    let mut memory = ScalingMemory::default();
-    assert_eq!(at_rate(&app, &mut memory, 25.0).await.0, 3);
-    let (replicas, reason) = at_rate(&app, &mut memory, 2.0).await;
+    let mut scaler = app.scaler();
+    assert_eq!(at_rate(&app, &mut scaler, 25.0).await.0, 3);
+    let (replicas, reason) = at_rate(&app, &mut scaler, 2.0).await;
     assert_eq!(replicas, 3, "{reason}");
     assert!(reason.ends_with("held by the cooldown of scale-down at 3 replicas"), "{reason}");
-    assert_eq!(at_rate(&app, &mut memory, 35.0).await.0, 4, "it is no cooldown of scale-up");
+    assert_eq!(at_rate(&app, &mut scaler, 35.0).await.0, 4, "it is no cooldown of scale-up");
     // Nothing but the cooldown held them: a server that knows of no change gives them up.
-    assert_eq!(at_rate(&app, &mut ScalingMemory::default(), 2.0).await.0, 1);
+    assert_eq!(at_rate(&app, &mut app.scaler(), 2.0).await.0, 1);
     app.shutdown().await;
 }
 
@@ -85,9 +85,9 @@ async fn bounded(database: &TestDatabase) -> TestApp {
 
 async fn high_availability_keeps_a_least_number_of_replicas(database: TestDatabase) {
     let app = bounded(&database).await;
-    let mut memory = ScalingMemory::default();
+    let mut scaler = app.scaler();
     for (rate, wanted) in [(1.0, 2), (25.0, 3), (1.0, 2)] {
-        let (replicas, reason) = at_rate(&app, &mut memory, rate).await;
+        let (replicas, reason) = at_rate(&app, &mut scaler, rate).await;
         assert_eq!(replicas, wanted, "{reason}");
     }
     app.shutdown().await;
@@ -95,7 +95,7 @@ async fn high_availability_keeps_a_least_number_of_replicas(database: TestDataba
 
 async fn a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed(database: TestDatabase) {
     let app = bounded(&database).await;
-    let (replicas, reason) = at_rate(&app, &mut ScalingMemory::default(), 35.0).await;
+    let (replicas, reason) = at_rate(&app, &mut app.scaler(), 35.0).await;
     assert_eq!(replicas, 3, "{reason}");
     app.shutdown().await;
 }

@@ -20,7 +20,7 @@ on_every_engine!(
     names_sort_byte_by_byte,
     pages_cover_every_graph_once,
     filter_selects_project_and_desired_state,
-    running_graphs_come_with_their_services,
+    scaled_graphs_come_with_their_services_and_their_use,
 );
 
 async fn graph_reads_back_as_written(database: TestDatabase) {
@@ -180,17 +180,33 @@ async fn filter_selects_project_and_desired_state(database: TestDatabase) {
     assert_eq!(names(GraphFilter { project, desired, after, limit: None }).await, ["d"]);
 }
 
-async fn running_graphs_come_with_their_services(database: TestDatabase) {
-    let stopped = GraphRecord { desired: Desired::Stopped, ..graph("a-stopped") };
+async fn scaled_graphs_come_with_their_services_and_their_use(database: TestDatabase) {
+    let scaled = |name: &str, requested, enabled| GraphRecord {
+        scaling_requested: requested,
+        scaling_enabled: enabled,
+        ..graph(name)
+    };
+    let stopped = GraphRecord { desired: Desired::Stopped, ..scaled("a-stopped", Some(true), None) };
     deploy(&database.store, &stopped, &[service("a-stopped", "s", 0)]).await;
     // Neither inserted in the order of names nor in that of positions.
-    deploy(&database.store, &graph("z"), &[service("z", "z2", 1), service("z", "z1", 0)]).await;
-    deploy(&database.store, &graph("b"), &[service("b", "b1", 0)]).await;
-    deploy(&database.store, &graph("empty"), &[]).await;
-    let expected = [
-        (graph("b"), vec![service("b", "b1", 0)]),
-        (graph("empty"), Vec::new()),
-        (graph("z"), vec![service("z", "z1", 0), service("z", "z2", 1)]),
-    ];
-    assert_eq!(database.store.running_graphs().await.unwrap(), expected);
+    let z = scaled("z", Some(true), None);
+    deploy(&database.store, &z, &[service("z", "z2", 1), service("z", "z1", 0)]).await;
+    let b = scaled("b", Some(false), Some(true));
+    deploy(&database.store, &b, &[service("b", "b1", 0)]).await;
+    deploy(&database.store, &scaled("off", Some(true), Some(false)), &[service("off", "o", 0)]).await;
+    let by_default = scaled("default", None, None);
+    deploy(&database.store, &by_default, &[]).await;
+    let names = async |default| {
+        let (_, found) = database.store.snapshot_of_scaled(default).await.unwrap();
+        found.into_iter().map(|found| found.graph.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(false).await, ["b", "z"]);
+    assert_eq!(names(true).await, ["b", "default", "z"]);
+    let (state, found) = database.store.snapshot_of_scaled(false).await.unwrap();
+    assert_eq!(found[1].services, [service("z", "z1", 0), service("z", "z2", 1)]);
+    let counted = found[1].services[0].counted_needs().times(12);
+    assert_eq!(found[1].usage["edge-1"].wanted, counted);
+    assert_eq!(state.entries["edge-1"].wanted, service("x", "x", 0).counted_needs().times(6 * 4));
+    let (_, services, usage) = database.store.snapshot_for("z").await.unwrap();
+    assert_eq!((services, usage), (found[1].services.clone(), found[1].usage.clone()));
 }

@@ -9,6 +9,7 @@ on_every_engine!(
     lock_is_free_when_its_holder_is_gone,
     lock_brings_the_schema_up_to_date,
     lock_tells_when_its_connection_dies,
+    an_installation_keeps_its_id,
 );
 
 async fn second_server_is_refused_and_told_who_holds_the_database(database: TestDatabase) {
@@ -46,4 +47,14 @@ async fn lock_tells_when_its_connection_dies(database: TestDatabase) {
         // A lock on a file has no connection.
         Engine::Sqlite => assert!(futures::poll!(std::pin::pin!(lock.lost())).is_pending()),
     }
+}
+
+async fn an_installation_keeps_its_id(database: TestDatabase) {
+    let other = Store::connect(&database.url).await.unwrap();
+    let (one, two) = futures::join!(database.store.installation(), other.installation());
+    let id = one.unwrap();
+    assert_eq!(two.unwrap(), id);
+    assert_eq!(database.store.installation().await.unwrap(), id);
+    assert_eq!(id.len(), 36, "a UUID: {id}");
+    other.close().await;
 }

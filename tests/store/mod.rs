@@ -9,6 +9,7 @@ mod decisions;
 mod events;
 mod graphs;
 mod instance;
+mod ledger;
 mod profiles;
 mod records;
 mod scaling;

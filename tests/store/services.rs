@@ -1,9 +1,8 @@
 use serde_json::json;
-use smo::hdag::Resources;
-use smo::model::{ConditionStatus, Desired, GraphRecord, PlacedService, ServiceRecord, ServiceState};
+use smo::model::{ConditionStatus, GraphRecord, ServiceRecord, ServiceState};
 use smo::store::StoreError;
 
-use super::records::{awkward_json, condition, conditional_service, deploy, graph, resources, service};
+use super::records::{awkward_json, condition, conditional_service, deploy, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -20,7 +19,6 @@ on_every_engine!(
     observation_can_be_withdrawn,
     writing_a_service_that_is_gone_is_refused,
     services_of_several_graphs_come_grouped,
-    placed_services_count_what_runs_or_will,
     conditional_services_are_found_by_name_over_all_graphs,
 );
 
@@ -156,7 +154,6 @@ async fn observation_can_be_withdrawn(database: TestDatabase) {
     let nothing_seen = ServiceRecord {
         state: ServiceState::NotDeployed,
         ready: false,
-        ready_since: None,
         replicas_observed: None,
         replicas_ready: None,
         observed_needs: None,
@@ -186,44 +183,6 @@ async fn services_of_several_graphs_come_grouped(database: TestDatabase) {
     let expected = [service("a", "a1", 0), service("b", "b1", 0), service("b", "b2", 1)];
     assert_eq!(database.store.services_of(&graphs).await.unwrap(), expected);
     assert_eq!(database.store.services_of(&[]).await.unwrap(), []);
-}
-
-async fn placed_services_count_what_runs_or_will(database: TestDatabase) {
-    let mut light = service("running", "light", 0);
-    // Less CPU than the intent, more memory: the larger of each counts.
-    light.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 0, gpus: 0 };
-    light.observed_needs = Some(Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0 });
-    let mut waiting = conditional_service("running", "waiting", 1);
-    waiting.cluster = Some("cloud".to_owned());
-    let unplaced = conditional_service("running", "unplaced", 2);
-    deploy(&database.store, &graph("running"), &[light, waiting, unplaced]).await;
-    for (name, desired) in [("stopped", Desired::Stopped), ("deleted", Desired::Deleted)] {
-        let record = GraphRecord { desired, ..graph(name) };
-        deploy(&database.store, &record, &[service(name, &format!("{name}-service"), 0)]).await;
-    }
-    let light = PlacedService {
-        graph: "running".to_owned(),
-        service: "light".to_owned(),
-        cluster: "edge-1".to_owned(),
-        needs: Resources { cpu_millicores: 500, ram_bytes: 20, storage_bytes: 0, gpus: 0 },
-        replicas_decided: Some(6),
-        replicas_observed: Some(4),
-        replicas_ready: Some(3),
-        state: ServiceState::Deploying,
-        changed_at: graph("running").updated_at,
-    };
-    let waiting = PlacedService {
-        graph: "running".to_owned(),
-        service: "waiting".to_owned(),
-        cluster: "cloud".to_owned(),
-        needs: resources(1),
-        replicas_decided: None,
-        replicas_observed: None,
-        replicas_ready: None,
-        state: ServiceState::Pending,
-        changed_at: graph("running").updated_at,
-    };
-    assert_eq!(database.store.placed_services().await.unwrap(), [light, waiting]);
 }
 
 async fn conditional_services_are_found_by_name_over_all_graphs(database: TestDatabase) {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
-use smo::app::{ScalingMemory, TickSummary};
+use smo::app::{Scaler, TickSummary};
 use smo::config::{Settings, Sources, load};
 use smo::faults::Faults;
 use smo::server::Server;
@@ -120,8 +120,13 @@ impl TestApp {
     }
 
     /// Looks at the load of all graphs, as the server does every interval.
-    pub async fn tick(&self, memory: &mut ScalingMemory) -> TickSummary {
-        self.server.app.scaling_tick(memory).await.unwrap()
+    pub async fn tick(&self, scaler: &mut Scaler) -> TickSummary {
+        scaler.tick().await.unwrap()
+    }
+
+    /// A scaler of its own, which remembers nothing yet.
+    pub fn scaler(&self) -> Scaler {
+        Scaler::new(self.server.app.clone())
     }
 
     /// Waits until a graph is as wanted.

@@ -44,6 +44,12 @@ impl TestDatabase {
         Self { engine, url, store, name }
     }
 
+    /// The same database through a pool of its own, as another server would use it.
+    pub async fn second(&self) -> Self {
+        let store = Store::connect(&self.url).await.unwrap();
+        Self { engine: self.engine, url: self.url.clone(), store, name: self.name.clone() }
+    }
+
     /// URL of another database without any table.
     pub async fn empty(&self) -> String {
         let name = unique_name();

@@ -1,40 +1,21 @@
 //! Builds the placement problem of a graph from its descriptor and from what is known of the clusters. Pure.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-
-use super::capacity::{CapacityView, replicas};
 use super::policy::PlacementPolicy;
+use crate::app::ledger::GraphSnapshot;
 use crate::hdag::{Descriptor, LatencyQos, dependency_order};
-use crate::model::{ClusterRecord, PlacedService};
-use crate::optimizer::ClusterAttributes;
+use crate::model::{ClusterRecord, ServiceRecord};
 use crate::optimizer::placement::{
     AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
 };
 
-/// What is known of the clusters when a decision is made.
-pub(super) struct Inputs<'a> {
-    /// The clusters as last seen.
-    pub(super) clusters: &'a [ClusterRecord],
-    /// Their attributes by name.
-    pub(super) attributes: &'a BTreeMap<String, ClusterAttributes>,
-    /// All services of all graphs that have a cluster.
-    pub(super) placed: &'a [PlacedService],
-    /// How long after a change of its graph a service may be missing in its cluster's own report.
-    pub(super) settle: Duration,
-    /// Now.
-    pub(super) at: DateTime<Utc>,
-}
-
 /// The problem of placing a graph, new or running.
-pub(super) fn problem(descriptor: &Descriptor, inputs: &Inputs<'_>, policy: PlacementPolicy) -> Problem {
-    let own: BTreeMap<&str, &PlacedService> = inputs
-        .placed
+pub(super) fn problem(descriptor: &Descriptor, snapshot: &GraphSnapshot, policy: PlacementPolicy) -> Problem {
+    let own: BTreeMap<&str, (&ServiceRecord, &String)> = snapshot
+        .services
         .iter()
-        .filter(|service| service.graph == descriptor.id)
-        .map(|service| (service.service.as_str(), service))
+        .filter_map(|service| Some((service.name.as_str(), (service, service.cluster.as_ref()?))))
         .collect();
     let pinned = descriptor.intent.high_availability;
     let demand = |(rank, index): (u32, usize)| {
@@ -42,19 +23,21 @@ pub(super) fn problem(descriptor: &Descriptor, inputs: &Inputs<'_>, policy: Plac
         let placed = own.get(service.id.as_str()).copied();
         ServiceDemand {
             rank,
-            replicas: ReplicaBounds::exactly(placed.map_or(1, replicas)),
-            current: placed.map(|placed| placed.cluster.clone()),
+            replicas: ReplicaBounds::exactly(placed.map_or(1, |(record, _)| record.counted_replicas())),
+            current: placed.map(|(_, cluster)| cluster.clone()),
             pinned: pinned && placed.is_some(),
             move_weight: service.move_weight,
             co_location: service.co_location.clone(),
             anti_affinity: service.anti_affinity.clone(),
             requires: requirements(descriptor, service, &policy),
-            ..ServiceDemand::new(service.id.clone(), placed.map_or(service.needs, |placed| placed.needs))
+            ..ServiceDemand::new(
+                service.id.clone(),
+                placed.map_or(service.needs, |(record, _)| record.counted_needs()),
+            )
         }
     };
     let demands = (0..).zip(dependency_order(descriptor)).map(demand).collect();
-    let mut problem =
-        Problem::new(descriptor.id.clone(), policy.strategy, states(&descriptor.id, inputs), demands);
+    let mut problem = Problem::new(descriptor.id.clone(), policy.strategy, states(snapshot), demands);
     problem.links = links(descriptor);
     problem.weights = policy.weights;
     problem.limits = policy.limits;
@@ -63,27 +46,25 @@ pub(super) fn problem(descriptor: &Descriptor, inputs: &Inputs<'_>, policy: Plac
     problem.sorted()
 }
 
-/// What each cluster has for a graph.
-fn states(graph: &str, inputs: &Inputs<'_>) -> Vec<ClusterState> {
-    let capacity = CapacityView::new(inputs.placed, inputs.settle, inputs.at);
-    inputs
-        .clusters
-        .iter()
-        .map(|cluster| {
-            let room = capacity.of(cluster, graph);
-            let mut attributes = inputs.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            attributes.latencies_ms.retain(|to, _| inputs.clusters.iter().any(|other| other.name == *to));
-            ClusterState {
-                name: cluster.name.clone(),
-                available: cluster.available,
-                free: room.free,
-                storage_reported: cluster.storage_reported,
-                reserved: room.reserved,
-                own: room.own,
-                attributes,
-            }
-        })
-        .collect()
+/// What each cluster has for the graph.
+fn states(snapshot: &GraphSnapshot) -> Vec<ClusterState> {
+    let clusters = &snapshot.capacity.clusters;
+    let names: BTreeSet<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let state = |cluster: &ClusterRecord| {
+        let capacity = snapshot.capacity.free(cluster, &snapshot.usage);
+        let mut attributes = snapshot.capacity.attributes.get(&cluster.name).cloned().unwrap_or_default();
+        attributes.latencies_ms.retain(|to, _| names.contains(to.as_str()));
+        ClusterState {
+            name: cluster.name.clone(),
+            available: cluster.available,
+            free: capacity.free,
+            storage_reported: cluster.storage_reported,
+            reserved: capacity.reserved,
+            own: capacity.own,
+            attributes,
+        }
+    };
+    clusters.iter().map(state).collect()
 }
 
 /// Every connection point is a link; latency intents bound it, and a graph of high performance bounds all.

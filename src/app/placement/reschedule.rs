@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::policy::{Occasion, PlacementOptions, resolve};
 use super::problem::problem;
 use super::{Decided, PLACEMENT, verify};
+use crate::app::change::Change;
+use crate::app::ledger::Attempts;
 use crate::app::{Accepted, App, RequestContext};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, release_values, service_import_clusters};
-use crate::model::event::{self, Cause};
-use crate::model::now;
-use crate::model::{DecisionRecord, Desired, GraphRecord};
-use crate::optimizer::placement::{Outcome, Plan, Problem, changes};
+use crate::model::event;
+use crate::model::{Cause, DecisionRecord, Desired, GraphRecord, NewEvent, now};
+use crate::optimizer::placement::{Outcome, Plan, Problem, ReplicaBounds, changes};
+use crate::store::SnapshotEpochs;
 
 /// A service that changes its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,26 +50,21 @@ pub struct Rescheduling {
     pub moves: Vec<Move>,
 }
 
-/// What is to be recorded besides a plan.
-struct Recorded<'a> {
+/// A plan that is about to become what is wanted.
+struct PlanToApply<'a> {
+    decided: &'a Decided,
     /// The decision is not in the store yet.
-    new: bool,
+    is_new: bool,
     /// Replicas that the plan was made for, where they are not those that were wanted before.
     replicas: &'a BTreeMap<String, i64>,
+    /// The capacity that it was decided on.
+    decided_on: SnapshotEpochs,
+    /// When a step of scaling asked for it.
+    rescheduled_at: Option<DateTime<Utc>>,
 }
 
 /// No changed replicas.
 static UNCHANGED: BTreeMap<String, i64> = BTreeMap::new();
-
-impl Recorded<'static> {
-    fn not_yet() -> Self {
-        Self { new: true, replicas: &UNCHANGED }
-    }
-
-    fn before() -> Self {
-        Self { new: false, replicas: &UNCHANGED }
-    }
-}
 
 impl App {
     /// Decides a new placement of a running graph without carrying it out.
@@ -76,7 +74,7 @@ impl App {
     /// answer and what is known is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
-        let decided = self.decide_rescheduling(&graph, &descriptor, options, &BTreeMap::new()).await?;
+        let (decided, _) = self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED).await?;
         self.record_decision(&decided.record).await?;
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
@@ -92,17 +90,12 @@ impl App {
         options: &PlacementOptions,
         context: &RequestContext,
     ) -> Result<Rescheduling> {
-        let (graph, plan_id, moves) = {
-            let _deciding = self.parts.deciding.lock().await;
-            let (graph, descriptor) = self.placeable(name).await?;
-            let decided = self.decide_rescheduling(&graph, &descriptor, options, &BTreeMap::new()).await?;
-            let (id, moves) = (decided.record.id, moves(self.plan_or_record(&decided).await?));
-            (
-                self.record_placement(graph, &descriptor, &decided, Recorded::not_yet(), &context.cause())
-                    .await?,
-                id,
-                moves,
-            )
+        let mut attempts = Attempts::default();
+        let (graph, plan_id, moves) = loop {
+            let attempt = self.try_to_reschedule(name, options, context).await;
+            if let Some(rescheduled) = attempts.conclude(attempt).await? {
+                break rescheduled;
+            }
         };
         self.await_rescheduling(graph, plan_id, moves, context).await
     }
@@ -117,34 +110,71 @@ impl App {
         plan_id: Uuid,
         context: &RequestContext,
     ) -> Result<Rescheduling> {
-        let (graph, moves) = {
-            let _deciding = self.parts.deciding.lock().await;
-            let (graph, descriptor) = self.placeable(name).await?;
-            let missing = || Error::NotFound { kind: "plan", name: plan_id.to_string() };
-            let record = self.parts.store.decision(plan_id).await?.ok_or_else(missing)?;
-            if record.graph != name || record.kind != PLACEMENT {
-                return Err(missing());
+        let mut attempts = Attempts::default();
+        let (graph, moves) = loop {
+            let attempt = self.try_to_apply(name, plan_id, context).await;
+            if let Some(applied) = attempts.conclude(attempt).await? {
+                break applied;
             }
-            if let Some(at) = record.applied_at {
-                let at = at.format("%Y-%m-%d %H:%M:%S UTC");
-                return Err(Error::Conflict(format!("plan {plan_id} was applied at {at}")));
-            }
-            let (planned, outcome) = read(&record)?;
-            let decided = Decided { outcome, record };
-            let moves = moves(decided.plan()?);
-            let now = self.current_problem(&graph, &descriptor, &planned).await?;
-            let changes = changes(&planned, &now);
-            if !changes.is_empty() {
-                return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
-            }
-            verify(&now, &decided.outcome)?;
-            (
-                self.record_placement(graph, &descriptor, &decided, Recorded::before(), &context.cause())
-                    .await?,
-                moves,
-            )
         };
         self.await_rescheduling(graph, plan_id, moves, context).await
+    }
+
+    async fn try_to_reschedule(
+        &self,
+        name: &str,
+        options: &PlacementOptions,
+        context: &RequestContext,
+    ) -> Result<(GraphRecord, Uuid, Vec<Move>)> {
+        let (graph, descriptor) = self.placeable(name).await?;
+        let (decided, decided_on) =
+            self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED).await?;
+        let moves = moves(self.plan_or_record(&decided).await?);
+        let plan = PlanToApply {
+            decided: &decided,
+            is_new: true,
+            replicas: &UNCHANGED,
+            decided_on,
+            rescheduled_at: None,
+        };
+        let graph = self.apply(graph, &descriptor, plan, context.cause()).await?;
+        Ok((graph, decided.record.id, moves))
+    }
+
+    /// Makes a recorded plan what is wanted, if it still fits the world.
+    async fn try_to_apply(
+        &self,
+        name: &str,
+        plan_id: Uuid,
+        context: &RequestContext,
+    ) -> Result<(GraphRecord, Vec<Move>)> {
+        let (graph, descriptor) = self.placeable(name).await?;
+        let missing = || Error::NotFound { kind: "plan", name: plan_id.to_string() };
+        let record = self.parts.store.decision(plan_id).await?.ok_or_else(missing)?;
+        if record.graph != name || record.kind != PLACEMENT {
+            return Err(missing());
+        }
+        if let Some(at) = record.applied_at {
+            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+            return Err(Error::Conflict(format!("plan {plan_id} was applied at {at}")));
+        }
+        let (planned, outcome) = read(&record)?;
+        let decided = Decided { outcome, record };
+        let moves = moves(decided.plan()?);
+        let (current, decided_on) = self.current_problem(&graph, &descriptor, &planned).await?;
+        let changes = changes(&planned, &current);
+        if !changes.is_empty() {
+            return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
+        }
+        verify(&current, &decided.outcome)?;
+        let plan = PlanToApply {
+            decided: &decided,
+            is_new: false,
+            replicas: &UNCHANGED,
+            decided_on,
+            rescheduled_at: None,
+        };
+        Ok((self.apply(graph, &descriptor, plan, context.cause()).await?, moves))
     }
 
     /// Places a graph again because a service needs more replicas than its cluster has room for.
@@ -156,17 +186,30 @@ impl App {
         known: &GraphRecord,
         replicas: &BTreeMap<String, i64>,
     ) -> Result<Vec<Move>> {
-        let _deciding = self.parts.deciding.lock().await;
+        let mut attempts = Attempts::default();
+        loop {
+            let attempt = self.try_to_reschedule_for_scaling(known, replicas).await;
+            if let Some(moves) = attempts.conclude(attempt).await? {
+                return Ok(moves);
+            }
+        }
+    }
+
+    async fn try_to_reschedule_for_scaling(
+        &self,
+        known: &GraphRecord,
+        replicas: &BTreeMap<String, i64>,
+    ) -> Result<Vec<Move>> {
         let (graph, descriptor) = self.placeable(&known.name).await?;
         if graph.generation != known.generation {
             return Err(Error::changed_meanwhile(&graph.name));
         }
-        let decided =
-            self.decide_rescheduling(&graph, &descriptor, &PlacementOptions::default(), replicas).await?;
+        let options = PlacementOptions::default();
+        let (decided, decided_on) = self.decide_rescheduling(&graph, &descriptor, &options, replicas).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
-        let graph = GraphRecord { rescheduled_at: Some(decided.record.created_at), ..graph };
-        let recorded = Recorded { new: true, replicas };
-        self.record_placement(graph, &descriptor, &decided, recorded, &Cause::internal("scaling")).await?;
+        let rescheduled_at = Some(decided.record.created_at);
+        let plan = PlanToApply { decided: &decided, is_new: true, replicas, decided_on, rescheduled_at };
+        self.apply(graph, &descriptor, plan, Cause::internal("scaling")).await?;
         Ok(moves)
     }
 
@@ -210,19 +253,19 @@ impl App {
         descriptor: &Descriptor,
         options: &PlacementOptions,
         replicas: &BTreeMap<String, i64>,
-    ) -> Result<Decided> {
+    ) -> Result<(Decided, SnapshotEpochs)> {
         let at = now();
-        self.refresh_clusters().await?;
+        self.parts.ledger.refresh().await?;
         let settings = &self.parts.settings.placement;
         let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, options)?;
-        let snapshot = self.snapshot_at(at).await?;
-        let mut problem = problem(descriptor, &snapshot.inputs(), policy);
+        let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
+        let mut problem = problem(descriptor, &snapshot, policy);
         for service in &mut problem.services {
             if let Some(wanted) = replicas.get(&service.name) {
-                service.replicas = crate::optimizer::placement::ReplicaBounds::exactly(*wanted);
+                service.replicas = ReplicaBounds::exactly(*wanted);
             }
         }
-        self.decide(problem, at).await
+        Ok((self.decide(problem, at).await?, snapshot.capacity.epochs()))
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -231,79 +274,48 @@ impl App {
         graph: &GraphRecord,
         descriptor: &Descriptor,
         planned: &Problem,
-    ) -> Result<Problem> {
-        let at = now();
-        self.refresh_clusters().await?;
+    ) -> Result<(Problem, SnapshotEpochs)> {
+        self.parts.ledger.refresh().await?;
         let options =
             PlacementOptions { strategy: Some(planned.strategy.clone()), strict: Some(planned.strict) };
         let settings = &self.parts.settings.placement;
         let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, &options)?;
-        let snapshot = self.snapshot_at(at).await?;
-        Ok(problem(descriptor, &snapshot.inputs(), policy))
+        let snapshot = self.parts.ledger.snapshot_for(&graph.name, now()).await?;
+        Ok((problem(descriptor, &snapshot, policy), snapshot.capacity.epochs()))
     }
 
-    /// Reads the clusters now; when Karmada does not answer, what was known last has to be young enough.
-    async fn refresh_clusters(&self) -> Result<()> {
-        match self.parts.clusters.sync().await {
-            Err(Error::Client(error)) => {
-                tracing::warn!("the clusters could not be read, the last known state counts: {error}");
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// Makes a plan what is wanted, in one transaction, and wakes the graph's task.
-    async fn record_placement(
+    /// Makes a plan what is wanted.
+    async fn apply(
         &self,
-        mut graph: GraphRecord,
+        known: GraphRecord,
         descriptor: &Descriptor,
-        decided: &Decided,
-        recorded: Recorded<'_>,
-        cause: &Cause,
+        plan: PlanToApply<'_>,
+        cause: Cause,
     ) -> Result<GraphRecord> {
-        let at = now();
-        let plan = decided.plan()?;
-        let moves = moves(plan);
-        let _wake = self.parts.supervisor.wake_on_drop(&graph.name);
-        let mut tx = self.parts.store.begin().await?;
-        if recorded.new {
-            let record = DecisionRecord { applied_at: Some(at), ..decided.record.clone() };
-            tx.insert_decision(&record).await?;
-        } else {
-            tx.mark_decision_applied(decided.record.id, at).await?;
-        }
-        let current = tx.graph(&graph.name).await?.ok_or_else(|| Error::no_graph(&graph.name))?;
-        if current.generation != graph.generation {
+        let (mut change, mut graph) = Change::begin_graph(&self.parts, &known.name, cause).await?;
+        if graph.generation != known.generation {
             return Err(Error::changed_meanwhile(&graph.name));
         }
-        graph = GraphRecord { rescheduled_at: graph.rescheduled_at, ..current };
-        if !(moves.is_empty() && recorded.replicas.is_empty()) {
-            let imports = service_import_clusters(descriptor, &plan.assignment);
-            for mut record in tx.services(&graph.name).await? {
-                let Some(service) = descriptor.service(&record.name) else { continue };
-                record.cluster = plan.assignment.get(&record.name).cloned();
-                let import_clusters = imports.get(&record.name).map(Vec::as_slice).unwrap_or_default();
-                record.values = release_values(service, record.cluster.as_deref(), import_clusters);
-                if let Some(replicas) = recorded.replicas.get(&record.name) {
-                    record.replicas_decided = Some(*replicas);
-                }
-                tx.update_service_intent(&record).await?;
-            }
+        let decided = plan.decided;
+        if plan.is_new {
+            let record = DecisionRecord { applied_at: Some(change.at), ..decided.record.clone() };
+            change.tx.insert_decision(&record).await?;
+        } else {
+            change.tx.mark_decision_applied(decided.record.id, change.at).await?;
+        }
+        let moves = moves(decided.plan()?);
+        if !(moves.is_empty() && plan.replicas.is_empty()) {
+            write_assignment(&mut change, &graph, descriptor, &plan).await?;
             graph.generation += 1;
-            graph.updated_at = at;
+            graph.updated_at = change.at;
         }
         // Also when nothing moves: this is why everything is where it is.
         graph.decision_id = Some(decided.record.id);
-        graph.version = tx.update_graph(&graph).await?;
-        let moved: Vec<_> = moves
-            .iter()
-            .map(|moved| json!({ "service": moved.service, "from": moved.from, "to": moved.to }))
-            .collect();
-        let data = json!({ "decision": decided.record.id, "strategy": plan.strategy, "moves": moved });
-        tx.insert_event(&cause.graph_event(event::GRAPH_PLACED, &graph.name, data), at).await?;
-        tx.commit("placement").await?;
-        self.note_placement();
+        graph.rescheduled_at = plan.rescheduled_at.or(graph.rescheduled_at);
+        graph.version = change.tx.update_graph(&graph).await?;
+        change.tx.require_capacity(plan.decided_on);
+        let event = placed_event(&change.cause, &graph.name, decided, &moves)?;
+        change.commit("placement", &event).await?;
         tracing::info!(graph.name = %graph.name, moves = moves.len(), "graph {} placed again", graph.name);
         Ok(graph)
     }
@@ -321,6 +333,38 @@ impl App {
         let accepted = Accepted { view, completed, warnings: Vec::new(), unchanged: moves.is_empty() };
         Ok(Rescheduling { accepted, plan_id, moves })
     }
+}
+
+/// Writes where services go, what their releases shall be, and the replicas that the plan was made for.
+async fn write_assignment(
+    change: &mut Change,
+    graph: &GraphRecord,
+    descriptor: &Descriptor,
+    plan: &PlanToApply<'_>,
+) -> Result<()> {
+    let assignment = &plan.decided.plan()?.assignment;
+    let imports = service_import_clusters(descriptor, assignment);
+    for mut record in change.tx.services(&graph.name).await? {
+        let Some(service) = descriptor.service(&record.name) else { continue };
+        record.cluster = assignment.get(&record.name).cloned();
+        let import_clusters = imports.get(&record.name).map(Vec::as_slice).unwrap_or_default();
+        record.values = release_values(service, record.cluster.as_deref(), import_clusters);
+        if let Some(replicas) = plan.replicas.get(&record.name) {
+            record.replicas_decided = Some(*replicas);
+        }
+        change.tx.update_service_intent(&record).await?;
+    }
+    Ok(())
+}
+
+fn placed_event(cause: &Cause, graph: &str, decided: &Decided, moves: &[Move]) -> Result<NewEvent> {
+    let moved: Vec<_> = moves
+        .iter()
+        .map(|moved| json!({ "service": moved.service, "from": moved.from, "to": moved.to }))
+        .collect();
+    let strategy = &decided.plan()?.strategy;
+    let data = json!({ "decision": decided.record.id, "strategy": strategy, "moves": moved });
+    Ok(cause.graph_event(event::GRAPH_PLACED, graph, data))
 }
 
 /// Problem and answer of a recorded decision.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ScalingMemory;
+use super::memory::ScalingMemory;
 use super::spec::{GraphSpec, Query, Rate, ServiceSpec};
-use crate::app::placement::{CapacityView, ClusterSnapshot, replicas};
+use crate::app::ledger::{CapacitySnapshot, GraphUsage};
 use crate::config::{ScalingCompat, ScalingSettings};
-use crate::hdag;
+use crate::hdag::Resources;
 use crate::model::{GraphRecord, ServiceRecord};
 use crate::optimizer::scaling::{ScaledService, ScalingCluster, ScalingProblem};
 
@@ -17,6 +17,8 @@ pub(super) type Rates = BTreeMap<Query, BTreeMap<String, f64>>;
 pub(super) struct Target {
     pub(super) graph: GraphRecord,
     pub(super) services: Vec<ServiceRecord>,
+    /// What it uses, by cluster.
+    pub(super) usage: GraphUsage,
     pub(super) spec: GraphSpec,
     /// Of each service that can be scaled, by name.
     pub(super) specs: BTreeMap<String, ServiceSpec>,
@@ -26,44 +28,35 @@ pub(super) struct Target {
 pub(super) struct Inputs<'a> {
     pub(super) settings: &'a ScalingSettings,
     pub(super) rates: &'a Rates,
-    pub(super) snapshot: &'a ClusterSnapshot,
-    pub(super) capacity: &'a CapacityView<'a>,
+    pub(super) snapshot: &'a CapacitySnapshot,
     pub(super) memory: &'a ScalingMemory,
 }
 
 /// The problem of a graph; without services when none of them can be scaled now.
 pub(super) fn problem(target: &Target, inputs: &Inputs<'_>) -> ScalingProblem {
-    let graph = &target.graph.name;
     let services = services(target, inputs);
-    let clusters = clusters(target, inputs.snapshot, inputs.capacity, &services);
-    let mut problem = ScalingProblem::new(graph.clone(), clusters, services);
+    let clusters = clusters(target, inputs.snapshot, &services);
+    let mut problem = ScalingProblem::new(target.graph.name.clone(), clusters, services);
     problem.tolerance = inputs.settings.tolerance;
     problem.thresholds = inputs.settings.thresholds;
     problem.weights = inputs.settings.weights;
-    // The bounds are those of the whole graph: what is not scaled has its share already.
-    let fixed: i64 = inputs
-        .snapshot
-        .placed_of(graph)
-        .iter()
-        .filter(|placed| !problem.services.iter().any(|service| service.name == placed.service))
-        .map(replicas)
-        .sum();
-    problem.min_overall = target.spec.min_overall.map(|least| (least - fixed).max(0));
-    problem.max_overall = target.spec.max_overall.map(|most| (most - fixed).max(0));
+    // The bounds are those of the whole graph: services that are not scaled have their share already.
+    let fixed: i64 = unscaled(target, &problem.services).map(|(service, _)| service.counted_replicas()).sum();
+    problem.min_overall = target.spec.min_overall.map(|minimum| (minimum - fixed).max(0));
+    problem.max_overall = target.spec.max_overall.map(|maximum| (maximum - fixed).max(0));
     if inputs.settings.compat == ScalingCompat::Original { problem.original() } else { problem }
 }
 
 fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
-    let (graph, settings) = (&target.graph.name, inputs.settings);
-    let placed = |name: &str| inputs.snapshot.placed_of(graph).iter().find(|placed| placed.service == name);
+    let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
-        let (spec, placed) = (target.specs.get(&record.name)?, placed(&record.name)?);
+        let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
         // Until its Deployment was seen, nobody knows how many replicas there are.
         record.replicas_decided.or(record.replicas_observed)?;
-        let since = inputs.memory.since_change(graph, &record.name);
-        let mut service = ScaledService::new(&record.name, &placed.cluster, placed.needs, spec.profile);
+        let since = inputs.memory.since_change(&target.graph.name, &record.name);
+        let mut service = ScaledService::new(&record.name, cluster, record.counted_needs(), spec.profile);
         service.rate = rate_of(spec, inputs.rates);
-        service.previous = replicas(placed);
+        service.previous = record.counted_replicas();
         service.scale_down_blocked = since.is_some_and(|since| since < settings.cooldown);
         service.scale_up_blocked = since.is_some_and(|since| since < settings.up_cooldown);
         Some(service)
@@ -72,22 +65,20 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
 }
 
 /// The clusters that scaled services are on, with what is free there for these services.
-pub(super) fn clusters(
-    target: &Target,
-    snapshot: &ClusterSnapshot,
-    capacity: &CapacityView<'_>,
-    services: &[ScaledService],
-) -> Vec<ScalingCluster> {
+fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledService]) -> Vec<ScalingCluster> {
     let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-    let others = unscaled(target, snapshot, services);
+    // Services of the graph that are not scaled keep what they use.
+    let mut kept: BTreeMap<&str, Resources> = BTreeMap::new();
+    for (service, cluster) in unscaled(target, services) {
+        *kept.entry(cluster).or_default() += service.counted_needs().times(service.counted_replicas());
+    }
     let clusters = snapshot.clusters.iter().filter(|cluster| names.contains(cluster.name.as_str()));
     clusters
         .map(|cluster| {
-            // Services of the graph that are not scaled keep what they use.
-            let kept = others.get(cluster.name.as_str()).copied().unwrap_or_default();
+            let kept = kept.get(cluster.name.as_str()).copied().unwrap_or_default();
             ScalingCluster {
                 name: cluster.name.clone(),
-                free: capacity.of(cluster, &target.graph.name).free.minus_clamped(kept),
+                free: snapshot.free(cluster, &target.usage).free.minus_clamped(kept),
                 storage_reported: cluster.storage_reported,
                 acceleration: cluster.acceleration,
             }
@@ -107,16 +98,11 @@ fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
     callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum()).filter(is_rate)
 }
 
-/// What the services of the graph that are not scaled use, by cluster.
+/// The placed services of the graph that are not scaled, each with its cluster.
 fn unscaled<'a>(
-    target: &Target,
-    snapshot: &'a ClusterSnapshot,
+    target: &'a Target,
     scaled: &[ScaledService],
-) -> BTreeMap<&'a str, hdag::Resources> {
-    let mut kept: BTreeMap<&str, hdag::Resources> = BTreeMap::new();
-    let own = snapshot.placed_of(&target.graph.name).iter();
-    for placed in own.filter(|placed| !scaled.iter().any(|service| service.name == placed.service)) {
-        *kept.entry(&placed.cluster).or_default() += placed.needs.times(replicas(placed));
-    }
-    kept
+) -> impl Iterator<Item = (&'a ServiceRecord, &'a str)> {
+    let placed = target.services.iter().filter_map(|service| Some((service, service.cluster.as_deref()?)));
+    placed.filter(|(service, _)| !scaled.iter().any(|scaled| scaled.name == service.name))
 }

@@ -9,12 +9,9 @@ use uuid::Uuid;
 
 use crate::app::placement::{Move, to_value};
 use crate::error::Result;
-use crate::hdag::Resources;
 use crate::model::condition::{ConditionUpdate, RATE_KNOWN};
 use crate::model::{DecisionRecord, ScalingTick};
-use crate::optimizer::scaling::{
-    ScaledService, ScalingCluster, ScalingOutcome, ScalingProblem, ServiceScaling,
-};
+use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
 
 /// What a decision about replicas is called in the store.
 const SCALING: &str = "scaling";
@@ -28,10 +25,10 @@ pub(super) struct Step {
     /// What did not fit, when the services had to share what there is.
     pub(super) shortage: Option<String>,
     /// What became of placing the graph again, when that was tried.
-    pub(super) replacement: Option<Result<Vec<Move>>>,
+    pub(super) rescheduling: Option<Result<Vec<Move>>>,
     /// New numbers of replicas were recorded.
     pub(super) changed: bool,
-    /// New numbers were not recorded, because the graph was changed or their room was taken meanwhile.
+    /// New numbers were not recorded, because the graph was changed or their capacity was taken meanwhile.
     pub(super) postponed: bool,
     /// How long deciding took.
     pub(super) duration: Duration,
@@ -43,7 +40,7 @@ impl Step {
             problem,
             outcome,
             shortage: None,
-            replacement: None,
+            rescheduling: None,
             changed: false,
             postponed: false,
             duration,
@@ -51,7 +48,7 @@ impl Step {
     }
 
     pub(super) fn is_rescheduled(&self) -> bool {
-        self.replacement.as_ref().is_some_and(Result::is_ok)
+        self.rescheduling.as_ref().is_some_and(Result::is_ok)
     }
 
     /// New numbers of replicas that were decided, by service.
@@ -59,27 +56,6 @@ impl Step {
         let ScalingOutcome::Decided(plan) = &self.outcome else { return BTreeMap::new() };
         let changed = plan.services.iter().filter(|service| service.replicas != service.previous);
         changed.map(|service| (service.service.clone(), service.replicas)).collect()
-    }
-
-    /// Whether a service gets more replicas.
-    pub(super) fn grows(&self) -> bool {
-        let ScalingOutcome::Decided(plan) = &self.outcome else { return false };
-        plan.services.iter().any(|service| service.replicas > service.previous)
-    }
-
-    /// Whether a cluster has the room for what the plan has there; one where nothing grows is as full as it was.
-    pub(super) fn fits(&self, cluster: &ScalingCluster) -> bool {
-        let ScalingOutcome::Decided(plan) = &self.outcome else { return true };
-        let (mut used, mut grows) = (Resources::default(), false);
-        for service in self.problem.services.iter().filter(|service| service.cluster == cluster.name) {
-            let replicas = plan.replicas.get(&service.name).copied().unwrap_or(service.previous);
-            used += service.needs.times(replicas);
-            grows |= replicas > service.previous;
-        }
-        if !cluster.storage_reported {
-            used.storage_bytes = 0;
-        }
-        !grows || used.minus_clamped(cluster.free) == Resources::default()
     }
 }
 
@@ -136,7 +112,7 @@ pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
     let postponed = "the graph was changed or its room was taken meanwhile: the next tick looks again";
     let texts = [
         ("shortage", step.shortage.clone()),
-        ("replacement", step.replacement.as_ref().map(describe)),
+        ("replacement", step.rescheduling.as_ref().map(describe)),
         ("postponed", step.postponed.then(|| postponed.to_owned())),
     ];
     if let Some(data) = data.as_object_mut() {
@@ -155,8 +131,8 @@ fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> Value {
 }
 
 /// What became of a re-placement, in words.
-fn describe(replacement: &Result<Vec<Move>>) -> String {
-    match replacement {
+fn describe(rescheduling: &Result<Vec<Move>>) -> String {
+    match rescheduling {
         Ok(moves) if moves.is_empty() => "placed again, nothing moves".to_owned(),
         Ok(moves) => {
             let moves: Vec<String> =

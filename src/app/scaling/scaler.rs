@@ -1,136 +1,164 @@
 //! One tick: measure, decide graph by graph, record what changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::time::Instant as Clock;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 
+use super::memory::ScalingMemory;
 use super::problem::{self, Inputs, Rates, Target};
 use super::record::{self, Step};
 use super::spec::{GraphSpec, Query};
-use super::{ScalingMemory, TickSummary};
 use crate::app::App;
-use crate::app::placement::{CapacityView, ClusterSnapshot, Move};
-use crate::config::{ExternalStrategy, ScalingProfile};
+use crate::app::change::Change;
+use crate::app::ledger::CapacitySnapshot;
+use crate::app::placement::Move;
+use crate::config::{ExternalStrategy, ScalingProfile, ScalingSettings};
 use crate::error::{Error, Result};
 use crate::hdag::rate_query;
-use crate::model::condition;
-use crate::model::event::{self, Cause};
-use crate::model::now;
-use crate::model::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
+use crate::model::event::GRAPH_SCALED;
+use crate::model::{
+    Cause, DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState, condition, now,
+};
 use crate::optimizer::scaling::{
     self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, ScalingStrategy, check,
 };
+use crate::store::{GraphUse, SnapshotEpochs};
 
-impl App {
+/// What a tick came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TickSummary {
+    /// Graphs that were looked at.
+    pub graphs: usize,
+    /// Graphs whose replicas are changed.
+    pub scaled: usize,
+    /// Graphs that had to be placed again.
+    pub rescheduled: usize,
+}
+
+/// Owns the tick and what is remembered between two of them.
+pub struct Scaler {
+    app: App,
+    memory: ScalingMemory,
+}
+
+impl Scaler {
+    /// A scaler that remembers nothing yet.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        Self { app, memory: ScalingMemory::default() }
+    }
+
+    /// Ticks until it is dropped.
+    pub async fn run(mut self) {
+        let mut ticks = tokio::time::interval(self.settings().interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let tick = AssertUnwindSafe(self.tick()).catch_unwind();
+            match tick.await {
+                Ok(Ok(summary)) => tracing::debug!(?summary, "scaling tick"),
+                Ok(Err(error)) => tracing::warn!("scaling has to wait: {error}"),
+                Err(_) => {
+                    tracing::error!("a scaling tick panicked");
+                    self.memory = ScalingMemory::default();
+                }
+            }
+        }
+    }
+
     /// Looks at all graphs that are scaled, decides, and records what is wanted.
     ///
     /// # Errors
     /// The database failed, or what is known of the clusters is too old. A graph that fails alone is logged.
-    pub async fn scaling_tick(&self, memory: &mut ScalingMemory) -> Result<TickSummary> {
-        let targets = self.targets(memory).await?;
+    pub async fn tick(&mut self) -> Result<TickSummary> {
+        let at = now();
+        let (mut snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(at).await?;
+        let targets = self.targets(graphs).await?;
         let mut summary = TickSummary { graphs: targets.len(), ..TickSummary::default() };
         if targets.is_empty() {
             return Ok(summary);
         }
         let rates = self.rates(&targets).await;
         let mut ticks = Vec::new();
-        let scaled = self.scale_all(&targets, &rates, &mut summary, &mut ticks, memory).await;
-        self.record_ticks(&ticks).await?;
-        scaled.map(|()| summary)
-    }
-
-    /// Decides graph by graph. What was done before an error is in the ticks.
-    async fn scale_all(
-        &self,
-        targets: &[Target],
-        rates: &Rates,
-        summary: &mut TickSummary,
-        ticks: &mut Vec<ScalingTick>,
-        memory: &mut ScalingMemory,
-    ) -> Result<()> {
-        let at = now();
-        let mut snapshot = self.snapshot_at(at).await?;
-        let mut capacity = snapshot.capacity();
-        for target in targets {
-            if self.placed_since(&snapshot) {
-                drop(capacity);
-                snapshot = self.snapshot_at(now()).await?;
-                capacity = snapshot.capacity();
+        for target in &targets {
+            let problem = problem::problem(
+                target,
+                &Inputs {
+                    settings: self.settings(),
+                    rates: &rates,
+                    snapshot: &snapshot,
+                    memory: &self.memory,
+                },
+            );
+            if problem.services.is_empty() {
+                continue;
             }
-            let step = {
-                let settings = &self.parts.settings.scaling;
-                let problem = problem::problem(
-                    target,
-                    &Inputs { settings, rates, snapshot: &snapshot, capacity: &capacity, memory },
-                );
-                if problem.services.is_empty() {
-                    continue;
-                }
-                self.scale(target, problem, &snapshot, memory).await
-            };
-            match step {
+            let name = &target.graph.name;
+            match self.scale(target, problem, snapshot.epochs()).await {
                 Ok(step) => {
                     summary.scaled += usize::from(step.changed);
-                    summary.replaced += usize::from(step.is_rescheduled());
-                    take(&mut capacity, &step);
-                    ticks.push(record::tick(&target.graph.name, &step, at));
+                    summary.rescheduled += usize::from(step.is_rescheduled());
+                    take(&mut snapshot, &step);
+                    ticks.push(record::tick(name, &step, at));
                 }
                 Err(error) => {
-                    let name = &target.graph.name;
                     tracing::warn!(graph.name = %name, "graph {name} could not be scaled: {error}");
                 }
             }
         }
-        Ok(())
+        self.record_ticks(&ticks).await?;
+        Ok(summary)
+    }
+
+    fn settings(&self) -> &ScalingSettings {
+        &self.app.parts.settings.scaling
     }
 
     async fn record_ticks(&self, ticks: &[ScalingTick]) -> Result<()> {
         if ticks.is_empty() {
             return Ok(());
         }
-        let keep = i64::try_from(self.parts.settings.scaling.history).unwrap_or(i64::MAX);
-        let mut tx = self.parts.store.begin().await?;
+        let keep = i64::try_from(self.settings().history).unwrap_or(i64::MAX);
+        let mut tx = self.app.parts.store.begin().await?;
         tx.insert_scaling_ticks(ticks, keep).await?;
         Ok(tx.commit_unnumbered().await?)
     }
 
-    /// The running graphs that are scaled.
-    async fn targets(&self, memory: &mut ScalingMemory) -> Result<Vec<Target>> {
-        let settings = &self.parts.settings.scaling;
-        let profiles: BTreeMap<String, ScalingProfile> = self.set_profiles().await?;
-        let graphs = self.parts.store.running_graphs().await?;
-        memory.keep_only(&graphs.iter().map(|(graph, _)| graph.name.as_str()).collect());
+    /// How each of these graphs is to be scaled.
+    async fn targets(&mut self, graphs: Vec<GraphUse>) -> Result<Vec<Target>> {
+        let profiles: BTreeMap<String, ScalingProfile> = self.app.set_profiles().await?;
+        self.memory.keep_only(&graphs.iter().map(|found| found.graph.name.as_str()).collect());
         let mut targets = Vec::new();
-        for (graph, services) in graphs {
-            let Some(spec) = self.spec_of(&graph, memory) else { continue };
-            if !graph.scaling_enabled.or(spec.enabled).unwrap_or(settings.enabled) {
-                continue;
-            }
+        for GraphUse { graph, services, usage } in graphs {
+            let Some(spec) = self.spec_of(&graph) else { continue };
             let specs = services
                 .iter()
                 .filter(|service| service.state == ServiceState::Deployed)
                 .filter_map(|service| {
-                    Some((service.name.clone(), spec.service(&service.name, settings, &profiles)?))
+                    Some((service.name.clone(), spec.service(&service.name, self.settings(), &profiles)?))
                 })
                 .collect();
-            targets.push(Target { graph, services, spec, specs });
+            targets.push(Target { graph, services, usage, spec, specs });
         }
         Ok(targets)
     }
 
     /// What the descriptor says, read once per descriptor.
-    fn spec_of(&self, graph: &GraphRecord, memory: &mut ScalingMemory) -> Option<GraphSpec> {
-        if let Some((digest, spec)) = memory.specs.get(&graph.name)
+    fn spec_of(&mut self, graph: &GraphRecord) -> Option<GraphSpec> {
+        if let Some((digest, spec)) = self.memory.specs.get(&graph.name)
             && *digest == graph.document_digest
         {
             return Some(spec.clone());
         }
-        match self.descriptor_of(graph) {
+        match self.app.descriptor_of(graph) {
             Ok(descriptor) => {
                 let spec = GraphSpec::new(&descriptor);
-                memory.specs.insert(graph.name.clone(), (graph.document_digest.clone(), spec.clone()));
+                self.memory.specs.insert(graph.name.clone(), (graph.document_digest.clone(), spec.clone()));
                 Some(spec)
             }
             Err(error) => {
@@ -151,12 +179,12 @@ impl App {
             }
         }
         let mut rates = Rates::new();
-        if !self.parts.outside.has_metrics() {
+        if !self.app.parts.outside.has_metrics() {
             return rates;
         }
         for (query, services) in wanted {
             let text = rate_query(&query.template, services.iter().map(String::as_str), query.window);
-            match self.parts.outside.rates(&text).await {
+            match self.app.parts.outside.rates(&text).await {
                 Ok(found) => drop(rates.insert(query, found)),
                 Err(error) => tracing::warn!("request rates are unknown: {error}"),
             }
@@ -168,18 +196,17 @@ impl App {
     ///
     /// What does not fit is placed again; while that is not possible, the services share what there is.
     async fn scale(
-        &self,
+        &mut self,
         target: &Target,
         problem: ScalingProblem,
-        snapshot: &ClusterSnapshot,
-        memory: &mut ScalingMemory,
+        decided_on: SnapshotEpochs,
     ) -> Result<Step> {
         let begun = Clock::now();
         let outcome = self.decide_scaling(&target.spec, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
         if let ScalingOutcome::Infeasible(cause) = &step.outcome {
             let cause = cause.clone();
-            step.replacement = self.reschedule(target, &step, &cause, memory).await?;
+            step.rescheduling = self.reschedule(target, &step, &cause).await?;
             if step.is_rescheduled() {
                 return Ok(step);
             }
@@ -195,16 +222,16 @@ impl App {
             let name = &target.graph.name;
             tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
         }
-        self.record_scaling(target, &mut step, snapshot).await?;
+        self.record_scaling(target, &mut step, decided_on).await?;
         if step.changed {
-            memory.note_changes(&target.graph.name, step.changes().keys());
+            self.memory.note_changes(&target.graph.name, step.changes().keys());
         }
         Ok(step)
     }
 
     /// The answer of the graph's strategy, which the checker has accepted.
     async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-        let settings = &self.parts.settings.scaling;
+        let settings = self.settings();
         let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
         let outcome = match (scaling::strategy(name), settings.external.get(name)) {
             (Some(strategy), _) => on_blocking_pool(run_strategy(strategy, problem)).await?,
@@ -228,7 +255,7 @@ impl App {
         external: &ExternalStrategy,
         problem: &ScalingProblem,
     ) -> Result<ScalingOutcome> {
-        let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
+        let answer = match self.app.parts.outside.ask_scaling(name, external, problem).await {
             Ok(replicas) => scaling::adopt(problem, name, &replicas).map_err(|faults| faults.join("; ")),
             Err(error) => Err(error.to_string()),
         };
@@ -247,16 +274,15 @@ impl App {
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
     /// the way, cannot help, or was tried not long ago.
     async fn reschedule(
-        &self,
+        &mut self,
         target: &Target,
         step: &Step,
         cause: &ScalingInfeasibility,
-        memory: &mut ScalingMemory,
     ) -> Result<Option<Result<Vec<Move>>>> {
         let name = &target.graph.name;
-        let wait = self.parts.settings.scaling.replacement_cooldown;
+        let wait = self.settings().replacement_cooldown;
         let is_recent = |at: DateTime<Utc>| (now() - at).to_std().is_ok_and(|age| age < wait);
-        let recently = memory.since_rescheduling(name).is_some_and(|since| since < wait)
+        let recently = self.memory.since_rescheduling(name).is_some_and(|since| since < wait)
             || target.graph.rescheduled_at.is_some_and(is_recent);
         let growing = growing(&step.problem, cause);
         // If nothing that grows lacks room, it is short by somebody else's doing, and moving what runs would be wrong.
@@ -264,78 +290,90 @@ impl App {
         if target.spec.pinned || recently || !is_short {
             return Ok(None);
         }
-        memory.note_rescheduling(name);
+        self.memory.note_rescheduling(name);
         tracing::info!(graph.name = %name, "graph {name} is placed again: {}", cause.summary);
-        self.record_decision(&record::decision(step, now())?).await?;
-        let replacement = self.reschedule_for_scaling(&target.graph, &growing).await;
-        if replacement.is_ok() {
-            memory.note_changes(name, growing.keys());
+        self.app.record_decision(&record::decision(step, now())?).await?;
+        let outcome = self.app.reschedule_for_scaling(&target.graph, &growing).await;
+        if outcome.is_ok() {
+            self.memory.note_changes(name, growing.keys());
         }
-        Ok(Some(replacement))
+        Ok(Some(outcome))
     }
 
     /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and no new
-    /// numbers when the graph was changed or their room was taken meanwhile: then the next tick looks again.
+    /// numbers when the graph was changed or their capacity was taken meanwhile: then the next tick looks again.
     async fn record_scaling(
         &self,
         target: &Target,
         step: &mut Step,
-        snapshot: &ClusterSnapshot,
+        decided_on: SnapshotEpochs,
     ) -> Result<()> {
+        let changes = step.changes();
+        if !changes.is_empty() {
+            match self.record_replicas(target, step, &changes, decided_on).await {
+                Ok(recorded) => (step.changed, step.postponed) = (recorded, !recorded),
+                Err(Error::Contended { .. }) => step.postponed = true,
+                Err(error) => return Err(error),
+            }
+        }
+        self.record_rates(target, step).await
+    }
+
+    /// `false` when the graph was changed meanwhile.
+    async fn record_replicas(
+        &self,
+        target: &Target,
+        step: &Step,
+        changes: &BTreeMap<String, i64>,
+        decided_on: SnapshotEpochs,
+    ) -> Result<bool> {
+        let name = &target.graph.name;
+        let cause = Cause::internal("scaling");
+        let (mut change, current) = Change::begin_graph(&self.app.parts, name, cause).await?;
+        if current.generation != target.graph.generation {
+            return Ok(false);
+        }
+        for mut service in change.tx.services(name).await? {
+            if let Some(replicas) = changes.get(service.name.as_str()) {
+                service.replicas_decided = Some(*replicas);
+                change.tx.update_service_intent(&service).await?;
+            }
+        }
+        let record = DecisionRecord { applied_at: Some(change.at), ..record::decision(step, change.at)? };
+        change.tx.insert_decision(&record).await?;
+        change.tx.require_capacity(decided_on);
+        let data = json!({ "decision": record.id, "replicas": changes });
+        let event = change.cause.graph_event(GRAPH_SCALED, name, data);
+        change.commit("scaling", &event).await?;
+        tracing::info!(graph.name = %name, "graph {name} is scaled: {changes:?}");
+        Ok(true)
+    }
+
+    /// Records whether the rates of the services are known, where that has changed.
+    async fn record_rates(&self, target: &Target, step: &Step) -> Result<()> {
         let at = now();
-        let news = |service: &ServiceRecord, problem: &ScalingProblem| {
-            let scaled = problem.services.iter().find(|scaled| scaled.name == service.name)?;
+        let update = |service: &ServiceRecord| {
+            let scaled = step.problem.services.iter().find(|scaled| scaled.name == service.name)?;
             let mut conditions = service.conditions.clone();
             condition::set(&mut conditions, record::rate_condition(scaled), at);
             (conditions != service.conditions).then_some(conditions)
         };
-        let mut changes = step.changes();
-        if changes.is_empty() && !target.services.iter().any(|service| news(service, &step.problem).is_some())
-        {
+        if !target.services.iter().any(|service| update(service).is_some()) {
             return Ok(());
         }
         let name = &target.graph.name;
-        let wake = (!changes.is_empty()).then(|| self.parts.supervisor.wake_on_drop(name));
-        let _deciding = if step.grows() { Some(self.parts.deciding.lock().await) } else { None };
-        if step.grows() && self.placed_since(snapshot) && !self.still_fits(target, step).await? {
-            step.postponed = true;
-            changes.clear();
-        }
-        let mut tx = self.parts.store.begin().await?;
+        let mut tx = self.app.parts.store.begin().await?;
         let current = tx.graph(name).await?;
         if current.is_none_or(|current| current.generation != target.graph.generation) {
-            step.postponed = true;
             return Ok(());
         }
         for mut service in tx.services(name).await? {
-            if let Some(replicas) = changes.get(service.name.as_str()) {
-                service.replicas_decided = Some(*replicas);
-                tx.update_service_intent(&service).await?;
-            }
-            if let Some(conditions) = news(&service, &step.problem) {
+            if let Some(conditions) = update(&service) {
                 service.conditions = conditions;
                 tx.update_service_observation(&service).await?;
             }
         }
-        if !changes.is_empty() {
-            let record = DecisionRecord { applied_at: Some(at), ..record::decision(step, at)? };
-            let data = json!({ "decision": record.id, "replicas": changes });
-            tx.insert_decision(&record).await?;
-            tx.insert_event(&Cause::internal("scaling").graph_event(event::GRAPH_SCALED, name, data), at)
-                .await?;
-            tracing::info!(graph.name = %name, "graph {name} is scaled: {changes:?}");
-        }
-        tx.commit("scaling").await?;
-        step.changed = !changes.is_empty();
-        drop(wake);
-        Ok(())
-    }
-
-    /// Whether what grows fits what is known now.
-    async fn still_fits(&self, target: &Target, step: &Step) -> Result<bool> {
-        let snapshot = self.snapshot_at(now()).await?;
-        let clusters = problem::clusters(target, &snapshot, &snapshot.capacity(), &step.problem.services);
-        Ok(clusters.iter().all(|cluster| step.fits(cluster)))
+        Ok(tx.commit_unnumbered().await?)
     }
 }
 
@@ -362,7 +400,7 @@ fn growing(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> BTreeMap<S
 }
 
 /// What a step adds is no longer free for the graphs after it.
-fn take(capacity: &mut CapacityView<'_>, step: &Step) {
+fn take(snapshot: &mut CapacitySnapshot, step: &Step) {
     if !step.changed {
         return;
     }
@@ -370,7 +408,7 @@ fn take(capacity: &mut CapacityView<'_>, step: &Step) {
     for service in &step.problem.services {
         let added = changes.get(service.name.as_str()).map_or(0, |replicas| replicas - service.previous);
         if added > 0 {
-            capacity.take(&service.cluster, service.needs.times(added));
+            snapshot.take(&service.cluster, service.needs.times(added));
         }
     }
 }

@@ -1,12 +1,3 @@
--- What scaling decided, and what it decides with.
-
--- Replicas that scaling decided; null while the chart decides.
-ALTER TABLE services ADD COLUMN replicas_decided INTEGER;
--- Whether the graph is scaled; null = as configured.
-ALTER TABLE graphs ADD COLUMN scaling_enabled INTEGER CHECK (scaling_enabled IN (0, 1));
--- When a step of scaling last had the graph placed anew; null when none ever had.
-ALTER TABLE graphs ADD COLUMN rescheduled_at TEXT;
-
 -- How much load a replica of a service handles, by the name of the service.
 CREATE TABLE profiles (
     service    TEXT PRIMARY KEY,

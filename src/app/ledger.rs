@@ -1,0 +1,180 @@
+//! The capacity ledger as decisions see it: what is free where, for whom.
+//!
+//! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused when what it
+//! adds no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on the newest snapshot, a bounded
+//! number of times. Nomad's plan applier is the model: many planners, one verified commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::attributes::effective_attributes;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::hdag::Resources;
+use crate::model::footprint::free_capacity;
+use crate::model::{ClusterRecord, FreeCapacity, LedgerEntry, ServiceRecord, Usage};
+use crate::optimizer::ClusterAttributes;
+use crate::reconcile::ClusterSync;
+use crate::store::{ClusterUse, GraphUse, SnapshotEpochs, Store};
+
+/// When a client may ask again after it was told that the known state is too old.
+const RETRY_STALE: Duration = Duration::from_secs(10);
+/// How often a decision is made before its client is told to come back.
+const ATTEMPTS: u32 = 6;
+/// Longest pause before the second attempt; doubled for each one after it.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Use of the clusters by one graph, by cluster.
+pub(super) type GraphUsage = BTreeMap<String, Usage>;
+
+/// Gives decisions their snapshots. Cheap to clone.
+#[derive(Clone)]
+pub struct CapacityLedger {
+    store: Store,
+    clusters: ClusterSync,
+    settings: Arc<Settings>,
+}
+
+/// What is known of the clusters, of their attributes, and of what all services take on them.
+pub(super) struct CapacitySnapshot {
+    /// All clusters, by ascending id.
+    pub(super) clusters: Vec<ClusterRecord>,
+    /// Effective attributes, by cluster.
+    pub(super) attributes: BTreeMap<String, ClusterAttributes>,
+    entries: BTreeMap<String, LedgerEntry>,
+    epochs: SnapshotEpochs,
+}
+
+impl CapacitySnapshot {
+    /// What a cluster has for a graph that uses this much.
+    pub(super) fn free(&self, cluster: &ClusterRecord, own: &GraphUsage) -> FreeCapacity {
+        let entry = self.entries.get(&cluster.name).cloned().unwrap_or_default();
+        free_capacity(cluster, &entry, &own.get(&cluster.name).copied().unwrap_or_default())
+    }
+
+    /// Notes that a decision took this much on a cluster.
+    pub(super) fn take(&mut self, cluster: &str, amount: Resources) {
+        let entry = self.entries.entry(cluster.to_owned()).or_default();
+        entry.wanted += amount;
+        entry.reserved += amount;
+    }
+
+    /// The epochs of the ledger, for the commit of a decision that looks at this snapshot.
+    pub(super) fn epochs(&self) -> SnapshotEpochs {
+        self.epochs.clone()
+    }
+}
+
+/// The state that a decision about one graph looks at.
+pub(super) struct GraphSnapshot {
+    pub(super) capacity: CapacitySnapshot,
+    /// Services of the graph; none when it is new.
+    pub(super) services: Vec<ServiceRecord>,
+    /// What the graph uses itself.
+    pub(super) usage: GraphUsage,
+}
+
+impl CapacityLedger {
+    /// A ledger over these.
+    #[must_use]
+    pub fn new(store: Store, clusters: ClusterSync, settings: Arc<Settings>) -> Self {
+        Self { store, clusters, settings }
+    }
+
+    /// What a decision about a graph looks at.
+    ///
+    /// # Errors
+    /// What is known of the clusters is too old to decide on; the database failed.
+    pub(super) async fn snapshot_for(&self, graph: &str, at: DateTime<Utc>) -> Result<GraphSnapshot> {
+        self.require_fresh(at).await?;
+        let (state, services, usage) = self.store.snapshot_for(graph).await?;
+        Ok(GraphSnapshot { capacity: self.with_attributes(state).await?, services, usage })
+    }
+
+    /// What a tick of the scaling loop looks at, and the graphs that it looks at.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot_for`].
+    pub(super) async fn snapshot_of_scaled(
+        &self,
+        at: DateTime<Utc>,
+    ) -> Result<(CapacitySnapshot, Vec<GraphUse>)> {
+        self.require_fresh(at).await?;
+        let (state, graphs) = self.store.snapshot_of_scaled(self.settings.scaling.enabled).await?;
+        Ok((self.with_attributes(state).await?, graphs))
+    }
+
+    /// The clusters as last seen; read now when they never were.
+    ///
+    /// # Errors
+    /// Karmada or the database failed.
+    pub(super) async fn known_clusters(&self) -> Result<Vec<ClusterRecord>> {
+        if self.store.clusters_observed_at().await?.is_none() {
+            self.clusters.sync().await?;
+        }
+        Ok(self.store.clusters().await?)
+    }
+
+    /// Reads the clusters now; when Karmada does not answer, the last known state has to be fresh enough.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        match self.clusters.sync().await {
+            Err(Error::Client(error)) => {
+                tracing::warn!("the clusters could not be read, the last known state counts: {error}");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn with_attributes(&self, state: ClusterUse) -> Result<CapacitySnapshot> {
+        let set = self.store.cluster_attributes().await?;
+        let attributes = effective_attributes(&state.clusters, set, &self.settings);
+        let epochs = SnapshotEpochs::of(&state.entries);
+        Ok(CapacitySnapshot { clusters: state.clusters, attributes, entries: state.entries, epochs })
+    }
+
+    async fn require_fresh(&self, at: DateTime<Utc>) -> Result<()> {
+        let mut observed_at = self.store.clusters_observed_at().await?;
+        if observed_at.is_none() {
+            self.clusters.sync().await?;
+            observed_at = self.store.clusters_observed_at().await?;
+        }
+        let limit = TimeDelta::from_std(self.settings.stale_after).unwrap_or(TimeDelta::MAX);
+        if observed_at.is_none_or(|observed| at - observed > limit) {
+            return Err(Error::Stale { observed_at, retry_after: RETRY_STALE });
+        }
+        Ok(())
+    }
+}
+
+/// Attempts at one decision and its commit.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    made: u32,
+}
+
+impl Attempts {
+    /// The result of an attempt that is final; `None`, after a pause with jitter, when others took the capacity that was
+    /// decided on and it is to be decided again.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] after the last attempt, and whatever else the attempt failed with.
+    pub(super) async fn conclude<T>(&mut self, attempt: Result<T>) -> Result<Option<T>> {
+        self.made += 1;
+        match attempt {
+            Err(Error::Contended { cluster, .. }) if self.made < ATTEMPTS => {
+                tracing::debug!("capacity of {cluster} was taken meanwhile: decide again");
+                let longest = FIRST_PAUSE * 2_u32.pow(self.made - 1);
+                tokio::time::sleep(longest.mul_f64(rand::random())).await;
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+}

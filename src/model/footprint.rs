@@ -1,0 +1,206 @@
+//! What a service takes on its cluster, and what that leaves for others: the one place where use is counted.
+//!
+//! Every service that is placed has a [`Charge`]; the ledger keeps their sums by cluster ([`LedgerEntry`]). A cluster's own
+//! report follows changes only at its next status round, so what was changed recently is *reserved* beside the report.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterRecord, Desired, GraphRecord, ServiceRecord, ServiceState};
+use crate::hdag::Resources;
+
+/// What one service takes on its cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// How much of it.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// Use of one cluster, by one service or by several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// By all replicas that are wanted.
+    pub wanted: Resources,
+    /// By replicas that may not show in the cluster's own report.
+    pub reserved: Resources,
+    /// By replicas that can show in the report.
+    pub shown: Resources,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            wanted: self.wanted + other.wanted,
+            reserved: self.reserved + other.reserved,
+            shown: self.shown + other.shown,
+        }
+    }
+}
+
+/// Use of one cluster by all services together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Raised whenever more is taken: a snapshot of an older epoch may promise what is gone.
+    pub epoch: i64,
+    /// Sum of [`Usage::wanted`].
+    pub wanted: Resources,
+    /// Sum of [`Usage::reserved`].
+    pub reserved: Resources,
+}
+
+impl LedgerEntry {
+    /// The entry after the use by one graph has changed.
+    #[must_use]
+    pub fn after(&self, change: &UsageChange) -> Self {
+        let replaced =
+            |sum: Resources, before: Resources, after: Resources| (sum + after).minus_clamped(before);
+        let wanted = replaced(self.wanted, change.before.wanted, change.after.wanted);
+        let reserved = replaced(self.reserved, change.before.reserved, change.after.reserved);
+        let grows = exceeds(wanted, self.wanted) || exceeds(reserved, self.reserved);
+        Self { epoch: self.epoch + i64::from(grows), wanted, reserved }
+    }
+}
+
+/// Use of one cluster by one graph, before and after a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UsageChange {
+    /// Before.
+    pub before: Usage,
+    /// After.
+    pub after: Usage,
+}
+
+impl UsageChange {
+    /// Whether more replicas, or larger ones, are wanted than before.
+    #[must_use]
+    pub fn takes_more(&self) -> bool {
+        exceeds(self.after.wanted, self.before.wanted)
+    }
+
+    /// Whether a cluster has the capacity for what the graph has there after the change.
+    #[must_use]
+    pub fn fits(&self, cluster: &ClusterRecord, entry: &LedgerEntry) -> bool {
+        let mut needed = self.after.wanted;
+        if !cluster.storage_reported {
+            needed.storage_bytes = 0;
+        }
+        !exceeds(needed, free_capacity(cluster, entry, &self.before).free)
+    }
+}
+
+/// What a cluster has for a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeCapacity {
+    /// Free, the graph's own use included.
+    pub free: Resources,
+    /// Reserved for services of other graphs that the report may not show.
+    pub reserved: Resources,
+    /// Used by the graph itself.
+    pub own: Resources,
+}
+
+/// What the cluster's report says, minus what other graphs have reserved, plus what the graph itself uses.
+///
+/// The report may or may not show what changed shortly before, in this graph and in others. So it is never more than what
+/// remains after the other graphs' wanted replicas.
+#[must_use]
+pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) -> FreeCapacity {
+    let reserved = all.reserved.minus_clamped(own.reserved);
+    let theirs = all.wanted.minus_clamped(own.wanted);
+    let each = |amount: fn(&Resources) -> i64| {
+        let unused = amount(&cluster.allocatable) - amount(&cluster.allocated) - amount(&reserved);
+        let remaining = amount(&cluster.allocatable) - amount(&theirs);
+        (unused + amount(&own.shown)).min(remaining).max(0)
+    };
+    let free = Resources {
+        cpu_millicores: each(|amounts| amounts.cpu_millicores),
+        ram_bytes: each(|amounts| amounts.ram_bytes),
+        storage_bytes: each(|amounts| amounts.storage_bytes),
+        gpus: each(|amounts| amounts.gpus),
+    };
+    FreeCapacity { free, reserved, own: own.shown }
+}
+
+/// What a service takes on its cluster at a moment, `settle` being how long after a change of its graph's intent the
+/// cluster's report may be older; `None` when it takes nothing.
+#[must_use]
+pub fn charge(
+    graph: &GraphRecord,
+    service: &ServiceRecord,
+    settle: Duration,
+    at: DateTime<Utc>,
+) -> Option<Charge> {
+    let cluster = service.cluster.clone().filter(|_| graph.desired == Desired::Running)?;
+    let (needs, replicas) = (service.counted_needs(), service.counted_replicas());
+    let usage = Usage {
+        wanted: needs.times(replicas),
+        reserved: needs.times(hidden_replicas(graph, service, settle, at)),
+        shown: needs.times(shown_replicas(graph, service, settle, at)),
+    };
+    Some(Charge { cluster, usage })
+}
+
+/// When the charge of a service has to be looked at again because time alone changes it; `None` when it does not.
+#[must_use]
+pub fn settles_at(
+    graph: &GraphRecord,
+    service: &ServiceRecord,
+    settle: Duration,
+    at: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let placed = graph.desired == Desired::Running && service.cluster.is_some();
+    (placed && is_fresh(graph, settle, at)).then(|| graph.updated_at + time_delta(settle))
+}
+
+/// Use by cluster of several charges.
+#[must_use]
+pub fn usage_by_cluster<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> BTreeMap<String, Usage> {
+    let mut sums = BTreeMap::<String, Usage>::new();
+    for charge in charges {
+        let sum = sums.entry(charge.cluster.clone()).or_default();
+        *sum = sum.plus(charge.usage);
+    }
+    sums
+}
+
+/// Whether the intent for the graph changed so recently that its clusters' reports may be older.
+fn is_fresh(graph: &GraphRecord, settle: Duration, at: DateTime<Utc>) -> bool {
+    at - graph.updated_at < time_delta(settle)
+}
+
+fn time_delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// Replicas that may not show in a cluster's report: all of them when the intent is fresh or the service waits for its event,
+/// else those that are not ready.
+fn hidden_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
+    let replicas = service.counted_replicas();
+    if service.state == ServiceState::Pending || is_fresh(graph, settle, at) {
+        return replicas.max(1);
+    }
+    (replicas - service.replicas_ready.unwrap_or(0)).max(0)
+}
+
+/// Replicas that can show in a cluster's report: those that are ready, and of a fresh service all. Later on, replicas that
+/// are not ready may have found no node, and then they do not show.
+fn shown_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
+    let all = service.state != ServiceState::Pending && is_fresh(graph, settle, at);
+    if all { service.counted_replicas() } else { service.replicas_ready.unwrap_or(0).max(0) }
+}
+
+fn exceeds(amounts: Resources, limit: Resources) -> bool {
+    amounts.minus_clamped(limit) != Resources::default()
+}
+
+#[cfg(test)]
+#[path = "footprint_tests.rs"]
+mod tests;

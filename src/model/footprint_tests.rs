@@ -1,0 +1,154 @@
+//! The arithmetic of charges and of what they leave.
+
+use super::*;
+use crate::model::testing;
+
+const SETTLE: Duration = Duration::from_secs(30);
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    testing::at(1_000_000 + seconds)
+}
+
+fn cpu(millicores: i64) -> Resources {
+    Resources { cpu_millicores: millicores, ..Resources::default() }
+}
+
+fn cluster(allocatable: i64, allocated: i64) -> ClusterRecord {
+    ClusterRecord { allocatable: cpu(allocatable), allocated: cpu(allocated), ..testing::cluster("c") }
+}
+
+/// A graph with a service of 1 core per replica on the cluster, ready for long.
+fn settled(name: &str, replicas: i64) -> (GraphRecord, ServiceRecord) {
+    let graph = GraphRecord { updated_at: at(-1000), ..testing::graph(name) };
+    let service = ServiceRecord {
+        graph: name.to_owned(),
+        cluster: Some("c".to_owned()),
+        needs: cpu(1000),
+        replicas_observed: Some(replicas),
+        replicas_ready: Some(replicas),
+        state: ServiceState::Deployed,
+        ..testing::service("s")
+    };
+    (graph, service)
+}
+
+fn usage(placed: &[(GraphRecord, ServiceRecord)], of: impl Fn(&str) -> bool) -> Usage {
+    let charges: Vec<Charge> = placed
+        .iter()
+        .filter(|(graph, _)| of(&graph.name))
+        .filter_map(|(graph, service)| charge(graph, service, SETTLE, at(0)))
+        .collect();
+    usage_by_cluster(&charges).remove("c").unwrap_or_default()
+}
+
+fn entry(placed: &[(GraphRecord, ServiceRecord)]) -> LedgerEntry {
+    let all = usage(placed, |_| true);
+    LedgerEntry { epoch: 1, wanted: all.wanted, reserved: all.reserved }
+}
+
+fn free(cluster: &ClusterRecord, placed: &[(GraphRecord, ServiceRecord)], graph: &str) -> i64 {
+    let own = usage(placed, |name| name == graph);
+    free_capacity(cluster, &entry(placed), &own).free.cpu_millicores
+}
+
+#[test]
+fn a_graphs_own_use_counts_as_free_for_it_and_not_for_others() {
+    // 8 cores, 5 used: 3 by a, 2 by b.
+    let placed = [settled("a", 3), settled("b", 2)];
+    let cluster = cluster(8000, 5000);
+    assert_eq!(free(&cluster, &placed, "a"), 6000);
+    assert_eq!(free(&cluster, &placed, "new"), 3000);
+}
+
+#[test]
+fn an_overfull_cluster_has_less_free_than_its_graph_uses() {
+    // 4 cores, 6 used: 3 by a, 3 by others that smo does not know.
+    assert_eq!(free(&cluster(4000, 6000), &[settled("a", 3)], "a"), 1000);
+}
+
+#[test]
+fn a_fresh_service_counts_whether_the_report_shows_it_or_not() {
+    let (mut graph, mut service) = settled("a", 3);
+    graph.updated_at = at(-5);
+    service.replicas_ready = None;
+    let fresh = [(graph, service)];
+    for allocated in [0, 3000] {
+        // For itself all 8 cores are free; for others what it holds is taken for sure.
+        assert_eq!(free(&cluster(8000, allocated), &fresh, "a"), 8000, "{allocated}");
+        assert!(free(&cluster(8000, allocated), &fresh, "new") <= 5000, "{allocated}");
+    }
+}
+
+#[test]
+fn scaling_up_reserves_the_new_replicas_only() {
+    // a goes from 10 to 11 replicas, of which 10 are ready; b holds 10 of the 24 cores.
+    let (graph, service) = settled("a", 10);
+    let growing = ServiceRecord { replicas_decided: Some(11), replicas_ready: Some(10), ..service };
+    let placed = [(graph, growing), settled("b", 10)];
+    // The report shows 20 or, once the new one is scheduled, 21: b's own ten fit in any case.
+    assert_eq!(free(&cluster(24_000, 20_000), &placed, "b"), 13_000);
+    assert_eq!(free(&cluster(24_000, 21_000), &placed, "b"), 12_000);
+}
+
+#[test]
+fn replicas_that_are_ready_count_before_the_report_shows_them() {
+    // a went from 1 to 3 replicas, b holds 2; the report is older and shows 3 of the 5 cores.
+    let placed = [settled("a", 3), settled("b", 2)];
+    let late = cluster(8000, 3000);
+    assert_eq!(free(&late, &placed, "new"), 3000);
+    assert_eq!(free(&late, &placed, "a"), 6000);
+    assert_eq!(free(&late, &placed, "b"), 5000);
+}
+
+#[test]
+fn a_service_that_waits_for_its_event_holds_its_capacity() {
+    let (graph, service) = settled("a", 1);
+    let waiting = ServiceRecord {
+        state: ServiceState::Pending,
+        replicas_observed: None,
+        replicas_ready: None,
+        ..service
+    };
+    let placed = [(graph, waiting)];
+    assert_eq!(free(&cluster(8000, 0), &placed, "new"), 7000);
+    assert_eq!(free(&cluster(8000, 0), &placed, "a"), 8000);
+}
+
+#[test]
+fn a_graph_that_does_not_run_takes_nothing_and_settles_never() {
+    let (graph, service) = settled("a", 3);
+    let stopped = GraphRecord { desired: Desired::Stopped, updated_at: at(0), ..graph };
+    assert_eq!(charge(&stopped, &service, SETTLE, at(1)), None);
+    assert_eq!(settles_at(&stopped, &service, SETTLE, at(1)), None);
+}
+
+#[test]
+fn a_fresh_charge_names_the_moment_from_which_it_is_another() {
+    let (mut graph, service) = settled("a", 3);
+    graph.updated_at = at(0);
+    let due = settles_at(&graph, &service, SETTLE, at(1)).unwrap();
+    assert_eq!(charge(&graph, &service, SETTLE, at(1)).unwrap().usage.reserved, cpu(3000));
+    assert_eq!(charge(&graph, &service, SETTLE, due).unwrap().usage.reserved, cpu(0));
+    assert_eq!(settles_at(&graph, &service, SETTLE, due), None);
+}
+
+#[test]
+fn an_entry_follows_changes_and_its_epoch_rises_only_when_more_is_taken() {
+    let before = usage(&[settled("a", 3)], |_| true);
+    let after = usage(&[settled("a", 5)], |_| true);
+    let entry = entry(&[settled("a", 3), settled("b", 2)]);
+    let grown = entry.after(&UsageChange { before, after });
+    assert_eq!((grown.epoch, grown.wanted), (2, cpu(7000)));
+    let shrunk = grown.after(&UsageChange { before: after, after: Usage::default() });
+    assert_eq!((shrunk.epoch, shrunk.wanted), (2, cpu(2000)));
+}
+
+#[test]
+fn a_change_fits_when_everything_the_graph_has_there_does() {
+    let placed = [settled("a", 3), settled("b", 2)];
+    let (entry, before) = (entry(&placed), usage(&placed, |name| name == "a"));
+    let to = |replicas| UsageChange { before, after: usage(&[settled("a", replicas)], |_| true) };
+    assert!(to(6).fits(&cluster(8000, 5000), &entry));
+    assert!(!to(7).fits(&cluster(8000, 5000), &entry));
+    assert!(to(4).takes_more() && !to(3).takes_more() && !to(2).takes_more());
+}

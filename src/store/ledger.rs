@@ -1,0 +1,287 @@
+//! The ledger: what all services together take on each cluster, kept as sums so that reading it costs the same with any
+//! number of graphs.
+//!
+//! Every transaction that writes services or what is desired of a graph settles the charges of that graph when it commits:
+//! the rows of its clusters are locked by name, changed by the difference, and their epochs raised when more is taken. A
+//! transaction that rests on a decision says so ([`Tx::require_capacity`]) and is refused when what it adds no longer fits.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::clusters::cluster_named;
+use super::db::{Conn, Tx, micros, on};
+use super::graphs::{self, GraphRow};
+use super::json::JsonText;
+use super::services::ServiceRow;
+use super::{Result, Store, StoreError};
+use crate::hdag::Resources;
+use crate::model::footprint::{charge, settles_at};
+use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, Usage, UsageChange};
+
+/// Graphs whose charges are looked at again in one transaction.
+const SETTLED_AT_ONCE: i64 = 100;
+
+const LIST: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster";
+const GET: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger WHERE cluster = $1";
+const GET_FOR_UPDATE: &str =
+    "SELECT cluster, epoch, wanted, reserved FROM ledger WHERE cluster = $1 FOR UPDATE";
+const LIST_FOR_UPDATE: &str =
+    "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster FOR UPDATE";
+const ADD: &str = "INSERT INTO ledger (cluster, epoch, wanted, reserved) VALUES ($1, 0, $2, $2)
+    ON CONFLICT (cluster) DO NOTHING";
+const SET: &str = "UPDATE ledger SET epoch = $2, wanted = $3, reserved = $4 WHERE cluster = $1";
+const CHARGED: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY name";
+const SET_CHARGE: &str = "UPDATE services SET charge = $3, settles_at = $4 WHERE graph = $1 AND name = $2";
+const CHARGES_OF_GRAPH: &str = "SELECT charge FROM services WHERE graph = $1 AND charge IS NOT NULL";
+const CHARGES: &str = "SELECT charge FROM services WHERE charge IS NOT NULL";
+const DUE: &str = "SELECT DISTINCT graph FROM services WHERE settles_at <= $1 ORDER BY graph LIMIT $2";
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    cluster: String,
+    epoch: i64,
+    wanted: JsonText<Resources>,
+    reserved: JsonText<Resources>,
+}
+
+impl From<EntryRow> for LedgerEntry {
+    fn from(row: EntryRow) -> Self {
+        Self { epoch: row.epoch, wanted: row.wanted.0, reserved: row.reserved.0 }
+    }
+}
+
+/// A service and what it was charged by the last write.
+#[derive(sqlx::FromRow)]
+struct ChargedRow {
+    #[sqlx(flatten)]
+    service: ServiceRow,
+    charge: Option<JsonText<Charge>>,
+    settles_at: Option<DateTime<Utc>>,
+}
+
+/// A stored charge of which only the amounts and the cluster matter.
+#[derive(sqlx::FromRow)]
+struct ChargeRow {
+    charge: JsonText<Charge>,
+}
+
+/// What a decision rests on: the epochs of the clusters in the snapshot that it looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct SnapshotEpochs(BTreeMap<String, i64>);
+
+impl SnapshotEpochs {
+    /// The epochs of these entries.
+    #[must_use]
+    pub fn of(entries: &BTreeMap<String, LedgerEntry>) -> Self {
+        Self(entries.iter().map(|(cluster, entry)| (cluster.clone(), entry.epoch)).collect())
+    }
+
+    /// Whether nothing more was taken on a cluster since.
+    fn holds(&self, cluster: &str, entry: &LedgerEntry) -> bool {
+        self.0.get(cluster).copied().unwrap_or(0) == entry.epoch
+    }
+}
+
+/// What a transaction has to settle when it commits.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// Graphs of which services or the desired state were written.
+    pub(super) graphs: std::collections::BTreeSet<String>,
+    /// What has changed so far, by cluster.
+    pub(super) changes: BTreeMap<String, UsageChange>,
+    /// The snapshot that the decision behind this transaction looked at.
+    pub(super) decided_on: Option<SnapshotEpochs>,
+}
+
+impl Unsettled {
+    fn add(&mut self, before: Option<&Charge>, after: Option<&Charge>) {
+        if let Some(charge) = before {
+            let change = self.changes.entry(charge.cluster.clone()).or_default();
+            change.before = change.before.plus(charge.usage);
+        }
+        if let Some(charge) = after {
+            let change = self.changes.entry(charge.cluster.clone()).or_default();
+            change.after = change.after.plus(charge.usage);
+        }
+    }
+}
+
+impl Store {
+    /// Looks again at charges whose clusters' reports show them by now; returns the number of graphs that were due. One
+    /// call settles a limited number: call again until it returns 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn settle_charges(&self, now: DateTime<Utc>) -> Result<usize> {
+        let due: Vec<String> = {
+            let mut connection = self.db.acquire().await?;
+            on!(connection.conn(), c => sqlx::query_scalar(DUE)
+                .bind(micros(now))
+                .bind(SETTLED_AT_ONCE)
+                .fetch_all(c).await)?
+        };
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.begin().await?;
+        for graph in &due {
+            // Locked in the order of their names, before any row of the ledger.
+            tx.graph(graph).await?;
+            tx.touch(graph);
+        }
+        tx.commit_unnumbered().await?;
+        Ok(due.len())
+    }
+
+    /// Makes the sums equal the charges of the services; returns the clusters whose sums were wrong.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn repair_ledger(&self) -> Result<Vec<String>> {
+        let mut tx = self.begin().await?;
+        let text = tx.locking(LIST_FOR_UPDATE, LIST);
+        // Locked first: a transaction that changes charges meanwhile waits here with its difference, and its charges do not
+        // show before it commits.
+        let mut wrong: BTreeMap<String, LedgerEntry> = entries(tx.conn(), text).await?;
+        let rows: Vec<ChargeRow> = on!(tx.conn(), c => sqlx::query_as(CHARGES).fetch_all(c).await)?;
+        let sums = crate::model::footprint::usage_by_cluster(rows.iter().map(|row| &row.charge.0));
+        for (cluster, sum) in &sums {
+            let entry = wrong.entry(cluster.clone()).or_default();
+            if (entry.wanted, entry.reserved) == (sum.wanted, sum.reserved) {
+                wrong.remove(cluster);
+            }
+        }
+        wrong.retain(|cluster, entry| sums.contains_key(cluster) || !is_empty(entry));
+        for (cluster, entry) in &wrong {
+            let sum = sums.get(cluster).copied().unwrap_or_default();
+            add(tx.conn(), cluster).await?;
+            let entry = LedgerEntry { epoch: entry.epoch + 1, wanted: sum.wanted, reserved: sum.reserved };
+            set(tx.conn(), cluster, &entry).await?;
+        }
+        tx.commit_unnumbered().await?;
+        Ok(wrong.into_keys().collect())
+    }
+}
+
+impl Tx {
+    /// Lets the commit be refused with [`StoreError::NoCapacity`] when what this transaction adds does not fit any more: the
+    /// decision behind it looked at a snapshot of these epochs.
+    pub fn require_capacity(&mut self, decided_on: SnapshotEpochs) {
+        self.unsettled.decided_on = Some(decided_on);
+    }
+
+    /// Notes that services of a graph, or what is desired of it, were written.
+    pub(super) fn touch(&mut self, graph: &str) {
+        self.unsettled.graphs.insert(graph.to_owned());
+    }
+
+    /// Takes the charges of a graph out of the ledger, whose rows are about to be deleted.
+    pub(super) async fn discharge(&mut self, graph: &str) -> Result<()> {
+        for row in charges_of(self.conn(), graph).await? {
+            self.unsettled.add(Some(&row), None);
+        }
+        self.unsettled.graphs.remove(graph);
+        Ok(())
+    }
+
+    /// Brings the ledger up to date with everything that was written in this transaction.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        let at = crate::model::now();
+        for graph in std::mem::take(&mut self.unsettled.graphs) {
+            let row: Option<GraphRow> = graphs::row(self.conn(), &graph).await?;
+            if let Some(row) = row {
+                self.charge_services(&GraphRecord::from(row), at).await?;
+            }
+        }
+        for (cluster, change) in std::mem::take(&mut self.unsettled.changes) {
+            if change.before != change.after {
+                self.apply_change(&cluster, &change).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn charge_services(&mut self, graph: &GraphRecord, at: DateTime<Utc>) -> Result<()> {
+        let settle = self.settle_time;
+        let rows: Vec<ChargedRow> =
+            on!(self.conn(), c => sqlx::query_as(CHARGED).bind(&graph.name).fetch_all(c).await)?;
+        for row in rows {
+            let service = ServiceRecord::from(row.service);
+            let before = row.charge.map(|charge| charge.0);
+            let after = charge(graph, &service, settle, at);
+            let due = settles_at(graph, &service, settle, at).map(micros);
+            self.unsettled.add(before.as_ref(), after.as_ref());
+            if before != after || row.settles_at != due {
+                on!(self.conn(), c => sqlx::query(SET_CHARGE)
+                    .bind(&service.graph)
+                    .bind(&service.name)
+                    .bind(after.as_ref().map(JsonText))
+                    .bind(due)
+                    .execute(c).await.map(drop))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Callers go through the clusters by name, so that two transactions never wait for each other's rows.
+    async fn apply_change(&mut self, cluster: &str, change: &UsageChange) -> Result<()> {
+        let text = self.locking(GET_FOR_UPDATE, GET);
+        let mut found = entry(self.conn(), text, cluster).await?;
+        if found.is_none() {
+            add(self.conn(), cluster).await?;
+            found = entry(self.conn(), text, cluster).await?;
+        }
+        let current = found.unwrap_or_default();
+        let decided_on = self.unsettled.decided_on.as_ref();
+        if change.takes_more() && decided_on.is_some_and(|epochs| !epochs.holds(cluster, &current)) {
+            let report = cluster_named(self.conn(), cluster).await?;
+            if !report.is_some_and(|report| change.fits(&report, &current)) {
+                return Err(StoreError::NoCapacity { cluster: cluster.to_owned() });
+            }
+        }
+        set(self.conn(), cluster, &current.after(change)).await
+    }
+}
+
+/// All entries, by cluster.
+pub(super) async fn all_entries(conn: Conn<'_>) -> Result<BTreeMap<String, LedgerEntry>> {
+    entries(conn, LIST).await
+}
+
+/// What the services of a graph were charged by the last write of each.
+pub(super) async fn charges_of(conn: Conn<'_>, graph: &str) -> Result<Vec<Charge>> {
+    let rows: Vec<ChargeRow> =
+        on!(conn, c => sqlx::query_as(CHARGES_OF_GRAPH).bind(graph).fetch_all(c).await)?;
+    Ok(rows.into_iter().map(|row| row.charge.0).collect())
+}
+
+async fn entries(conn: Conn<'_>, text: &'static str) -> Result<BTreeMap<String, LedgerEntry>> {
+    let rows: Vec<EntryRow> = on!(conn, c => sqlx::query_as(text).fetch_all(c).await)?;
+    Ok(rows.into_iter().map(|row| (row.cluster.clone(), LedgerEntry::from(row))).collect())
+}
+
+async fn entry(conn: Conn<'_>, text: &'static str, cluster: &str) -> Result<Option<LedgerEntry>> {
+    let row: Option<EntryRow> = on!(conn, c => sqlx::query_as(text).bind(cluster).fetch_optional(c).await)?;
+    Ok(row.map(LedgerEntry::from))
+}
+
+async fn add(conn: Conn<'_>, cluster: &str) -> Result<()> {
+    let nothing = JsonText(Resources::default());
+    Ok(on!(conn, c => sqlx::query(ADD).bind(cluster).bind(nothing).execute(c).await.map(drop))?)
+}
+
+async fn set(conn: Conn<'_>, cluster: &str, entry: &LedgerEntry) -> Result<()> {
+    Ok(on!(conn, c => sqlx::query(SET)
+        .bind(cluster)
+        .bind(entry.epoch)
+        .bind(JsonText(entry.wanted))
+        .bind(JsonText(entry.reserved))
+        .execute(c).await.map(drop))?)
+}
+
+fn is_empty(entry: &LedgerEntry) -> bool {
+    let usage = Usage { wanted: entry.wanted, reserved: entry.reserved, ..Usage::default() };
+    usage == Usage::default()
+}
