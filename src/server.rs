@@ -19,7 +19,7 @@ use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::faults::Faults;
 use crate::reconcile::loops::Loops;
-use crate::reconcile::{ClusterSync, Reconciler, Supervisor};
+use crate::reconcile::{ClusterSync, Queue, Reconciler};
 use crate::simulation::{Continuum, World};
 use crate::store::{InstanceLock, Store};
 use crate::telemetry::{self, Metrics};
@@ -36,7 +36,7 @@ pub struct Server {
     pub router: Router,
     /// The use cases behind it.
     pub app: App,
-    supervisor: Supervisor,
+    supervisor: Queue,
     settings: Settings,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -64,7 +64,7 @@ impl Server {
         );
         let mut registry = telemetry::registry();
         outside.calls().register(&mut registry);
-        let supervisor = Supervisor::new(reconciler, settings.reconcile.clone(), &mut registry);
+        let supervisor = Queue::new(reconciler.into_work(), settings.reconcile.clone(), &mut registry);
         let clusters =
             ClusterSync::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
         let loops = Loops::new(
@@ -75,7 +75,7 @@ impl Server {
             settings.reconcile.clone(),
         );
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        loops.wake_known().await?;
+        loops.take_up_known().await?;
         loops.spawn(&tracker, &stop);
         let app = App::new(Parts {
             settings: settings.clone(),

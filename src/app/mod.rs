@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::hdag;
 use crate::model::event::Cause;
 use crate::model::{EventRecord, GraphFilter, GraphRecord, ServiceRecord};
-use crate::reconcile::{ClusterSync, Progress, Supervisor};
+use crate::reconcile::{ClusterSync, Progress, Queue};
 use crate::simulation::World;
 use crate::store::Store;
 
@@ -48,8 +48,8 @@ pub struct Parts {
     pub store: Store,
     /// The outside world.
     pub outside: Outside,
-    /// The tasks of the graphs.
-    pub supervisor: Supervisor,
+    /// The work queue of everything that is reconciled.
+    pub supervisor: Queue,
     /// Reads the clusters on request.
     pub clusters: ClusterSync,
     /// The simulated continuum, when the server runs on it.

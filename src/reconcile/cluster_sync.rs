@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::supervisor::Supervisor;
+use super::queue::Queue;
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
@@ -24,7 +24,7 @@ use crate::store::Store;
 pub struct ClusterSync {
     store: Store,
     outside: Outside,
-    supervisor: Supervisor,
+    queue: Queue,
     settings: ReconcileSettings,
     progress: Arc<Mutex<SyncProgress>>,
     networks_failed: Arc<AtomicBool>,
@@ -42,15 +42,8 @@ struct SyncProgress {
 impl ClusterSync {
     /// Nothing has been read yet.
     #[must_use]
-    pub fn new(store: Store, outside: Outside, supervisor: Supervisor, settings: ReconcileSettings) -> Self {
-        Self {
-            store,
-            outside,
-            supervisor,
-            settings,
-            progress: Arc::default(),
-            networks_failed: Arc::default(),
-        }
+    pub fn new(store: Store, outside: Outside, queue: Queue, settings: ReconcileSettings) -> Self {
+        Self { store, outside, queue, settings, progress: Arc::default(), networks_failed: Arc::default() }
     }
 
     /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them. Callers that
@@ -71,7 +64,7 @@ impl ClusterSync {
         let changed = self.record(&observed, &networks, &latencies).await?;
         progress.read_since = Some(began);
         if changed {
-            self.supervisor.wake_all();
+            self.queue.wake_all();
         }
         Ok(())
     }

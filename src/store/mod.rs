@@ -21,6 +21,7 @@ mod graphs;
 mod instance;
 mod json;
 mod profiles;
+mod reconcile;
 mod revisions;
 mod scaling;
 mod services;
