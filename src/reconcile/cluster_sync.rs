@@ -63,19 +63,20 @@ impl ClusterSync {
             tokio::join!(self.networks(), self.latencies(&observed, &mut progress.measured_at));
         let changed = self.record(&observed, &networks, &latencies).await?;
         progress.read_since = Some(began);
-        if changed {
-            self.queue.wake_all();
+        if !changed.is_empty() {
+            let graphs = self.store.graphs_on_clusters(&changed).await?;
+            graphs.iter().for_each(|graph| self.queue.wake(graph));
         }
         Ok(())
     }
 
-    /// Writes what was observed; tells whether a cluster became available or ceased to be.
+    /// Writes what was observed; gives the clusters that became available or ceased to be.
     async fn record(
         &self,
         observed: &[ClusterObservation],
         networks: &BTreeMap<String, ClusterNetworks>,
         latencies: &RoundTripTimes,
-    ) -> Result<bool> {
+    ) -> Result<Vec<String>> {
         let at = now();
         let mut tx = self.store.begin().await?;
         let known = tx.lock_clusters().await?;
@@ -93,7 +94,7 @@ impl ClusterSync {
             tracing::info!(cluster.name = %name, available, "cluster {name} is {word}");
         }
         tx.commit_unnumbered().await?;
-        Ok(!changed.is_empty())
+        Ok(changed.iter().map(|cluster| cluster.name.clone()).collect())
     }
 
     /// Networks of the clusters; none when they cannot be read, with one warning until they can again.

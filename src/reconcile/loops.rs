@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster_sync::ClusterSync;
 use super::queue::{Key, Queue};
-use super::trigger::trigger;
+use super::trigger::{Triggered, trigger};
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
@@ -122,10 +122,15 @@ impl Loops {
 
     async fn check_alerts(&self) -> Result<()> {
         for alert in self.outside.firing_alerts().await? {
-            let _wake = self.queue.wake_on_drop(&alert.graph);
+            let wake = self.queue.wake_on_drop(&alert.graph);
             let cause = Cause::internal("prometheus");
-            if let Err(error) = trigger(&self.store, &alert.graph, &alert.service, &cause).await {
-                tracing::warn!(graph.name = %alert.graph, "alert {} was not taken: {error}", alert.alert);
+            match trigger(&self.store, &alert.graph, &alert.service, &cause).await {
+                Ok(Triggered::Now) => {}
+                // Most alerts fire on long after their service runs.
+                Ok(_) => wake.disarm(),
+                Err(error) => {
+                    tracing::warn!(graph.name = %alert.graph, "alert {} was not taken: {error}", alert.alert);
+                }
             }
         }
         Ok(())

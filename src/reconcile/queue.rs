@@ -140,16 +140,25 @@ struct Inner {
     metrics: QueueMetrics,
 }
 
-/// Wakes a graph when dropped.
+/// Wakes a graph when dropped, unless it is disarmed.
 #[must_use]
 pub struct WakeOnDrop {
     queue: Queue,
-    graph: String,
+    graph: Option<String>,
+}
+
+impl WakeOnDrop {
+    /// Nothing was recorded after all: the graph is not woken.
+    pub fn disarm(mut self) {
+        self.graph = None;
+    }
 }
 
 impl Drop for WakeOnDrop {
     fn drop(&mut self) {
-        self.queue.wake(&self.graph);
+        if let Some(graph) = &self.graph {
+            self.queue.wake(graph);
+        }
     }
 }
 
@@ -220,7 +229,7 @@ impl Queue {
 
     /// Wakes the graph when dropped: a request that is cut off while its commit is under way may have been recorded.
     pub fn wake_on_drop(&self, graph: &str) -> WakeOnDrop {
-        WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
+        WakeOnDrop { queue: self.clone(), graph: Some(graph.to_owned()) }
     }
 
     /// Looks at every known graph once, spread over a time that grows with their number: news may have been missed.
