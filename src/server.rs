@@ -20,7 +20,7 @@ use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::faults::Faults;
 use crate::reconcile::loops::Loops;
-use crate::reconcile::{ClusterSync, Reconciler, Supervisor};
+use crate::reconcile::{ClusterSync, Queue, Reconciler};
 use crate::simulation::{Continuum, World};
 use crate::store::{InstanceLock, Store};
 use crate::telemetry::{self, Metrics};
@@ -40,7 +40,7 @@ pub struct Server {
     pub router: Router,
     /// The use cases behind it.
     pub app: App,
-    supervisor: Supervisor,
+    queue: Queue,
     settings: Settings,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -72,18 +72,18 @@ impl Server {
         );
         let mut registry = telemetry::registry();
         outside.calls().register(&mut registry);
-        let supervisor = Supervisor::new(reconciler, settings.reconcile.clone(), &mut registry);
+        let queue = Queue::new(reconciler.into_work(), settings.reconcile.clone(), &mut registry);
         let clusters =
-            ClusterSync::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
+            ClusterSync::new(store.clone(), outside.clone(), queue.clone(), settings.reconcile.clone());
         let loops = Loops::new(
             store.clone(),
             outside.clone(),
-            supervisor.clone(),
+            queue.clone(),
             clusters.clone(),
             settings.reconcile.clone(),
         );
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        loops.wake_known().await?;
+        loops.take_up_known().await?;
         loops.spawn(&tracker, &stop);
         let shared = Arc::new(settings.clone());
         let app = App::new(Parts {
@@ -91,7 +91,7 @@ impl Server {
             ledger: CapacityLedger::new(store.clone(), clusters.clone(), shared),
             store,
             outside,
-            supervisor: supervisor.clone(),
+            queue: queue.clone(),
             clusters,
             world,
             solving: Semaphore::new(SOLVES),
@@ -104,7 +104,7 @@ impl Server {
             });
         }
         let router = crate::api::router(app.clone(), Metrics::new(registry), &settings.limits);
-        Ok(Self { router, app, supervisor, settings, stop, loops: tracker })
+        Ok(Self { router, app, queue, settings, stop, loops: tracker })
     }
 
     /// Stops the loops, lets running reconciles finish for `grace`, and leaves the rest to the next start.
@@ -112,7 +112,7 @@ impl Server {
         self.stop.cancel();
         self.loops.close();
         self.loops.wait().await;
-        self.supervisor.shutdown(grace).await;
+        self.queue.shutdown(grace).await;
     }
 }
 
@@ -130,8 +130,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
     let server = Server::start(settings, store, ports, world, faults).await?;
     announce(&server, &listener);
-    let (supervisor, mut grace) = (server.supervisor.clone(), server.settings.reconcile.shutdown_grace);
-    let stopping = supervisor.clone();
+    let (queue, mut grace) = (server.queue.clone(), server.settings.reconcile.shutdown_grace);
+    let stopping = queue.clone();
     let serving = axum::serve(listener, server.router.clone())
         .with_graceful_shutdown(async move { stopping.stopping().await })
         .into_future();
@@ -141,7 +141,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             grace = Duration::ZERO;
         }
         // Requests that wait for work answer now with how far it has come; one that goes on for ever is cut off.
-        supervisor.begin_shutdown();
+        queue.begin_shutdown();
         tokio::time::sleep(grace).await;
     };
     let served = tokio::select! {

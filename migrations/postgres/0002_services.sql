@@ -47,6 +47,9 @@ CREATE TABLE services (
     CONSTRAINT services_release UNIQUE (namespace, name)
 );
 
+-- What happens to a cluster concerns the graphs that have something there.
+CREATE INDEX services_by_cluster ON services (cluster, graph);
+
 -- Alerts name a service, not always its graph.
 CREATE INDEX services_by_name ON services (name) WHERE conditional;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::Parts;
 use crate::error::{Error, Result};
 use crate::model::{Cause, GraphRecord, NewEvent, now};
-use crate::reconcile::WakeOnDrop;
+use crate::reconcile::Queue;
 use crate::store::Tx;
 
 /// A change of intent that is being made.
@@ -17,7 +17,14 @@ pub(super) struct Change {
     pub(super) cause: Cause,
     /// The time of everything that it writes.
     pub(super) at: DateTime<Utc>,
-    wake: Option<WakeOnDrop>,
+    /// The graph whose work depends on it.
+    wakes: Option<WakeOnCommit>,
+}
+
+/// Whom a commit wakes.
+struct WakeOnCommit {
+    queue: Queue,
+    graph: String,
 }
 
 impl Change {
@@ -26,19 +33,19 @@ impl Change {
     /// # Errors
     /// The database failed.
     pub(super) async fn begin(parts: &Parts, cause: Cause) -> Result<Self> {
-        Ok(Self { tx: parts.store.begin().await?, cause, at: now(), wake: None })
+        Ok(Self { tx: parts.store.begin().await?, cause, at: now(), wakes: None })
     }
 
-    /// Begins a change of a graph that may not exist yet; its work is woken when the change ends.
+    /// Begins a change of a graph that may not exist yet; its work is woken by the commit.
     ///
     /// # Errors
     /// The database failed.
     pub(super) async fn begin_new(parts: &Parts, graph: &str, cause: Cause) -> Result<Self> {
-        let wake = Some(parts.supervisor.wake_on_drop(graph));
-        Ok(Self { wake, ..Self::begin(parts, cause).await? })
+        let wakes = Some(WakeOnCommit { queue: parts.queue.clone(), graph: graph.to_owned() });
+        Ok(Self { wakes, ..Self::begin(parts, cause).await? })
     }
 
-    /// Begins a change of a graph: its current row, locked. Its work is woken when the change ends.
+    /// Begins a change of a graph: its current row, locked. Its work is woken by the commit.
     ///
     /// # Errors
     /// The graph does not exist; the database failed.
@@ -54,8 +61,8 @@ impl Change {
     /// The database failed, or others took the capacity that was decided on ([`Error::Contended`]).
     pub(super) async fn commit(mut self, label: &str, event: &NewEvent) -> Result<()> {
         self.tx.insert_event(event, self.at).await?;
-        self.tx.commit(label).await?;
-        drop(self.wake);
-        Ok(())
+        // Dropped with this future, too: a request that is cut off here may have been recorded.
+        let _wake = self.wakes.as_ref().map(|wakes| wakes.queue.wake_on_drop(&wakes.graph));
+        Ok(self.tx.commit(label).await?)
     }
 }

@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 use crate::hdag;
 use crate::model::event::Cause;
 use crate::model::{EventRecord, GraphFilter, GraphRecord, ServiceRecord};
-use crate::reconcile::{ClusterSync, Progress, Supervisor};
+use crate::reconcile::{ClusterSync, Progress, Queue};
 use crate::simulation::World;
 use crate::store::Store;
 
@@ -53,8 +53,8 @@ pub struct Parts {
     pub store: Store,
     /// The outside world.
     pub outside: Outside,
-    /// The tasks of the graphs.
-    pub supervisor: Supervisor,
+    /// The work queue of everything that is reconciled.
+    pub queue: Queue,
     /// Reads the clusters on request.
     pub clusters: ClusterSync,
     /// Free capacity, by cluster and graph.
@@ -199,13 +199,13 @@ impl App {
 
     /// Wakes the graph's task and waits until the generation is carried out, as long as a request may wait.
     async fn carry_out(&self, graph: &GraphRecord, context: &RequestContext) -> Progress {
-        let mut progress = self.parts.supervisor.begin(&graph.name);
+        let mut progress = self.parts.queue.begin(&graph.name);
         if context.respond_async {
             return Progress::default();
         }
         tokio::select! {
             progress = wait_for(&mut progress, graph.generation, self.parts.settings.wait) => progress,
-            () = self.parts.supervisor.stopping() => Progress::default(),
+            () = self.parts.queue.stopping() => Progress::default(),
         }
     }
 }

@@ -154,9 +154,11 @@ pub struct CallSettings {
     pub breaker_open: Duration,
 }
 
-/// Intervals of the reconciler.
+/// The work queue and the intervals of the reconciler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconcileSettings {
+    /// Graphs that are worked on at the same time. One that waits for Helm does not count.
+    pub workers: usize,
     /// A graph in its desired state is looked at again after this time.
     pub resync: Duration,
     /// First delay after a transient failure; doubles up to `backoff_max`, with jitter.
@@ -241,6 +243,7 @@ impl Default for CallSettings {
 impl Default for ReconcileSettings {
     fn default() -> Self {
         Self {
+            workers: 32,
             resync: Duration::from_secs(5 * 60),
             backoff_first: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),

@@ -184,6 +184,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row!("calls.breaker_open", Some("SMO_BREAKER_OPEN"), calls.breaker_open, "How long it is left alone."),
     row!(
+        "reconcile.workers",
+        Some("SMO_WORKERS"),
+        reconcile.workers,
+        "Graphs that are worked on at the same time. One that waits for Helm does not count."
+    ),
+    row!(
         "reconcile.resync",
         Some("SMO_RESYNC"),
         reconcile.resync,

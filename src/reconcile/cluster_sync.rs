@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::supervisor::Supervisor;
+use super::queue::Queue;
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
@@ -24,7 +24,7 @@ use crate::store::Store;
 pub struct ClusterSync {
     store: Store,
     outside: Outside,
-    supervisor: Supervisor,
+    queue: Queue,
     settings: ReconcileSettings,
     progress: Arc<Mutex<SyncProgress>>,
     networks_failed: Arc<AtomicBool>,
@@ -42,15 +42,8 @@ struct SyncProgress {
 impl ClusterSync {
     /// Nothing has been read yet.
     #[must_use]
-    pub fn new(store: Store, outside: Outside, supervisor: Supervisor, settings: ReconcileSettings) -> Self {
-        Self {
-            store,
-            outside,
-            supervisor,
-            settings,
-            progress: Arc::default(),
-            networks_failed: Arc::default(),
-        }
+    pub fn new(store: Store, outside: Outside, queue: Queue, settings: ReconcileSettings) -> Self {
+        Self { store, outside, queue, settings, progress: Arc::default(), networks_failed: Arc::default() }
     }
 
     /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them. Callers that
@@ -70,19 +63,20 @@ impl ClusterSync {
             tokio::join!(self.networks(), self.latencies(&observed, &mut progress.measured_at));
         let changed = self.record(&observed, &networks, &latencies).await?;
         progress.read_since = Some(began);
-        if changed {
-            self.supervisor.wake_all();
+        if !changed.is_empty() {
+            let graphs = self.store.graphs_on_clusters(&changed).await?;
+            graphs.iter().for_each(|graph| self.queue.wake(graph));
         }
         Ok(())
     }
 
-    /// Writes what was observed; tells whether a cluster became available or ceased to be.
+    /// Writes what was observed; gives the clusters that became available or ceased to be.
     async fn record(
         &self,
         observed: &[ClusterObservation],
         networks: &BTreeMap<String, ClusterNetworks>,
         latencies: &RoundTripTimes,
-    ) -> Result<bool> {
+    ) -> Result<Vec<String>> {
         let at = now();
         let mut tx = self.store.begin().await?;
         let known = tx.lock_clusters().await?;
@@ -100,7 +94,7 @@ impl ClusterSync {
             tracing::info!(cluster.name = %name, available, "cluster {name} is {word}");
         }
         tx.commit_unnumbered().await?;
-        Ok(!changed.is_empty())
+        Ok(changed.iter().map(|cluster| cluster.name.clone()).collect())
     }
 
     /// Networks of the clusters; none when they cannot be read, with one warning until they can again.

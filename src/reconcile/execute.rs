@@ -8,10 +8,12 @@ use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tokio::time::Instant;
 
+use super::delay::{backoff, jitter};
 use super::diff::{Action, Actions, awaited, key_of};
-use super::graph::{Failure, Reconciler};
+use super::graph::Reconciler;
+use super::memory::Failure;
+use super::queue::WorkerSlot;
 use super::replicas::Replicas;
-use super::supervisor::{backoff, jitter};
 use crate::clients::{ClientError, ClientErrorKind, ReleaseKey, ReleaseSpec};
 use crate::error::Result;
 use crate::hdag::Trigger;
@@ -57,6 +59,7 @@ impl Reconciler {
         services: &[ServiceRecord],
         actions: Actions,
         failures: &mut BTreeMap<String, Failure>,
+        worker: &WorkerSlot,
     ) -> Result<Executed> {
         let by_name: BTreeMap<&str, &ServiceRecord> =
             services.iter().map(|service| (service.name.as_str(), service)).collect();
@@ -88,7 +91,7 @@ impl Reconciler {
         });
         in_order(&mut states, &Installed::Yes, before_apply, |name| {
             let (service, spec) = (by_name[name.as_str()], &applies[&name]);
-            async { (name, self.apply(graph, service, spec).await) }
+            async { (name, self.apply(graph, service, spec, worker).await) }
         })
         .await?;
         let before_removal = prerequisites(removals.keys(), |name| {
@@ -96,7 +99,7 @@ impl Reconciler {
         });
         in_order(&mut states, &Installed::No, before_removal, |name| {
             let service = by_name[name.as_str()];
-            async { (name, self.remove(graph, service).await) }
+            async { (name, self.remove(graph, service, worker).await) }
         })
         .await?;
         for name in applies.keys().chain(removals.keys()) {
@@ -188,11 +191,12 @@ impl Reconciler {
         graph: &GraphRecord,
         service: &ServiceRecord,
         spec: &ReleaseSpec,
+        worker: &WorkerSlot,
     ) -> Result<Installed> {
         if !self.is_current(graph).await? {
             return Ok(Installed::Waits(Vec::new()));
         }
-        let installed = match self.outside.apply_release(spec).await {
+        let installed = match worker.lend_during(self.outside.apply_release(spec)).await {
             Ok(()) => Installed::Yes,
             Err(error) => Installed::Failed(error),
         };
@@ -200,12 +204,18 @@ impl Reconciler {
         Ok(installed)
     }
 
-    async fn remove(&self, graph: &GraphRecord, service: &ServiceRecord) -> Result<Installed> {
+    async fn remove(
+        &self,
+        graph: &GraphRecord,
+        service: &ServiceRecord,
+        worker: &WorkerSlot,
+    ) -> Result<Installed> {
         let owner = owner_of(&graph.name);
-        let installed = match self.outside.uninstall_release(&key_of(service), &owner).await {
-            Ok(()) => Installed::No,
-            Err(error) => Installed::Failed(error),
-        };
+        let installed =
+            match worker.lend_during(self.outside.uninstall_release(&key_of(service), &owner)).await {
+                Ok(()) => Installed::No,
+                Err(error) => Installed::Failed(error),
+            };
         self.record_release(graph, service, &installed).await?;
         Ok(installed)
     }

@@ -4,17 +4,19 @@
 //! seen in the world and not done twice.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::diff::{diff, key_of};
 use super::execute::{Executed, Installed, Scaled};
+use super::memory::{Failure, Memory};
+use super::progress::Progress;
+use super::queue::{Key, Kind, Outcome, Worked, WorkerSlot};
 use super::readiness::{Verdict, judge};
 use super::replicas::compare;
 use super::rules::{object_name, rules_of};
-use super::supervisor::Progress;
 use crate::clients::{ClientError, GraphRules, Outside, ReleaseObservation};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
@@ -22,61 +24,6 @@ use crate::model::condition::{ConditionUpdate, RULES_PUBLISHED};
 use crate::model::owner_of;
 use crate::model::{Desired, GraphRecord, ServiceRecord};
 use crate::store::Store;
-
-/// The present as the store keeps it: PostgreSQL has no more than microseconds.
-#[must_use]
-pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
-}
-
-/// What became of a reconcile, and when to look again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The graph does not exist any more.
-    Gone,
-    /// All is as desired.
-    Settled,
-    /// The world has to move (pods start, an object disappears), or a user has to: news wake the graph.
-    Waiting,
-    /// Something failed that may pass.
-    Retry {
-        /// When the system that failed said so.
-        after: Option<Duration>,
-    },
-    /// The intent changed meanwhile: what was seen is of yesterday.
-    Superseded,
-}
-
-/// What the task of a graph remembers from one reconcile to the next, to spare calls that would change nothing.
-/// Losing it costs a call, nothing else.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// What was published last, and when.
-    rules: Option<(Option<GraphRules>, Instant)>,
-    /// Releases whose last attempt failed, by service.
-    failures: BTreeMap<String, Failure>,
-    /// Services that could not be scaled at the last attempt.
-    unscaled: BTreeMap<String, Failure>,
-}
-
-/// A failed attempt at a release or its replicas. News about other services must not bring the next one forward.
-#[derive(Debug, Clone)]
-pub(super) struct Failure {
-    /// What was tried: something else is tried at once.
-    pub(super) attempt: String,
-    pub(super) error: ClientError,
-    /// Attempts that failed in a row.
-    pub(super) times: u32,
-    pub(super) not_before: Instant,
-}
-
-impl Memory {
-    /// A user asks: what failed is tried at once.
-    pub(super) fn try_again(&mut self) {
-        self.failures.clear();
-        self.unscaled.clear();
-    }
-}
 
 /// The work of a graph's task.
 #[derive(Clone)]
@@ -107,11 +54,32 @@ impl Reconciler {
         Self { store, outside, severity, settings }
     }
 
+    /// The work of the queue's workers.
+    pub fn into_work(
+        self,
+    ) -> impl Fn(Key, Memory, WorkerSlot) -> BoxFuture<'static, Worked> + Send + Sync + 'static {
+        move |key, mut memory, worker| {
+            let reconciler = self.clone();
+            async move {
+                let result = match key.kind {
+                    Kind::Graph => reconciler.reconcile(&key.name, &mut memory, &worker).await,
+                };
+                (result, memory)
+            }
+            .boxed()
+        }
+    }
+
     /// Makes one graph be as desired.
     ///
     /// # Errors
     /// The database failed. Failures outside are recorded as conditions and told by the outcome.
-    pub async fn reconcile(&self, name: &str, memory: &mut Memory) -> Result<(Outcome, Progress)> {
+    async fn reconcile(
+        &self,
+        name: &str,
+        memory: &mut Memory,
+        worker: &WorkerSlot,
+    ) -> Result<(Outcome, Progress)> {
         let Some(graph) = self.store.graph(name).await? else {
             return Ok((Outcome::Gone, Progress::gone()));
         };
@@ -123,7 +91,7 @@ impl Reconciler {
         let actions = diff(&graph, &services, &releases);
         let Memory { rules, failures, unscaled } = memory;
         let (executed, rules) = tokio::join!(
-            self.execute(&graph, &services, actions, failures),
+            self.execute(&graph, &services, actions, failures, worker),
             self.publish_rules(&graph, &services, rules)
         );
         let seen = self.observe(&graph, &services, &releases, executed?, rules, unscaled).await?;

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster_sync::ClusterSync;
-use super::supervisor::Supervisor;
+use super::queue::{Key, Queue};
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
@@ -27,7 +27,7 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Loops {
     store: Store,
     outside: Outside,
-    supervisor: Supervisor,
+    queue: Queue,
     settings: ReconcileSettings,
     clusters: ClusterSync,
 }
@@ -38,11 +38,11 @@ impl Loops {
     pub fn new(
         store: Store,
         outside: Outside,
-        supervisor: Supervisor,
+        queue: Queue,
         clusters: ClusterSync,
         settings: ReconcileSettings,
     ) -> Self {
-        Self { store, outside, supervisor, clusters, settings }
+        Self { store, outside, queue, clusters, settings }
     }
 
     /// Starts all loops; they end when `stop` is cancelled.
@@ -59,21 +59,21 @@ impl Loops {
         run(stop.clone(), Box::pin(async move { self.settle_charges().await }));
     }
 
-    /// Wakes every graph that the database knows: after a start, work that was cut off goes on.
+    /// Makes every graph that the database has known to the queue: after a start, work that was cut off goes on.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn wake_known(&self) -> Result<()> {
-        let names = self.store.graph_names().await?;
-        names.iter().for_each(|name| self.supervisor.wake(name));
+    pub async fn take_up_known(&self) -> Result<()> {
+        let graphs = self.store.graphs_carried_out().await?;
+        self.queue.take_up(graphs.into_iter().map(|(name, done)| (Key::graph(&name), done)).collect());
         Ok(())
     }
 
-    /// The safety net under every wake that might get lost.
+    /// The safety net under wakes of new graphs that got lost; graphs that are known have a timer of their own.
     async fn run_resync_loop(&self) {
         loop {
             tokio::time::sleep(self.settings.resync).await;
-            if let Err(error) = self.wake_known().await {
+            if let Err(error) = self.take_up_known().await {
                 tracing::warn!("the graphs could not be listed: {error}");
             }
         }
@@ -112,13 +112,13 @@ impl Loops {
         loop {
             match changes.recv().await {
                 Ok(release) => match self.store.graph_of_release(&release.namespace, &release.name).await {
-                    Ok(Some(graph)) => self.supervisor.wake(&graph),
+                    Ok(Some(graph)) => self.queue.wake(&graph),
                     Ok(None) => {}
                     Err(error) => {
                         tracing::warn!("the graph of release {} is not known: {error}", release.name)
                     }
                 },
-                Err(RecvError::Lagged(_)) => self.supervisor.wake_all(),
+                Err(RecvError::Lagged(_)) => self.queue.wake_all(),
                 Err(RecvError::Closed) => return,
             }
         }

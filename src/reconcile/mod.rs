@@ -1,7 +1,7 @@
 //! Effects: what makes the desired state in the database true outside.
 //!
-//! * [`Supervisor`] owns one task per graph. A graph's work is serial; many graphs run in parallel.
-//! * [`Reconciler`] is the work of one task: read desired and observed, compute the actions ([`diff`], pure), do
+//! * [`Queue`] is the one work queue: keys of records, bounded workers, one worker per key at a time.
+//! * [`Reconciler`] is the work on one graph: read desired and observed, compute the actions ([`diff`], pure), do
 //!   them, record what was seen. It takes nothing but the graph's name and may be cut off at any step.
 //! * [`loops`] bring news: clusters, workloads, firing alerts. They wake graphs and never act themselves.
 //!
@@ -14,11 +14,16 @@ pub mod readiness;
 pub mod replicas;
 pub mod rules;
 
+mod delay;
 mod execute;
 mod graph;
+mod memory;
+mod progress;
+mod queue;
 mod record;
-mod supervisor;
 
 pub use cluster_sync::ClusterSync;
-pub use graph::{Outcome, Reconciler};
-pub use supervisor::{Progress, Supervisor, WakeOnDrop};
+pub use graph::Reconciler;
+pub use memory::Memory;
+pub use progress::Progress;
+pub use queue::{Key, Kind, Outcome, Queue, WakeOnDrop, Worked, WorkerSlot};

@@ -7,16 +7,17 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::execute::{Installed, Scaled};
-use super::graph::{Outcome, Reconciler, Seen, now};
+use super::graph::{Reconciler, Seen};
+use super::progress::Progress;
+use super::queue::Outcome;
 use super::readiness::{Verdict, resources_match};
-use super::supervisor::Progress;
 use crate::clients::ClientError;
 use crate::error::Result;
 use crate::model::condition::{
     self, ConditionUpdate, INSTALLED, READY, RECONCILED, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
 };
 use crate::model::event::{self, Cause};
-use crate::model::{ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState};
+use crate::model::{ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState, now};
 use crate::store::Tx;
 
 impl Reconciler {
@@ -53,7 +54,7 @@ impl Reconciler {
                 tx.commit("graph").await?;
             }
         }
-        Ok((retry(&[error]), Progress::under_way(graph.generation)))
+        Ok((Outcome::Failed { after: error.retry_after }, Progress::under_way(graph.generation)))
     }
 
     /// Records everything a reconcile saw, and says how to go on.
@@ -192,9 +193,9 @@ fn summary(graph: &GraphRecord, seen: &Seen) -> Summary {
 
 fn retry(errors: &[&ClientError]) -> Outcome {
     let transient = errors.iter().filter(|error| error.kind.is_transient());
-    // The earliest; one that says nothing leaves it to the backoff of the task.
-    let after: Option<Duration> = transient.map(|error| error.retry_after).min().flatten();
-    Outcome::Retry { after }
+    Outcome::Retry {
+        after: transient.filter_map(|error| error.retry_after).min().unwrap_or(Duration::from_secs(1)),
+    }
 }
 
 fn apply_summary(

@@ -23,6 +23,7 @@ mod instance;
 mod json;
 mod ledger;
 mod profiles;
+mod reconcile;
 mod revisions;
 mod scaling;
 mod services;

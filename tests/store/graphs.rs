@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use smo::model::{ConditionStatus, Desired, GraphFilter, GraphRecord};
+use smo::model::{ConditionStatus, Desired, GraphFilter, GraphRecord, ServiceRecord};
 use smo::store::StoreError;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ on_every_engine!(
     pages_cover_every_graph_once,
     filter_selects_project_and_desired_state,
     scaled_graphs_come_with_their_services_and_their_use,
+    graphs_come_with_whether_they_were_carried_out,
+    graphs_on_clusters_are_those_with_a_service_there_or_without_a_decided_place,
 );
 
 async fn graph_reads_back_as_written(database: TestDatabase) {
@@ -209,4 +211,43 @@ async fn scaled_graphs_come_with_their_services_and_their_use(database: TestData
     assert_eq!(state.entries["edge-1"].wanted, service("x", "x", 0).counted_needs().times(6 * 4));
     let (_, services, usage) = database.store.snapshot_for("z").await.unwrap();
     assert_eq!((services, usage), (found[1].services.clone(), found[1].usage.clone()));
+}
+
+async fn graphs_come_with_whether_they_were_carried_out(database: TestDatabase) {
+    let behind = graph("behind");
+    let done = GraphRecord { observed_generation: behind.generation, ..graph("done") };
+    let deleting =
+        GraphRecord { desired: Desired::Deleted, ..GraphRecord { name: "deleting".into(), ..done.clone() } };
+    for record in [&done, &behind, &deleting] {
+        deploy(&database.store, record, &[]).await;
+    }
+    let expected = [("behind", false), ("deleting", false), ("done", true)];
+    let found = database.store.graphs_carried_out().await.unwrap();
+    assert_eq!(found, expected.map(|(name, carried_out)| (name.to_owned(), carried_out)));
+}
+
+async fn graphs_on_clusters_are_those_with_a_service_there_or_without_a_decided_place(
+    database: TestDatabase,
+) {
+    for (name, clusters) in [
+        ("both", [Some("edge-1"), Some("edge-1")]),
+        ("static", [None, None]),
+        ("elsewhere", [Some("cloud"), Some("cloud")]),
+        ("one", [Some("cloud"), Some("edge-2")]),
+    ] {
+        let placed = |(position, cluster): (i64, Option<&str>)| ServiceRecord {
+            cluster: cluster.map(str::to_owned),
+            namespace: name.to_owned(),
+            ..service(name, &format!("s{position}"), position)
+        };
+        let services: Vec<ServiceRecord> = (0..).zip(clusters).map(placed).collect();
+        deploy(&database.store, &graph(name), &services).await;
+    }
+    let on = async |clusters: &[&str]| {
+        let clusters: Vec<String> = clusters.iter().map(|cluster| (*cluster).to_owned()).collect();
+        database.store.graphs_on_clusters(&clusters).await.unwrap()
+    };
+    assert_eq!(on(&["edge-1"]).await, ["both", "static"]);
+    assert_eq!(on(&["edge-1", "edge-2"]).await, ["both", "one", "static"]);
+    assert_eq!(on(&[]).await, Vec::<String>::new());
 }
