@@ -19,7 +19,7 @@ pub(super) struct ConfigArgs {
     settings: SettingsArgs,
 }
 
-/// Prints what was asked for.
+/// Carries out the command.
 pub(super) fn run(args: ConfigArgs) -> Result<(), CliError> {
     if args.reference {
         print(&config::reference());

@@ -1,8 +1,8 @@
 //! The command line; each command that is more than a call of the library has a file of its name.
 //!
-//! Reads arguments and configuration, sets up the log, and hands over to the library. Standard output carries the
-//! result of a command and nothing else; messages go to standard error. Exit codes: 0 done, 1 failed (or the
-//! descriptor is invalid), 2 wrong arguments or configuration.
+//! Reads arguments and configuration, sets up the log, and hands over to the library. Standard output carries
+//! the result of a command and nothing else; messages go to standard error. Exit codes: 0 done, 1 failed (or
+//! the descriptor is invalid), 2 wrong arguments or configuration.
 
 mod config;
 mod graph;
@@ -75,7 +75,7 @@ enum CliError {
         #[source]
         source: std::io::Error,
     },
-    /// The descriptor is invalid; the text says what is wrong with it.
+    /// The descriptor is invalid; the text lists its faults.
     #[error("{0}")]
     Descriptor(String),
     /// The server cannot be asked, or refused.
@@ -96,7 +96,7 @@ enum CliError {
     Document(#[from] serde_json::Error),
 }
 
-/// Carries out what the arguments ask for, and says on standard error why it failed.
+/// Carries out the command of the arguments, and reports an error on standard error.
 pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         None => serve(cli.settings).await,

@@ -54,7 +54,7 @@ fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
     let decided = match recorded.plan().filter(|_| !placement::BUILT_IN.contains(&problem.strategy.as_str()))
     {
-        // Somebody else decided it: only what follows from the assignment can be computed again.
+        // An external strategy decided: only the consequences of the assignment can be computed again.
         Some(plan) => placement::adopt(&problem, &plan.assignment),
         None => placement::decide(&problem),
     };

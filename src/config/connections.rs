@@ -11,7 +11,7 @@ use super::value::{Parse, scalar};
 pub enum Mode {
     /// All are real; a missing setting stops the start.
     Real,
-    /// What has no setting is simulated.
+    /// A system without a setting is simulated.
     Simulated,
 }
 

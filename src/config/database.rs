@@ -1,7 +1,7 @@
 //! Where the database is: one URL, or the original's separate variables.
 //!
-//! Order: `DATABASE_URL` (or its flag, or the file), then `FLASK_SQLALCHEMY_DATABASE_URI`, then `DB_*`, then a
-//! SQLite file in the data folder. Messages never repeat a URL, since it may hold a password.
+//! Order: `DATABASE_URL` (or its flag, or the file), then `FLASK_SQLALCHEMY_DATABASE_URI`, then `DB_*`, then
+//! a SQLite file in the data folder. Messages never repeat a URL, since it may hold a password.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -24,10 +24,10 @@ pub(super) const UNUSED: &[(&[&str], &str)] = &[
     ),
     (&["NFVCL_BASE_URL"], "Infrastructure through NFVCL is not available yet; a warning is logged."),
 ];
-/// Keys that say what the words of a descriptor mean.
+/// Keys that define the meaning of a descriptor's words.
 const LANGUAGE: [&str; 3] = ["intents", "limits", "placement.intents"];
 
-/// Settings, and what the operator should know about them.
+/// Settings with their warnings.
 #[derive(Debug)]
 pub struct Loaded {
     /// The settings.
@@ -71,7 +71,8 @@ pub fn load(mut sources: Sources<'_>) -> Result<Loaded, ConfigErrors> {
     Ok(Loaded { settings, warnings: unused_variables(&sources.env) })
 }
 
-/// Only what the descriptor's language needs, so that a descriptor can be checked without any server.
+/// Loads only the settings of the descriptor's language, so that a descriptor can be checked without any
+/// server.
 ///
 /// # Errors
 /// The configuration file is wrong.
@@ -90,7 +91,7 @@ pub fn language(sources: &Sources<'_>) -> Result<(IntentMapping, Limits), Config
 }
 
 impl Settings {
-    /// Tells the language which intents the rules of placement look at.
+    /// Passes the intents that the rules of placement use to the language.
     fn map_intents(&mut self) {
         self.intents.mapped = self.placement.intents.iter().map(|rule| rule.path.clone()).collect();
     }
@@ -105,7 +106,7 @@ fn unused_variables(env: &BTreeMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-/// What cannot be seen at one setting alone, and bounds of values.
+/// Checks bounds of values and rules over several settings.
 fn check(settings: &Settings, errors: &mut Vec<String>) {
     let (calls, reconcile) = (&settings.calls, &settings.reconcile);
     let positive: [(&str, Duration); 12] = [

@@ -5,9 +5,9 @@
 //!
 //! `table` is the one list of settings: key, variable, meaning, how to read and how to show it. Reading the
 //! file, the environment and the flags, the check for unknown names, `smo config`, `Debug`,
-//! `docs/configuration.md` and `config/smo.example.yaml` all follow from it, so they cannot disagree. [`load()`]
-//! is pure: it is given the variables, the home folder and a function that reads files. No value of a secret is
-//! ever shown.
+//! `docs/configuration.md` and `config/smo.example.yaml` all follow from it, so they cannot disagree.
+//! [`load()`] is pure: it is given the variables, the home folder and a function that reads files. No value
+//! of a secret is ever shown.
 
 mod calls;
 mod clusters;

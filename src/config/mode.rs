@@ -1,9 +1,9 @@
 //! Decides which outside systems are real, and finds their kubeconfigs.
 //!
-//! Production must never land in the simulation by a typo. Without `SMO_MODE` the simulation is taken only when
-//! no setting of a real system is present and no kubeconfig lies at the original's default place; otherwise a
-//! missing kubeconfig is an error that names the path. The database does not count as a setting of a real
-//! system: it is real in either mode.
+//! Production must never land in the simulation by a typo. Without `SMO_MODE` the simulation is taken only
+//! when no setting of a real system is present and no kubeconfig lies at the original's default place;
+//! otherwise a missing kubeconfig is an error that names the path. The database does not count as a setting
+//! of a real system: it is real in either mode.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub(super) fn resolve(
     }
 }
 
-/// What makes the mode real, when it is not stated.
+/// The first setting that makes the mode real, when the mode is not set.
 fn first_real_setting(given: &GivenByKey, sources: &Sources<'_>) -> Option<String> {
     let by_key = REAL_KEYS.iter().find_map(|key| given.get(key)).map(|given| given.origin.clone());
     let variable = || REAL_VARIABLES.iter().find(|name| sources.env.contains_key(**name));

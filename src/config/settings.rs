@@ -23,7 +23,7 @@ use crate::optimizer::ClusterAttributes;
 pub struct Settings {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// Folder for everything that is kept without PostgreSQL, and for Helm's homes and locks.
+    /// Folder for the SQLite database, and for Helm's homes and locks.
     pub data_dir: PathBuf,
     /// `postgres://…` or `sqlite://…`.
     pub database_url: String,
@@ -31,7 +31,7 @@ pub struct Settings {
     pub mode: Mode,
     /// How long a `POST` waits until Helm has accepted every release.
     pub wait: Duration,
-    /// Age from which the known state of the clusters is too old to decide on.
+    /// Age at which the last observation of the clusters is too old to base a decision on.
     pub stale_after: Duration,
     /// One namespace for the releases of all graphs instead of the project's name.
     pub namespace: Option<String>,
@@ -57,13 +57,13 @@ pub struct Settings {
     pub cluster_labels: ClusterLabels,
     /// Classes of the descriptor's intents in units.
     pub intents: IntentMapping,
-    /// Limits of what a descriptor may be.
+    /// Maximum size of a descriptor.
     pub limits: Limits,
     /// Log format and filter.
     pub log: LogSettings,
     /// File with the clusters of the simulated continuum; `None` for the built-in one.
     pub simulation_file: Option<PathBuf>,
-    /// Test of crash safety: SIGKILL oneself at the n-th numbered step (see `crate::faults`).
+    /// Test of crash safety: the process kills itself at the n-th numbered step (see `crate::faults`).
     pub kill_at_step: Option<u64>,
 }
 

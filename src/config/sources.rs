@@ -37,7 +37,7 @@ pub struct Flag {
     pub name: &'static str,
     /// Key of the setting.
     pub key: &'static str,
-    /// What was given.
+    /// The value as typed.
     pub value: String,
 }
 
@@ -89,7 +89,7 @@ fn read_file(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// A value of one layer and what to call its origin in a message.
+/// A value of one layer, and the name of its origin in messages.
 pub(super) struct Given {
     /// As it was given.
     pub(super) value: Value,

@@ -1,7 +1,7 @@
 //! How one setting is read from text or YAML and shown again.
 //!
 //! Variables and flags are texts, a YAML file has numbers and booleans too, so every kind of setting accepts
-//! both. Messages say what was found and what would be right; the caller adds the name of the setting.
+//! both. Messages name the value found and the values accepted; the caller adds the name of the setting.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 pub(super) trait Parse: Sized {
     /// Reads it.
     fn parse(value: &Value) -> Result<Self, String>;
-    /// What a file would have to say to get this value.
+    /// The value as a configuration file would state it.
     fn show(&self) -> Value;
 }
 
