@@ -12,7 +12,45 @@ use super::load::UNUSED;
 use super::mode::REAL_OR_SIMULATED;
 use super::setting::Setting;
 use super::settings::Settings;
-use super::table::{SECTIONS, SETTINGS};
+use super::table::SETTINGS;
+
+/// A section of the reference: the settings from the first one of a group to the next section.
+pub(super) struct Section {
+    /// The group: the part of keys before the dot, or a key without one.
+    pub(super) group: &'static str,
+    /// Heading.
+    title: &'static str,
+    /// Introduction in Markdown; may be empty.
+    text: &'static str,
+}
+
+const fn section(group: &'static str, title: &'static str, text: &'static str) -> Section {
+    Section { group, title, text }
+}
+
+/// The sections, in the order of the settings. A group without one belongs to the section before it.
+pub(super) const SECTIONS: &[Section] = &[
+    section("listen", "Server", ""),
+    section(
+        "mode",
+        "Outside systems",
+        "See [Real or simulated](#real-or-simulated) for the mode and the defaults.",
+    ),
+    section("monitoring", "Monitoring", ""),
+    section("helm", "Helm", ""),
+    section(
+        "calls",
+        "Calls to outside systems",
+        "A quick call is a list, query or patch. [failures.md](failures.md) has the delays after each kind of failure.",
+    ),
+    section("reconcile", "Reconciliation", ""),
+    section("placement", "Placement", "See [decisions.md](decisions.md#placement)."),
+    section("scaling", "Scaling", "See [decisions.md](decisions.md#scaling)."),
+    section("clusters", "Clusters", "See [decisions.md](decisions.md#attributes-of-clusters)."),
+    section("intents", "Descriptors", ""),
+    section("log", "Log", ""),
+    section("simulation_file", "Simulation and tests", ""),
+];
 
 /// Width of comments in the example file.
 const WIDTH: usize = 120;
@@ -47,14 +85,17 @@ const EXAMPLE_HEADER: &str = "\
 pub fn reference() -> String {
     let defaults = Settings::default();
     let mut page = INTRODUCTION.to_owned();
+    let mut previous = "";
     for setting in SETTINGS {
-        if let Some(section) = SECTIONS.iter().find(|section| section.first == setting.key) {
+        let group = group(setting.key);
+        if let Some(section) = SECTIONS.iter().find(|section| section.group == group && group != previous) {
             page += &format!("\n## {}\n\n", section.title);
             if !section.text.is_empty() {
                 page += &format!("{}\n\n", section.text);
             }
             page += "| variable | key | default | meaning |\n|---|---|---|---|\n";
         }
+        previous = group;
         let variable = setting.variable.map_or_else(String::new, code);
         page += &format!(
             "| {variable} | `{}` | {} | {} |\n",
@@ -72,6 +113,11 @@ pub fn reference() -> String {
     }
     page += "| `KUBECONFIG` | The default kubeconfig, as for `kubectl`. |\n";
     page
+}
+
+/// The part of a key before the dot, or the whole key without one.
+pub(super) fn group(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
 }
 
 fn code(text: &str) -> String {

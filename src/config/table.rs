@@ -13,44 +13,6 @@ use super::setting::{Setting, row};
 use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
 use super::value::{Parse, http_url, without_password};
 
-/// A section of the documentation: the rows from its first key to the first key of the next section.
-pub(super) struct Section {
-    /// Key of its first setting.
-    pub(super) first: &'static str,
-    /// Heading.
-    pub(super) title: &'static str,
-    /// Introduction in Markdown; empty when the table says it all.
-    pub(super) text: &'static str,
-}
-
-const fn section(first: &'static str, title: &'static str, text: &'static str) -> Section {
-    Section { first, title, text }
-}
-
-/// The sections of the documentation, in the order of the rows.
-pub(super) const SECTIONS: &[Section] = &[
-    section("listen", "Server", ""),
-    section(
-        "mode",
-        "Outside systems",
-        "See [Real or simulated](#real-or-simulated) for the mode and the defaults.",
-    ),
-    section("monitoring.kubeconfig", "Monitoring", ""),
-    section("helm.bin", "Helm", ""),
-    section(
-        "calls.deadline",
-        "Calls to outside systems",
-        "A quick call is a list, query or patch. [failures.md](failures.md) has the delays after each kind of failure.",
-    ),
-    section("reconcile.resync", "Reconciliation", ""),
-    section("placement.settle", "Placement", "See [decisions.md](decisions.md#placement)."),
-    section("scaling.enabled", "Scaling", "See [decisions.md](decisions.md#scaling)."),
-    section("clusters", "Clusters", "See [decisions.md](decisions.md#attributes-of-clusters)."),
-    section("intents", "Descriptors", ""),
-    section("log.format", "Log", ""),
-    section("simulation_file", "Simulation and tests", ""),
-];
-
 /// All settings, in the order of the documentation.
 pub(super) const SETTINGS: &[Setting] = &[
     row!("listen", Some("SMO_LISTEN"), listen, "Address and port to listen on."),

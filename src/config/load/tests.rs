@@ -1,13 +1,13 @@
 mod decisions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::config::document::{SECTIONS, Section, group};
 use crate::config::sources::Flag;
-use crate::config::table::SECTIONS;
 use crate::config::{Mode, example, reference};
 use crate::hdag::{PARAMETERS, WEIGHTS};
 
@@ -294,18 +294,13 @@ fn the_meaning_of_weights_and_parameters_names_them_all() {
 }
 
 #[test]
-fn a_section_of_the_documentation_starts_with_the_keys_of_its_own() {
-    let position = |key: &str| SETTINGS.iter().position(|row| row.key == key);
-    let starts: Vec<Option<usize>> = SECTIONS.iter().map(|section| position(section.first)).collect();
-    assert!(starts.is_sorted() && starts[0] == Some(0), "{starts:?}");
-    let prefix = |key: &'static str| key.split_once('.').map(|(prefix, _)| prefix);
-    for start in starts.into_iter().flatten().filter(|start| *start > 0) {
-        let (before, first) = (SETTINGS[start - 1].key, SETTINGS[start].key);
-        assert!(
-            prefix(before).is_none() || prefix(before) != prefix(first),
-            "{before} is apart from {first}"
-        );
-    }
+fn settings_of_one_group_stand_together_and_sections_follow_their_order() {
+    let mut groups: Vec<&str> = SETTINGS.iter().map(|row| group(row.key)).collect();
+    groups.dedup();
+    assert_eq!(groups.len(), groups.iter().collect::<BTreeSet<_>>().len(), "{groups:?}");
+    let position = |section: &Section| groups.iter().position(|group| *group == section.group);
+    let positions: Vec<Option<usize>> = SECTIONS.iter().map(position).collect();
+    assert!(positions.is_sorted() && positions[0] == Some(0), "{positions:?}");
 }
 
 #[test]
