@@ -6,15 +6,25 @@ CARGO ?= cargo
 # One profile for tests, demo and end-to-end tests, so that nothing is compiled twice.
 BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --offline 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/debug/smo
 TESTBED = python3 -m testbed
+# Programs for `make lint`, built once and kept outside the work tree.
+TOOLS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/smo/tools
+CARGO_MACHETE = cargo-machete@0.9.2
+CARGO_DENY = cargo-deny@0.20.2
 # Built together with the program: by itself that would be built with other features of its dependencies, all over again.
 TESTED = --lib --bins --test it
 
 # End-to-end tests that say nothing about the generation of Helm or the database: one variant of them is enough.
 ONCE = kills alerts scaling a_cluster_that_is_not_ready an_over_full_cluster
 
+# Compares the output of a command of smo with the document that it printed: $(call compare,COMMAND,FILE).
+compare = $(BINARY) $(1) | diff -u $(2) - || { echo '$(2) is out of date: run `make documents`'; exit 1; }
+# Installs a program of this version, NAME@VERSION, unless it is there.
+install = test "$$($(TOOLS)/bin/$(firstword $(subst @, ,$(1))) --version 2>/dev/null | grep -o '[0-9.]*$$')" = '$(lastword $(subst @, ,$(1)))' || \
+	env -u CARGO_TARGET_DIR $(CARGO) install --locked --root $(TOOLS) $(1)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt doc openapi e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
-	setup-postgres clean
+.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
+	setup-postgres setup-tools clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,16 +40,20 @@ test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store te
 	python3 -m unittest -q testbed.test_units
 	python3 examples/readme.py --binary $(BINARY)
 
-lint: setup-solver ## Format, clippy, rustdoc, generated documents up to date
+lint: setup-solver setup-tools ## Format, clippy, rustdoc, dependencies, printed documents up to date
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked --no-run $(TESTED)
-	@$(BINARY) openapi | diff -u docs/openapi.json - || { echo 'docs/openapi.json is out of date: run `make openapi`'; exit 1; }
+	@$(call compare,openapi,docs/openapi.json)
+	@$(call compare,config --reference,docs/configuration.md)
+	@$(call compare,config --example,config/smo.example.yaml)
 	@for descriptor in examples/*/hdag.yaml; do $(BINARY) hdag validate $$descriptor; done
 	python3 -m compileall -q testbed examples tests benches
+	$(TOOLS)/bin/cargo-machete
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
 fmt: ## Format the sources
 	$(CARGO) fmt
@@ -47,9 +61,11 @@ fmt: ## Format the sources
 doc: ## Build the documentation of the code
 	$(CARGO) doc --no-deps --document-private-items
 
-openapi: setup-solver ## Write docs/openapi.json
+documents: setup-solver ## Write the documents that the program prints
 	$(CARGO) build --locked
 	$(BINARY) openapi > docs/openapi.json
+	$(BINARY) config --reference > docs/configuration.md
+	$(BINARY) config --example > config/smo.example.yaml
 
 e2e: setup-solver ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, then Helm 3 with SQLite
 	$(CARGO) test --locked --test e2e --no-run
@@ -88,6 +104,10 @@ setup-solver: ## Install what HiGHS is built with when it is missing (Debian): c
 
 setup-postgres: ## Install PostgreSQL when it is missing (Debian); no service is started
 	@python3 -c 'from testbed import debian; debian.install({"postgres": "postgresql"})'
+
+setup-tools: ## Build cargo-machete and cargo-deny when they are missing
+	@$(call install,$(CARGO_MACHETE))
+	@$(call install,$(CARGO_DENY))
 
 clean: ## Remove what was built
 	$(CARGO) clean

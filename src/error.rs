@@ -25,7 +25,7 @@ pub enum Error {
     /// The input is wrong; every finding is listed.
     #[error("{detail}")]
     Invalid {
-        /// What is wrong as a whole.
+        /// The fault in one sentence.
         detail: String,
         /// Where and why.
         findings: Vec<Finding>,
@@ -33,10 +33,10 @@ pub enum Error {
     /// The input is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
-    /// There is no such thing.
+    /// The subject does not exist.
     #[error("{kind} {name:?} does not exist")]
     NotFound {
-        /// Kind of thing, such as `graph`.
+        /// Kind of the subject, such as `graph`.
         kind: &'static str,
         /// Its name.
         name: String,
@@ -50,15 +50,15 @@ pub enum Error {
     /// No placement satisfies the constraints.
     #[error("{}", .0.summary)]
     Infeasible(Box<Infeasibility>),
-    /// A plan does not fit the world any more.
+    /// A plan was made for a problem that is no longer the current one.
     #[error("the world has changed since plan {plan} was made: {}", changes.join("; "))]
     WorldChanged {
         /// Id of the plan.
         plan: String,
-        /// What is different, one sentence each.
+        /// The differences, one sentence each.
         changes: Vec<String>,
     },
-    /// What is known of the clusters is too old to decide on.
+    /// The last observation of the clusters is too old to base a decision on.
     #[error("the state of the clusters was last observed {} and is too old to decide on", observed(*.observed_at))]
     Stale {
         /// When Karmada last answered; `None` when it never did.

@@ -1,8 +1,8 @@
 //! Fault injection: numbered steps at which a test may fail a call, hang it, or kill the whole process.
 //!
-//! A step is a place just before or just after something that changes the outside world or the database. Steps
-//! are numbered from 1 in the order in which this process reaches them, so that a test of crash safety can say
-//! "die at step 7" for every 7 there is. Reads are no steps: repeating them is harmless.
+//! A step is a place just before or just after something that changes the outside world or the database.
+//! Steps are numbered from 1 in the order in which this process reaches them, so that a test of crash safety
+//! can say "die at step 7" for every 7 there is. Reads are no steps: repeating them is harmless.
 //!
 //! This module knows nothing of ports or calls, so that the store can name its commits here, too.
 
@@ -18,7 +18,7 @@ use rustix::process::{Signal, getpid, kill_process};
 pub enum Phase {
     /// Nothing has been done yet.
     Before,
-    /// The change is done, but nobody has been told.
+    /// The change is done, but not reported to anyone.
     After,
 }
 
@@ -36,13 +36,13 @@ impl fmt::Display for Phase {
 pub struct Step {
     /// Number in the order of this process, from 1.
     pub number: u64,
-    /// What is changed, such as `helm.apply` or `store.commit create`.
+    /// The change, such as `helm.apply` or `store.commit create`.
     pub name: String,
     /// On which side of it.
     pub phase: Phase,
 }
 
-/// What a hook does to a call.
+/// Effect of a hook on a call.
 #[derive(Debug, Clone)]
 pub enum FaultAction {
     /// The step fails, with this message.
@@ -51,7 +51,7 @@ pub enum FaultAction {
     Hang,
 }
 
-/// The failure of a step that a test asked for. Whoever calls treats it as a failure that may pass.
+/// The failure of a step that a test asked for. Callers treat it as transient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InjectedFault(pub String);
@@ -105,7 +105,8 @@ impl Faults {
     /// Marks a step.
     ///
     /// # Errors
-    /// What the hook says. Does not return at all when the hook hangs it or the process is to be killed here.
+    /// The failure that the hook asks for. Does not return at all when the hook hangs it or the
+    /// process is to be killed here.
     pub async fn step(&self, name: &str, phase: Phase) -> Result<(), InjectedFault> {
         let number = self.0.reached.fetch_add(1, Ordering::SeqCst) + 1;
         tracing::debug!(number, name, %phase, "step {number} {phase} {name}");
@@ -135,7 +136,7 @@ impl fmt::Debug for Faults {
 
 /// SIGKILL, so that no destructor, signal handler or buffered write softens the crash.
 fn kill_self(number: u64, name: &str, phase: Phase) -> ! {
-    // Nobody is left to hear of an error of this write.
+    // The process ends: an error of this write has no receiver.
     let _ = writeln!(std::io::stderr(), "kill point {number}: {phase} {name}");
     let _ = kill_process(getpid(), Signal::KILL);
     std::process::abort()

@@ -1,8 +1,8 @@
 //! Logs and metrics.
 //!
 //! The log is process-wide by nature and set up once, by the program. Metrics are not: each server has a
-//! registry of its own, so several servers can live in one process. Whoever measures something registers it
-//! while the server is put together; then [`Metrics`] takes the registry and only reads it.
+//! registry of its own, so several servers can live in one process. Each part that measures registers its
+//! metrics while the server is assembled; then [`Metrics`] takes the registry and only reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;

@@ -7,6 +7,7 @@
 
 mod api;
 mod contract;
+mod documents;
 mod floors;
 mod store;
 mod support;

@@ -52,7 +52,7 @@ pub struct Graph {
     /// When it was posted.
     #[schema(example = "2026-01-02T03:04:05Z")]
     created_at: DateTime<Utc>,
-    /// When its record was last written.
+    /// When its intent was last changed.
     #[schema(example = "2026-01-02T03:04:07Z")]
     updated_at: DateTime<Utc>,
     /// The decision that placed it; null when the charts decide.

@@ -49,7 +49,7 @@ fn the_document_in_the_repository_is_up_to_date() {
     let recorded: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
     assert!(
         recorded == serde_json::to_value(openapi()).unwrap(),
-        "run `make openapi`, and look at what changed"
+        "run `make documents`, and look at what changed"
     );
 }
 

@@ -1,8 +1,11 @@
-//! Decides a recorded decision again, and compares.
+//! `smo replay`: makes a recorded decision again, and compares.
+
+use std::path::Path;
 
 use serde_json::Value;
 use thiserror::Error;
 
+use super::{CliError, print, read};
 use crate::optimizer::placement::{self, Outcome, Problem, report};
 use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
 
@@ -17,17 +20,30 @@ pub(super) enum ReplayError {
     Undecidable(String),
 }
 
-/// What came of it.
-pub(super) struct Replayed {
+/// Prints the decision made again, and says on standard error whether it is the recorded one.
+pub(super) fn run(file: &Path) -> Result<(), CliError> {
+    let text = read(file)?;
+    let replayed = replay(&text).map_err(|source| CliError::Replay { path: file.to_owned(), source })?;
+    print(&replayed.text);
+    match replayed.same {
+        Some(true) => eprintln!("smo: the same as recorded"),
+        Some(false) => return Err(CliError::Differs(file.to_owned())),
+        None => eprintln!("smo: made by the clock or outside of smo, so it need not be the same again"),
+    }
+    Ok(())
+}
+
+/// A decision made again.
+struct Replayed {
     /// The decision made now, for people.
-    pub(super) text: String,
+    text: String,
     /// Whether it is the recorded one, bit for bit; `None` when it need not be, since it was made under a
     /// wall-clock deadline or outside.
-    pub(super) same: Option<bool>,
+    same: Option<bool>,
 }
 
 /// Replays a decision as the server shows it.
-pub(super) fn replay(text: &str) -> Result<Replayed, ReplayError> {
+fn replay(text: &str) -> Result<Replayed, ReplayError> {
     let decision: Value = serde_json::from_str(text).map_err(ReplayError::NotADecision)?;
     let (problem, answer) = (decision["problem"].clone(), decision["answer"].clone());
     if decision["kind"] == "scaling" { scaling(problem, answer) } else { placement(problem, answer) }
@@ -38,7 +54,7 @@ fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
     let decided = match recorded.plan().filter(|_| !placement::BUILT_IN.contains(&problem.strategy.as_str()))
     {
-        // Somebody else decided it: only what follows from the assignment can be computed again.
+        // An external strategy decided: only the consequences of the assignment can be computed again.
         Some(plan) => placement::adopt(&problem, &plan.assignment),
         None => placement::decide(&problem),
     };

@@ -1,4 +1,4 @@
-//! What the configuration knows of clusters: their attributes, and which labels state them.
+//! Settings of clusters: their attributes, and the labels that carry them.
 
 use std::collections::BTreeMap;
 

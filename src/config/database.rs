@@ -1,7 +1,7 @@
 //! Where the database is: one URL, or the original's separate variables.
 //!
-//! Order: `DATABASE_URL` (or its flag, or the file), then `FLASK_SQLALCHEMY_DATABASE_URI`, then `DB_*`, then a
-//! SQLite file in the data folder. Messages never repeat a URL, since it may hold a password.
+//! Order: `DATABASE_URL` (or its flag, or the file), then `FLASK_SQLALCHEMY_DATABASE_URI`, then `DB_*`, then
+//! a SQLite file in the data folder. Messages never repeat a URL, since it may hold a password.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,9 +12,19 @@ use serde_json::Value;
 use super::value::Parse;
 
 /// Variables of the original that together name a PostgreSQL database.
-pub(super) const PARTS: [&str; 4] = ["DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME"];
+const PARTS: [&str; 4] = ["DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME"];
 /// Variable of the original with a whole URL.
 pub(super) const FLASK: &str = "FLASK_SQLALCHEMY_DATABASE_URI";
+
+/// The variables above with their meaning, for the documentation.
+pub(super) const ORIGINAL_DATABASE: &[(&[&str], &str)] = &[
+    (
+        &PARTS,
+        "PostgreSQL at port 5432, when any of them is set and `DATABASE_URL` is not; defaults `root`, `password`, \
+         `localhost`, `smo`.",
+    ),
+    (&[FLASK], "The database as SQLAlchemy names it, when `DATABASE_URL` is not set."),
+];
 
 /// All but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

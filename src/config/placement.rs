@@ -1,4 +1,4 @@
-//! Settings of placement: strategies, their parameters, and what intents beyond the information model mean.
+//! Settings of placement: strategies, their parameters, and rules for intents beyond the information model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::optimizer::placement::AttributeTest;
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacementSettings {
-    /// How long after a change of a graph its use stays reserved, because its clusters' own reports, which follow at
-    /// their next status round, may be older.
+    /// How long after a change of a graph its use stays reserved, because its clusters' own reports, which
+    /// follow at their next status round, may be older.
     pub settle: Duration,
     /// Strategy for new graphs.
     pub strategy: String,
@@ -31,7 +31,7 @@ pub struct PlacementSettings {
     pub limits: BTreeMap<String, f64>,
     /// Strategies over HTTP, by name.
     pub external: BTreeMap<String, ExternalStrategy>,
-    /// What intents beyond the information model mean.
+    /// Rules for intents beyond the information model.
     pub intents: Vec<IntentRule>,
 }
 
@@ -51,7 +51,7 @@ impl Default for PlacementSettings {
     }
 }
 
-/// Strategies of one project; what is absent is as for all.
+/// Strategies of one project; an absent one is that of all projects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectPlacement {
     /// Strategy for new graphs.
@@ -60,15 +60,15 @@ pub struct ProjectPlacement {
     pub replacement_strategy: Option<String>,
 }
 
-/// What an intent of a graph or service means to its placement. All rules that apply count; where two state the same
-/// weight, or a strategy, the later one does.
+/// A rule that gives an intent of a graph or service a meaning for its placement. All rules that apply count;
+/// where two state the same weight, or a strategy, the later one does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntentRule {
     /// Path with dots from `hdaGraphIntent` or a service's `intent`, such as `energy_preference`.
     pub path: String,
     /// The text, number or boolean that the intent must have; `None` for any.
     pub value: Option<Value>,
-    /// What clusters must be like.
+    /// Required attribute of clusters.
     pub require: Option<AttributeRequirement>,
     /// Weights of the objective, by the names of [`WEIGHTS`].
     pub weights: BTreeMap<String, f64>,
@@ -79,15 +79,16 @@ pub struct IntentRule {
 /// A condition on one attribute of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttributeRequirement {
-    /// Name of the attribute: a field of [`ClusterAttributes`](crate::optimizer::ClusterAttributes), or a label.
+    /// Name of the attribute: a field of [`ClusterAttributes`](crate::optimizer::ClusterAttributes), or a
+    /// label.
     pub attribute: String,
-    /// What its value must be.
+    /// Test that its value must pass.
     pub test: AttributeTest,
 }
 
 impl IntentRule {
-    /// Whether the rule applies to an intent of this value. Spelling counts, not type: `true` and `"True"` are the
-    /// same, and so are `5` and `"5"`.
+    /// Whether the rule applies to an intent of this value. Spelling counts, not type: `true` and `"True"`
+    /// are the same, and so are `5` and `"5"`.
     #[must_use]
     pub fn applies_to(&self, value: &Value) -> bool {
         let same = |wanted: &Value| match wanted {

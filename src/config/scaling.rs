@@ -11,7 +11,7 @@ use super::value::Parse;
 use crate::hdag::{check_alpha, check_beta, check_expression, check_replicas, is_dns_label, rate_query};
 use crate::optimizer::scaling::{MOST_WEIGHT, ScalingWeights, Thresholds};
 
-/// Scrapes that a rate needs at least.
+/// Minimum number of scrapes that a rate needs.
 const SCRAPES: u32 = 4;
 
 /// Scaling.
@@ -23,12 +23,12 @@ pub struct ScalingSettings {
     pub interval: Duration,
     /// Strategy that decides on replicas.
     pub strategy: String,
-    /// Whose results are wanted.
+    /// The model whose results are reproduced.
     pub compat: ScalingCompat,
     /// Template of the query for the request rates of all services; its samples carry the label `service`
     /// (see [`rate_query`]).
     pub query: String,
-    /// Over which time rates are taken; 0 for what [`ScalingSettings::rate_window`] makes of it.
+    /// Over which time rates are taken; 0 for the default of [`ScalingSettings::rate_window`].
     pub window: Duration,
     /// How often Prometheus scrapes the services.
     pub scrape_interval: Duration,
@@ -36,11 +36,11 @@ pub struct ScalingSettings {
     pub cooldown: Duration,
     /// Time after a change of a service's replicas in which they do not go up.
     pub up_cooldown: Duration,
-    /// Share by which the rate must miss what the replicas can take before they change.
+    /// Fraction by which the rate must miss the capacity of the replicas before they change.
     pub tolerance: f64,
     /// Weights of the objective. As long as `change` is the larger one, replicas never go down.
     pub weights: ScalingWeights,
-    /// Marks of the strategy `threshold`.
+    /// Limits of the strategy `threshold`.
     pub thresholds: Thresholds,
     /// Time after a re-placement for lack of room in which there is no other.
     pub replacement_cooldown: Duration,
@@ -52,12 +52,12 @@ pub struct ScalingSettings {
     pub profiles: BTreeMap<String, ScalingProfile>,
 }
 
-/// Whose results scaling gives.
+/// The model whose results scaling reproduces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScalingCompat {
-    /// Our own.
+    /// That of smo.
     None,
-    /// Those of the original SMO.
+    /// That of the original SMO.
     Original,
 }
 
@@ -68,9 +68,9 @@ pub struct ScalingProfile {
     pub alpha: f64,
     /// Constant part in requests per second.
     pub beta: f64,
-    /// Least replicas, at least 1.
+    /// Minimum number of replicas, 1 or more.
     pub min: i64,
-    /// Most replicas, not less than `min`.
+    /// Maximum number of replicas, `min` or more.
     pub max: i64,
     /// Another service whose rate counts instead.
     pub rate_from: Option<String>,
@@ -256,7 +256,7 @@ fn check_template(template: &str) -> Result<(), String> {
     check_expression(&rate_query(template, ["one", "other"], Duration::from_secs(60)))
 }
 
-/// Reports what is out of bounds, with its key.
+/// Reports values that are out of bounds, with their keys.
 pub(super) fn check(scaling: &ScalingSettings, errors: &mut Vec<String>) {
     let strategy = BuiltIn(&SCALING_STRATEGIES).check(&scaling.strategy, &scaling.external);
     let tolerance = match scaling.tolerance {

@@ -42,7 +42,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A mapping of what is known, for showing it.
+/// A mapping of the fields that are set, for showing it.
 pub(super) fn shown<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let stated = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(stated.map(|(name, value)| (name.to_owned(), value)).collect())

@@ -1,46 +1,17 @@
 //! The list of all settings.
 //!
-//! A row names the key in a configuration file and the variable, says what the setting means, and knows how to
-//! read and how to show it. Nothing else in the crate names a key or a variable of a setting.
+//! Nothing else in the crate names a key or a variable of a setting to read or to show it. The documentation
+//! (`smo config --reference`) and the example file (`smo config --example`) are printed from this list.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use super::database;
+use super::scaling::ScalingProfile;
+use super::setting::{Setting, row};
 use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
 use super::value::{Parse, http_url, without_password};
-use super::{ScalingProfile, Settings, database};
-
-/// One setting.
-pub(super) struct Setting {
-    /// Key in a configuration file, sections separated by dots.
-    pub(super) key: &'static str,
-    /// Environment variable; `None` for what is too large for one.
-    pub(super) variable: Option<&'static str>,
-    /// What it means, for the table of the documentation.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation's table is checked by a test"))]
-    pub(super) meaning: &'static str,
-    /// Reads it.
-    pub(super) apply: fn(&mut Settings, &Value) -> Result<(), String>,
-    /// Shows it as a file would state it, passwords masked.
-    pub(super) show: fn(&Settings) -> Value,
-}
-
-/// A row for a field that reads and shows itself.
-macro_rules! row {
-    ($key:literal, $variable:expr, $($field:ident).+, $meaning:literal) => {
-        Setting {
-            key: $key,
-            variable: $variable,
-            meaning: $meaning,
-            apply: |settings, value| {
-                settings.$($field).+ = Parse::parse(value)?;
-                Ok(())
-            },
-            show: |settings| settings.$($field).+.show(),
-        }
-    };
-}
 
 /// All settings, in the order of the documentation.
 pub(super) const SETTINGS: &[Setting] = &[
@@ -51,58 +22,62 @@ pub(super) const SETTINGS: &[Setting] = &[
         data_dir,
         "Folder for what is kept without PostgreSQL, and for Helm's homes and locks."
     ),
-    Setting {
-        key: "database_url",
-        variable: Some("DATABASE_URL"),
-        meaning: "`postgres://…` or `sqlite://…`; without it a SQLite file in the data folder.",
-        apply: |settings, value| {
+    Setting::new(
+        "database_url",
+        Some("DATABASE_URL"),
+        "Database: `postgres://USER:PASSWORD@HOST:5432/NAME` or `sqlite://FILE`.",
+        |settings, value| {
             settings.database_url = database::url(value)?;
             Ok(())
         },
-        show: |settings| json!(without_password(&settings.database_url)),
-    },
-    row!("mode", Some("SMO_MODE"), mode, "`real` or `simulated`; see \"Real or simulated\"."),
+        |settings| json!(without_password(&settings.database_url)),
+    )
+    .derived_default("`smo.db` in the data folder"),
     row!(
         "wait",
         Some("SMO_WAIT"),
         wait,
-        "How long a deploy, start, stop or delete waits for its work before it answers 202."
+        "How long a deploy, start, stop or delete waits for completion before it answers 202."
     ),
     row!(
         "stale_after",
         Some("SMO_STALE_AFTER"),
         stale_after,
-        "Age from which the known state of the clusters is too old to decide on."
+        "Age at which the last observation of the clusters is too old to base a decision on."
     ),
     row!(
         "namespace",
         Some("SMO_NAMESPACE"),
         namespace,
-        "One namespace for the releases of all graphs instead of the project's name."
+        "Namespace of the releases of all graphs; without it each graph uses the name of its project."
     ),
+    row!("mode", Some("SMO_MODE"), mode, "`real`: nothing is simulated. `simulated`: a system without a setting is.")
+        .derived_default("depends on the settings below"),
     row!(
         "karmada.kubeconfig",
         Some("KARMADA_KUBECONFIG"),
         karmada.kubeconfig,
-        "Kubeconfig of Karmada's API server. In real mode `karmada-apiserver.config` by default."
+        "Kubeconfig of Karmada's API server; in real mode `karmada-apiserver.config` by default."
     ),
     row!(
         "karmada.gpu_label",
         Some("SMO_GPU_LABEL"),
         karmada.gpu_label,
-        "Label of a Cluster that says it has GPUs (any value but `false`), besides `*.com/gpu` resources."
+        "Label of a Cluster that marks it as having GPUs (any value but `false`), besides `*.com/gpu` resources."
     ),
     row!(
         "submariner.kubeconfig",
         Some("SUBMARINER_KUBECONFIG"),
         submariner,
-        "Kubeconfig of Submariner's broker. In real mode `config` by default, when that file exists."
+        "Kubeconfig of Submariner's broker; in real mode `config` by default, when that file exists. Pod and service \
+         networks are unknown without it."
     ),
     row!(
         "monitoring.kubeconfig",
         Some("MONITORING_KUBECONFIG"),
         monitoring.kubeconfig,
-        "Kubeconfig of the cluster of prometheus-operator. In real mode the default kubeconfig, when it exists."
+        "Kubeconfig of the cluster of prometheus-operator, which conditional services need; in real mode the default \
+         kubeconfig, when it exists."
     ),
     row!(
         "monitoring.namespace",
@@ -114,24 +89,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         "monitoring.rule_labels",
         Some("SMO_RULE_LABELS"),
         monitoring.rule_labels,
-        "Labels of the PrometheusRule objects, as the operator's `ruleSelector` wants them; in the variable \
+        "Labels of the PrometheusRule objects, matching the operator's `ruleSelector`; in the variable \
          `name=value,name=value`."
     ),
-    Setting {
-        key: "monitoring.prometheus_url",
-        variable: Some("PROMETHEUS_HOST"),
-        meaning: "Base URL of Prometheus; `http://` may be left out.",
-        apply: |settings, value| {
+    Setting::new(
+        "monitoring.prometheus_url",
+        Some("PROMETHEUS_HOST"),
+        "Base URL of Prometheus; `http://` may be left out.",
+        |settings, value| {
             settings.monitoring.prometheus_url = Some(http_url(value)?);
             Ok(())
         },
-        show: |settings| json!(settings.monitoring.prometheus_url.as_deref().map(without_password)),
-    },
+        |settings| json!(settings.monitoring.prometheus_url.as_deref().map(without_password)),
+    ),
     row!(
         "monitoring.reload",
         Some("SMO_PROMETHEUS_RELOAD"),
         monitoring.reload,
-        "Whether to call Prometheus' `/-/reload` after rules changed."
+        "Whether to call Prometheus' `/-/reload` after a change of rules."
     ),
     row!(
         "monitoring.severity",
@@ -150,7 +125,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "helm.parallel",
         Some("SMO_HELM_PARALLEL"),
         helm.parallel,
-        "Helm processes that may run at the same time."
+        "Maximum number of Helm processes at the same time."
     ),
     row!(
         "calls.deadline",
@@ -180,9 +155,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         "calls.breaker_threshold",
         Some("SMO_BREAKER_THRESHOLD"),
         calls.breaker_threshold,
-        "Consecutive failures after which a system is left alone."
+        "Consecutive failures of a system that open its circuit breaker."
     ),
-    row!("calls.breaker_open", Some("SMO_BREAKER_OPEN"), calls.breaker_open, "How long it is left alone."),
+    row!("calls.breaker_open", Some("SMO_BREAKER_OPEN"), calls.breaker_open, "How long an open circuit breaker refuses calls before it lets one through."),
     row!(
         "reconcile.workers",
         Some("SMO_WORKERS"),
@@ -193,7 +168,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "reconcile.resync",
         Some("SMO_RESYNC"),
         reconcile.resync,
-        "A graph in its desired state is looked at again after this time."
+        "Interval at which a graph in its desired state is reconciled again."
     ),
     row!(
         "reconcile.backoff_first",
@@ -211,32 +186,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         "reconcile.cluster_sync",
         Some("SMO_CLUSTER_SYNC"),
         reconcile.cluster_sync,
-        "How often clusters are read besides watching them."
+        "Interval at which clusters are listed, besides being watched."
     ),
     row!(
         "reconcile.latency_sync",
         Some("SMO_LATENCY_SYNC"),
         reconcile.latency_sync,
-        "How often round-trip times between clusters are read from Submariner's gateways, through Karmada's proxy of \
-         the members (needs the right to `get` `clusters/proxy`)."
+        "Interval at which round-trip times between clusters are read from Submariner's gateways, through Karmada's \
+         proxy of the members (needs the right to `get` `clusters/proxy`)."
     ),
     row!(
         "reconcile.alert_poll",
         Some("SMO_ALERT_POLL"),
         reconcile.alert_poll,
-        "How often Prometheus is asked which alerts fire."
+        "Interval at which Prometheus is queried for firing alerts, in case a webhook was lost."
     ),
     row!(
         "reconcile.shutdown_grace",
         Some("SMO_SHUTDOWN_GRACE"),
         reconcile.shutdown_grace,
-        "How long a shutdown waits for running operations."
+        "How long a shutdown waits for operations in progress."
     ),
     row!(
         "placement.settle",
         Some("SMO_SETTLE"),
         placement.settle,
-        "How long after a change of a graph its use stays reserved, because its clusters' own reports may be older."
+        "How long after a change of a graph its resources stay reserved, because its clusters' reports may be older."
     ),
     row!(
         "placement.strategy",
@@ -248,59 +223,69 @@ pub(super) const SETTINGS: &[Setting] = &[
         "placement.replacement_strategy",
         Some("SMO_REPLACEMENT_STRATEGY"),
         placement.replacement_strategy,
-        "Strategy for graphs that are placed already."
+        "Strategy for graphs that are already placed."
     ),
     row!(
         "placement.projects",
         None,
         placement.projects,
-        "Strategies of single projects: `{project: {strategy, replacement_strategy}}`."
-    ),
+        "Strategies of single projects, by name; they win over the two above."
+    )
+    .example("demo: {strategy: cost, replacement_strategy: cost}"),
     row!(
         "placement.strict",
         Some("SMO_PLACEMENT_STRICT"),
         placement.strict,
-        "Refuse what cannot be decided (no latency known, no attribute known) instead of warning."
+        "Refuse a placement whose requirements cannot be verified (unknown latency or attribute) instead of warning."
     ),
     row!(
         "placement.weights",
         None,
         placement.weights,
-        "Weights of the objective that differ from the strategy's own."
-    ),
+        "Weights of the objective that differ from the strategy's own: `moves`, `activation`, `price`, `carbon`, \
+         `latency`, `balance`."
+    )
+    .example("price: 2"),
     row!(
         "placement.limits",
         None,
         placement.limits,
-        "Seed, budget and thresholds of placement that differ from their defaults."
-    ),
-    Setting {
-        key: "placement.external",
-        variable: None,
-        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: first-fit}}`.",
-        apply: |settings, value| {
+        "Parameters of placement that differ from their defaults: `seed`, `iterations`, `deadline_ms`, `exact_cells`, \
+         `ultralow_ms`, `neighbour_ms`, `unknown_latency_ms`, `balance_above`."
+    )
+    .example("neighbour_ms: 15"),
+    Setting::new(
+        "placement.external",
+        None,
+        "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
+        |settings, value| {
             settings.placement.external = BuiltIn(&PLACEMENT_STRATEGIES).externals(value)?;
             Ok(())
         },
-        show: |settings| show_externals(&settings.placement.external),
-    },
+        |settings| show_externals(&settings.placement.external),
+    )
+    .example("mine: {url: 'http://127.0.0.1:9000/place', deadline: 5s, fallback: first-fit}"),
     row!(
         "placement.intents",
         None,
         placement.intents,
-        "What intents beyond the information model mean; see \"New intents\"."
+        "Rules that give intents beyond the information model a meaning; see docs/intents.md."
+    )
+    .example(
+        "- path: energy_preference\n  value: renewable_high\n  require: {attribute: energy_class, one_of: [solar, wind]}\n  \
+         weights: {carbon: 5}\n  strategy: green",
     ),
     row!(
         "scaling.enabled",
         Some("SCALING_ENABLED"),
         scaling.enabled,
-        "Whether graphs are scaled that do not say themselves."
+        "Whether graphs are scaled whose descriptors do not decide (`hdaGraph.smo.scaling.enabled`)."
     ),
     row!(
         "scaling.interval",
         Some("SCALING_INTERVAL"),
         scaling.interval,
-        "Time between two looks at a graph's request rates."
+        "Time between two ticks, each of which compares replicas with request rates."
     ),
     row!(
         "scaling.strategy",
@@ -312,97 +297,106 @@ pub(super) const SETTINGS: &[Setting] = &[
         "scaling.compat",
         Some("SCALING_COMPAT"),
         scaling.compat,
-        "`original` for the decisions of the original SMO, else `none`."
+        "`original` for the decisions of the original SMO, otherwise `none`."
     ),
     row!(
         "scaling.query",
         Some("SMO_SCALING_QUERY"),
         scaling.query,
-        "Query for the request rates by the label `service`; `{services}` becomes their names, `{window}` the window."
+        "Template of the query for request rates by the label `service`; `{services}` becomes their names as alternatives \
+         of a regular expression, `{window}` the window."
     ),
     row!(
         "scaling.window",
         Some("SMO_SCALING_WINDOW"),
         scaling.window,
-        "Over which time rates are taken; 0 for the longer of the interval and four scrapes."
+        "Time range over which rates are taken; 0 for the longer of the interval and four scrapes."
     ),
     row!(
         "scaling.scrape_interval",
         Some("SMO_SCRAPE_INTERVAL"),
         scaling.scrape_interval,
-        "How often Prometheus scrapes the services."
+        "Interval at which Prometheus scrapes the services."
     ),
     row!(
         "scaling.cooldown",
         Some("SMO_SCALING_COOLDOWN"),
         scaling.cooldown,
-        "Time after a change of a service's replicas in which they do not go down."
+        "Time after a change of a service's replicas during which they are not reduced."
     ),
     row!(
         "scaling.up_cooldown",
         Some("SMO_SCALING_UP_COOLDOWN"),
         scaling.up_cooldown,
-        "Time after a change of a service's replicas in which they do not go up."
+        "Time after a change of a service's replicas during which they are not increased."
     ),
     row!(
         "scaling.tolerance",
         Some("SMO_SCALING_TOLERANCE"),
         scaling.tolerance,
-        "Share by which the rate must miss what the replicas can take before they change."
+        "Fraction by which the rate must miss the capacity of the replicas before they change."
     ),
     row!(
         "scaling.weights",
         None,
         scaling.weights,
-        "Weights of used CPU (`utilisation`) and of changed replicas (`change`)."
+        "Weights of used CPU (`utilisation`) and of changed replicas (`change`). While `change` is the larger one, \
+         replicas are never reduced."
     ),
     row!(
         "scaling.thresholds",
         None,
         scaling.thresholds,
-        "Marks of the strategy `threshold`, as shares of what the replicas can take: more above `high`, one less below `low`."
+        "Limits of the strategy `threshold`, as fractions of the replicas' capacity: more replicas above `high`, one less \
+         below `low`."
     ),
     row!(
         "scaling.replacement_cooldown",
         Some("SMO_REPLACEMENT_COOLDOWN"),
         scaling.replacement_cooldown,
-        "Time after a re-placement for lack of room in which there is no other."
+        "Time after a rescheduling for lack of capacity during which there is no other."
     ),
     row!(
         "scaling.history",
         Some("SMO_SCALING_HISTORY"),
         scaling.history,
-        "Looks at its request rates that are kept of each graph."
+        "Ticks that are kept of each graph."
     ),
-    Setting {
-        key: "scaling.external",
-        variable: None,
-        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: exact}}`.",
-        apply: |settings, value| {
+    Setting::new(
+        "scaling.external",
+        None,
+        "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
+        |settings, value| {
             settings.scaling.external = BuiltIn(&SCALING_STRATEGIES).externals(value)?;
             Ok(())
         },
-        show: |settings| show_externals(&settings.scaling.external),
-    },
-    Setting {
-        key: "scaling.profiles",
-        variable: None,
-        meaning: "Capacity models of services by name, besides those that are there by default.",
-        apply: |settings, value| {
+        |settings| show_externals(&settings.scaling.external),
+    )
+    .example("mine: {url: 'http://127.0.0.1:9000/scale', deadline: 5s, fallback: exact}"),
+    Setting::new(
+        "scaling.profiles",
+        None,
+        "Capacity models of services by name, added to the default ones: `r` replicas serve up to `alpha·r + beta` \
+         requests per second. Optional fields: `beta`, `min`, `max`, `window`, and either `rate_from` (another service) \
+         or `query` (a template).",
+        |settings, value| {
             settings.scaling.profiles.extend(BTreeMap::<String, ScalingProfile>::parse(value)?);
             Ok(())
         },
-        show: |settings| settings.scaling.profiles.show(),
-    },
-    row!("clusters", None, clusters, "Attributes of clusters by name; they win over labels."),
-    row!("cluster_labels", None, cluster_labels, "Labels of clusters that state attributes."),
-    row!("intents", None, intents, "Classes of the descriptor's intents in units."),
-    row!("limits", None, limits, "How large a descriptor may be."),
-    Setting {
-        key: "log.format",
-        variable: Some("SMO_LOG_FORMAT"),
-        meaning: "`text` or `json` (one object per line).",
-        apply: |settings, value| {
+        |settings| settings.scaling.profiles.show(),
+    ),
+    row!("clusters", None, clusters, "Attributes of clusters by name; they win over labels.").example(
+        "edge-1:\n  price_per_core_hour: 0.04\n  carbon_per_core_hour: 12.5\n  activation_cost: 20\n  region: be\n  \
+         site: factory-1\n  energy_class: wind\n  trusted: true\n  latencies_ms: {cloud: 25}\n  labels: {owner: me}",
+    ),
+    row!("cluster_labels", None, cluster_labels, "Labels of Karmada's Cluster objects that carry attributes."),
+    row!("intents", None, intents, "Amounts that the classes of a descriptor's compute intent stand for; classes can be added."),
+    row!("limits", None, limits, "Maximum size of a descriptor."),
+    Setting::new(
+        "log.format",
+        Some("SMO_LOG_FORMAT"),
+        "`text` or `json` (one object per line).",
+        |settings, value| {
             settings.log.json = match String::parse(value)?.as_str() {
                 "text" => false,
                 "json" => true,
@@ -410,8 +404,8 @@ pub(super) const SETTINGS: &[Setting] = &[
             };
             Ok(())
         },
-        show: |settings| json!(if settings.log.json { "json" } else { "text" }),
-    },
+        |settings| json!(if settings.log.json { "json" } else { "text" }),
+    ),
     row!(
         "log.filter",
         Some("SMO_LOG"),
@@ -422,31 +416,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "simulation_file",
         Some("SMO_SIMULATION_FILE"),
         simulation_file,
-        "YAML file with the clusters of the simulated continuum; without it the built-in one."
+        "YAML file with the clusters of the simulated continuum, instead of the built-in one."
     ),
     row!(
         "kill_at_step",
         Some("SMO_KILL_AT_STEP"),
         kill_at_step,
-        "For tests of crash safety: the server kills itself at the n-th step."
+        "For tests of crash safety: the server kills itself at the n-th numbered step."
     ),
 ];
-
-/// All settings as YAML.
-pub(super) fn to_yaml(settings: &Settings) -> String {
-    let mut root = Map::new();
-    for row in SETTINGS {
-        let value = (row.show)(settings);
-        match row.key.split_once('.') {
-            None => drop(root.insert(row.key.to_owned(), value)),
-            Some((section, key)) => {
-                let section = root.entry(section).or_insert_with(|| json!({}));
-                if let Value::Object(section) = section {
-                    section.insert(key.to_owned(), value);
-                }
-            }
-        }
-    }
-    // Values of this kind can always be written; JSON is YAML too.
-    serde_saphyr::to_string(&root).unwrap_or_else(|_| Value::Object(root).to_string())
-}

@@ -1,17 +1,14 @@
 //! How one setting is read from text or YAML and shown again.
 //!
 //! Variables and flags are texts, a YAML file has numbers and booleans too, so every kind of setting accepts
-//! both. Messages say what was found and what would be right; the caller adds the name of the setting.
+//! both. Messages name the value found and the values accepted; the caller adds the name of the setting.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use super::{KubeconfigSettings, Mode};
-use crate::hdag::{Classes, IntentMapping, Limits, cores_text, ram_text, storage_text};
+use serde_json::{Value, json};
 
 /// Longer durations are slips, and would overflow when they are added to a clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -20,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 pub(super) trait Parse: Sized {
     /// Reads it.
     fn parse(value: &Value) -> Result<Self, String>;
-    /// What a file would have to say to get this value.
+    /// The value as a configuration file would state it.
     fn show(&self) -> Value;
 }
 
@@ -51,16 +48,6 @@ impl Parse for PathBuf {
 
     fn show(&self) -> Value {
         json!(self.display().to_string())
-    }
-}
-
-impl Parse for KubeconfigSettings {
-    fn parse(value: &Value) -> Result<Self, String> {
-        PathBuf::parse(value).map(|path| Self { path })
-    }
-
-    fn show(&self) -> Value {
-        self.path.show()
     }
 }
 
@@ -122,24 +109,6 @@ impl Parse for f64 {
 
     fn show(&self) -> Value {
         json!(self)
-    }
-}
-
-impl Parse for Mode {
-    fn parse(value: &Value) -> Result<Self, String> {
-        let text = scalar(value)?;
-        match text.to_ascii_lowercase().as_str() {
-            "real" => Ok(Self::Real),
-            "simulated" => Ok(Self::Simulated),
-            _ => Err(format!("{text:?} is neither real nor simulated")),
-        }
-    }
-
-    fn show(&self) -> Value {
-        match self {
-            Self::Real => json!("real"),
-            Self::Simulated => json!("simulated"),
-        }
     }
 }
 
@@ -238,35 +207,6 @@ impl<T: Parse> Parse for Vec<T> {
 
     fn show(&self) -> Value {
         self.iter().map(T::show).collect()
-    }
-}
-
-/// Classes are shown as the quantities that a file would state.
-impl Parse for IntentMapping {
-    fn parse(value: &Value) -> Result<Self, String> {
-        serde_json::from_value(value.clone()).map_err(|error| error.to_string())
-    }
-
-    fn show(&self) -> Value {
-        let classes = |classes: &Classes, text: fn(i64) -> String| -> Map<String, Value> {
-            let amount = |name: &str| classes.get(name).map_or(Value::Null, |amount| json!(text(amount)));
-            classes.names().into_iter().map(|name| (name.to_owned(), amount(name))).collect()
-        };
-        json!({
-            "cpu": classes(&self.cpu, cores_text),
-            "ram": classes(&self.ram, ram_text),
-            "storage": classes(&self.storage, storage_text),
-        })
-    }
-}
-
-impl Parse for Limits {
-    fn parse(value: &Value) -> Result<Self, String> {
-        serde_json::from_value(value.clone()).map_err(|error| error.to_string())
-    }
-
-    fn show(&self) -> Value {
-        json!({ "max_bytes": self.max_bytes, "max_services": self.max_services })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether two descriptors are the same: a hash over canonical JSON.
 //!
 //! The document as posted counts, unknown fields included, not its typed view: defaults may change between
-//! releases, what a user wrote does not.
+//! releases, the user's text does not.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};

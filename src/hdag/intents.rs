@@ -1,7 +1,7 @@
 //! The classes of a descriptor's compute intent in units, with their defaults.
 //!
-//! Configuration adds classes or changes their amounts; the default ones never go away, since `small` is what
-//! a descriptor gets that says nothing.
+//! Configuration adds classes or changes their amounts; the default ones never go away, since a
+//! descriptor without a class gets `small`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,8 @@ const DEFAULT_CLASS: &str = "small";
 /// Longest path of an intent beyond the information model, in bytes.
 pub const MAX_PATH: usize = 200;
 
-/// What intents mean: amounts by class name, and which intents beyond the information model mean something. In configuration amounts are numbers or quantities: `cpu: {tiny: 0.1, light: 500m}`,
+/// Meaning of intents: amounts by class name, and the intents beyond the information model that configured
+/// rules use. In configuration amounts are numbers or quantities: `cpu: {tiny: 0.1, light: 500m}`,
 /// `ram: {light: 500MiB}`, `storage: {large: 40GB}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentMapping {
@@ -28,8 +29,8 @@ pub struct IntentMapping {
     pub ram: Classes,
     /// Ephemeral storage in bytes.
     pub storage: Classes,
-    /// Intents that configured rules look at, as paths with dots from `hdaGraphIntent` or a service's `intent`, such
-    /// as `offload.policy`. They come from the rules, not from the configuration of the classes.
+    /// Intents that configured rules use, as paths with dots from `hdaGraphIntent` or a service's `intent`,
+    /// such as `offload.policy`. They come from the rules, not from the configuration of the classes.
     pub mapped: BTreeSet<String>,
 }
 

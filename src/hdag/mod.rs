@@ -46,8 +46,8 @@ pub use resources::Resources;
 pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
 pub use values::{release_values, service_import_clusters};
 
-/// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts; references between
-/// services, expressions and quantities are checked by [`parse`] only.
+/// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts;
+/// references between services, expressions and quantities are checked by [`parse`] only.
 pub const SCHEMA: &str = include_str!("../../docs/hdag.schema.json");
 
 /// The two spellings of a descriptor.
@@ -59,12 +59,12 @@ pub enum Format {
     Yaml,
 }
 
-/// Something to say about the input, with its place.
+/// An error or warning about the input, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// JSON pointer (RFC 6901) into the document.
     pub pointer: String,
-    /// What is wrong, naming the value and what would be right.
+    /// The fault, naming the value and the accepted ones.
     pub message: String,
     /// Line and column, when the text is YAML or JSON that was read from text.
     pub location: Option<Location>,
@@ -86,7 +86,7 @@ pub struct Location {
     pub column: usize,
 }
 
-/// What a descriptor may be at most.
+/// Maximum size of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -102,7 +102,7 @@ impl Default for Limits {
     }
 }
 
-/// A descriptor that is valid, and what is odd about it.
+/// A valid descriptor with its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
     /// The descriptor.
@@ -158,7 +158,7 @@ pub fn parse(
     read::text(value, spans.as_ref(), mapping, limits).map_err(ParseError::Invalid)
 }
 
-/// Reads again what is stored: the value under `hdaGraph`.
+/// Reads a stored descriptor: the value under `hdaGraph`.
 ///
 /// # Errors
 /// The document is not a valid descriptor (under these limits and this mapping).

@@ -15,7 +15,7 @@ pub struct Descriptor {
     pub document: Value,
     /// `hdaGraph.id`: the graph's name.
     pub id: String,
-    /// What the whole graph asks for.
+    /// Intents of the graph as a whole.
     pub intent: GraphIntent,
     /// `hdaGraph.smo.placement`: how the placement is to be decided.
     pub placement: PlacementWishes,
@@ -33,7 +33,7 @@ impl Descriptor {
     }
 }
 
-/// `hdaGraphIntent`: what the user asks of the graph as a whole.
+/// `hdaGraphIntent`: requirements on the graph as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphIntent {
     /// Leave placement to the charts' own values.
@@ -48,19 +48,19 @@ pub struct GraphIntent {
     pub max_replicas_overall: Option<i64>,
     /// Latency matters end to end.
     pub high_performance: bool,
-    /// Prefer what consumes less energy.
+    /// Prefer clusters with lower energy consumption.
     pub energy_efficiency: bool,
-    /// Intents beyond the information model, by their path with dots from `hdaGraphIntent`, such as `energy_preference`
-    /// or `offload.policy`. Values are texts, numbers and booleans.
+    /// Intents beyond the information model, by their path with dots from `hdaGraphIntent`, such as
+    /// `energy_preference` or `offload.policy`. Values are texts, numbers and booleans.
     pub custom: BTreeMap<String, Value>,
 }
 
-/// What a graph asks of its placement; what is absent is up to the configuration.
+/// Preferences of a graph for its placement; an absent one is left to the configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementWishes {
     /// Name of a strategy; whether there is one is not checked here.
     pub strategy: Option<String>,
-    /// Refuse what cannot be decided instead of warning.
+    /// Refuse requirements that cannot be verified instead of warning.
     pub strict: Option<bool>,
     /// Seed, budget and thresholds by name ([`PARAMETERS`](super::PARAMETERS)).
     pub parameters: BTreeMap<String, f64>,
@@ -68,7 +68,7 @@ pub struct PlacementWishes {
     pub weights: BTreeMap<String, f64>,
 }
 
-/// What a graph asks of its scaling; what is absent is up to the configuration.
+/// Preferences of a graph for its scaling; an absent one is left to the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScalingWishes {
     /// Whether its services are scaled.
@@ -84,7 +84,7 @@ pub struct Service {
     pub id: String,
     /// When the service is deployed.
     pub trigger: Trigger,
-    /// What one replica needs, translated from the intent's classes.
+    /// Needs of one replica, translated from the intent's classes.
     pub needs: Resources,
     /// Services that must share this service's cluster.
     pub co_location: Vec<String>,
@@ -104,8 +104,8 @@ pub struct Service {
     pub traffic: BTreeMap<String, f64>,
     /// How it is to be scaled.
     pub scaling: ServiceScaling,
-    /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are texts,
-    /// numbers and booleans.
+    /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are
+    /// texts, numbers and booleans.
     pub custom_intents: BTreeMap<String, Value>,
     /// `artifact.ociImage` as written, `oci://` included.
     pub chart: String,
@@ -117,15 +117,15 @@ pub struct Service {
     pub values: Map<String, Value>,
 }
 
-/// How a service is to be scaled: `replicas` of it take up to `alpha · replicas + beta` requests per second. What is
-/// absent is up to the configured profile of a service of that name.
+/// Scaling profile of a service: its replicas serve up to `alpha · replicas + beta` requests per second.
+/// Absent fields come from the configured profile of a service of that name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceScaling {
-    /// Requests per second that one more replica takes; more than 0.
+    /// Requests per second that one more replica serves; more than 0.
     pub alpha: Option<f64>,
-    /// Constant part in requests per second; negative when the first replica takes less than the others.
+    /// Constant part in requests per second; negative when the first replica serves less than the others.
     pub beta: Option<f64>,
-    /// Least replicas, at least 1.
+    /// Minimum number of replicas, 1 or more.
     pub min: Option<i64>,
     /// Most replicas, not less than `min`.
     pub max: Option<i64>,
@@ -144,7 +144,7 @@ pub enum RateSource {
     Query(String),
 }
 
-/// What makes a service start.
+/// Condition under which a service is deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
@@ -157,7 +157,7 @@ pub enum Trigger {
     Event {
         /// How several events combine.
         condition: EventCondition,
-        /// The events; at least one.
+        /// The events; never empty.
         events: Vec<Event>,
     },
 }

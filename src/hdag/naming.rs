@@ -1,4 +1,4 @@
-//! Names that Kubernetes, Helm and command lines take.
+//! Names that Kubernetes, Helm and command lines accept.
 //!
 //! Service ids must be such names already; names of objects that belong to a graph are derived from its id,
 //! which may be any text, and stay distinct because of a hash.
@@ -20,7 +20,7 @@ pub fn is_dns_label(text: &str, max: usize) -> bool {
         && !text.ends_with('-')
 }
 
-/// A DNS-1123 label of at most `max_len` characters made from any text: what is readable of it, `-`, and 8
+/// A DNS-1123 label of at most `max_len` characters made from any text: its letters and digits, `-`, and 8
 /// hexadecimal digits of its SHA-256. Different texts give different slugs, equal texts equal ones.
 ///
 /// Below 10 characters there is only the (cut) hash.

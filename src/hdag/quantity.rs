@@ -1,5 +1,5 @@
 //! Quantities, exact: Kubernetes' notation (`1500m`, `2Gi`, `1e3`) and the descriptor's (`500MiB`, `10GB`) to
-//! integers and back. No floating point: what rounds, rounds up.
+//! integers and back. No floating point; rounding is always up.
 
 use thiserror::Error;
 
@@ -36,7 +36,7 @@ pub fn bytes(text: &str) -> Result<i64, QuantityError> {
     scaled(text, 1).map(|(value, _)| value)
 }
 
-/// A number of whole things, such as GPUs.
+/// A whole number, such as a number of GPUs.
 ///
 /// # Errors
 /// The text is no quantity, negative, too large, or has a fraction.

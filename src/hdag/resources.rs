@@ -43,7 +43,7 @@ impl Resources {
         }
     }
 
-    /// What is left after `used` is taken away; never below zero.
+    /// The remainder after `used` is subtracted; never below zero.
     #[must_use]
     pub fn minus_clamped(self, used: Self) -> Self {
         let left = |have: i64, used: i64| have.saturating_sub(used).max(0);

@@ -63,7 +63,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
-/// The longest of some durations as it is written; `0s` when there is none. What is no duration counts as 0.
+/// The longest of some durations as it is written; `0s` when there is none. A text that is no duration counts
+/// as 0.
 #[must_use]
 pub fn longest_duration<'a>(durations: impl IntoIterator<Item = &'a str>) -> &'a str {
     durations
@@ -117,8 +118,8 @@ pub fn check_window(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The PromQL expression of a template: `{services}` becomes the names of services as alternatives of a regular
-/// expression, `{window}` a duration. Names are DNS labels, which need no escaping.
+/// The PromQL expression of a template: `{services}` becomes the names of services as alternatives of a
+/// regular expression, `{window}` a duration. Names are DNS labels, which need no escaping.
 #[must_use]
 pub fn rate_query<'a>(
     template: &str,

@@ -1,7 +1,8 @@
 //! From text to a JSON value, with the place of every node for YAML.
 //!
-//! Both syntaxes pass the same visitor, so duplicate keys are refused and booleans, numbers and text are told
-//! apart in one way. Only here is a YAML library named. Bounded: depth, nodes, and what aliases expand to.
+//! Both syntaxes pass the same visitor, so duplicate keys are refused and booleans, numbers and text are
+//! distinguished in one way. No other file names a YAML library. Depth, nodes and the expansion of aliases
+//! are bounded.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -275,7 +276,7 @@ pub(super) fn from_yaml(text: &str) -> Result<(Value, Spans), Finding> {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH + 1,
             max_nodes: MAX_NODES,
-            // Many services may share one anchored intent; what aliases expand to is bounded below.
+            // Many services may share one anchored intent; the expansion of aliases is bounded below.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! {
@@ -377,7 +378,7 @@ impl YamlNode {
     }
 }
 
-/// What YAML 1.1 makes of a word that YAML 1.2 keeps as text.
+/// The boolean that YAML 1.1 reads a word as, where YAML 1.2 keeps the text.
 pub(super) fn legacy_boolean(word: &str) -> Option<bool> {
     match word {
         "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),

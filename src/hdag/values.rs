@@ -1,4 +1,4 @@
-//! The values of a service's Helm release: what the descriptor says, and where the placement put things.
+//! The values of a service's Helm release: those of the descriptor, and the clusters chosen by the placement.
 //!
 //! The keys are those that existing charts read.
 
@@ -42,7 +42,7 @@ pub fn release_values(
 }
 
 /// For each placed service the clusters that import it: the distinct clusters of those that call it, sorted,
-/// or its own when nobody does. Never empty, because Karmada takes an empty list for "all clusters".
+/// or its own when it has no callers. Never empty, because Karmada takes an empty list for "all clusters".
 #[must_use]
 pub fn service_import_clusters(
     descriptor: &Descriptor,

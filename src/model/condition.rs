@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 /// A condition in the manner of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// What the condition is about, such as `Installed`, `Ready`, `ResourcesMatch`, `RulesPublished`.
+    /// Type of the condition: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` and `RateKnown` of a service,
+    /// `Reconciled` and `RulesPublished` of a graph.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.

@@ -11,7 +11,7 @@ pub struct DecisionRecord {
     pub id: Uuid,
     /// The graph decided about.
     pub graph: String,
-    /// What was decided: `placement`.
+    /// `placement` or `scaling`.
     pub kind: String,
     /// The problem, whole.
     pub problem: Value,
@@ -36,7 +36,7 @@ pub struct DecisionSummary {
     pub id: Uuid,
     /// The graph decided about.
     pub graph: String,
-    /// What was decided: `placement`.
+    /// `placement` or `scaling`.
     pub kind: String,
     /// The strategy that decided; empty when it was not recorded.
     pub strategy: String,

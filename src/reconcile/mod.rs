@@ -3,7 +3,8 @@
 //! * [`Queue`] is the one work queue: keys of records, bounded workers, one worker per key at a time.
 //! * [`Reconciler`] is the work on one graph: read desired and observed, compute the actions ([`diff`], pure), do
 //!   them, record what was seen. It takes nothing but the graph's name and may be cut off at any step.
-//! * [`loops`] bring news: clusters, workloads, firing alerts. They wake graphs and never act themselves.
+//! * [`loops`] bring news: clusters, workloads, firing alerts. They wake graphs; the only intent they record is
+//!   that the event of a conditional service has happened.
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
 

@@ -71,7 +71,7 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
         [&json!(25.0), &json!(1), &json!(3)]
     );
     assert!(decided["reason"].as_str().unwrap().contains("25"), "{decided:#}");
-    // 22 requests/s would fit two replicas only without the margin of a tenth: held.
+    // Two replicas would serve 19 requests/s only without the margin of a tenth: the third one stays.
     app.world.set_rate("a", 19.0);
     assert_eq!(app.tick(&mut scaler).await.scaled, 0);
     app.world.set_rate("a", 2.0);

@@ -1,12 +1,15 @@
 mod decisions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Mode, Settings, database, table::SETTINGS, value::Parse};
 use super::*;
+use crate::config::document::{SECTIONS, Section, group};
+use crate::config::sources::Flag;
+use crate::config::{Mode, example, reference};
+use crate::hdag::{PARAMETERS, WEIGHTS};
 
 const KARMADA: &str = "/home/u/.kube/karmada-apiserver.config";
 
@@ -58,7 +61,7 @@ fn without_anything_the_simulation_runs_with_the_defaults() {
 
 #[test]
 fn the_example_file_states_the_defaults_and_every_key() {
-    let example = include_str!("../../../config/smo.example.yaml");
+    let example = &example();
     // The mode and the kubeconfigs depend on the machine; the example leaves them open.
     assert_eq!(shown(&with_file(example)), shown(&Settings::default()));
     let document: Value = serde_saphyr::from_str(example).unwrap();
@@ -270,37 +273,49 @@ fn features_of_the_original_that_are_missing_are_warned_of() {
 }
 
 #[test]
-fn the_documentation_lists_every_variable() {
-    let page = include_str!("../../../docs/configuration.md");
-    let default = |row: &super::super::table::Setting| match (row.show)(&Settings::default()) {
-        Value::Null => String::new(),
-        Value::String(text) => format!("`{text}`"),
-        Value::Object(map) if row.key == "monitoring.rule_labels" => {
-            let labels: Vec<_> =
-                map.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap())).collect();
-            format!("`{}`", labels.join(","))
-        }
-        other => format!("`{other}`"),
-    };
-    let missing: Vec<String> = SETTINGS
-        .iter()
-        .map(|row| {
-            let default = match row.key {
-                "intents" | "limits" | "scaling.weights" | "scaling.thresholds" | "scaling.profiles"
-                | "cluster_labels" => "see the example".to_owned(),
-                "mode" => "depends".to_owned(),
-                _ => default(row),
-            };
-            let variable = row.variable.map_or_else(String::new, |name| format!("`{name}`"));
-            format!("| {variable} | `{}` | {default} | {} |", row.key, row.meaning)
-        })
-        .filter(|line| !page.contains(line.as_str()))
-        .collect();
-    assert!(missing.is_empty(), "docs/configuration.md lacks\n{}", missing.join("\n"));
-    for name in UNUSED.iter().chain(&database::PARTS).chain(&[database::FLASK, CONFIG_VARIABLE, "KUBECONFIG"])
-    {
-        assert!(page.contains(&format!("`{name}`")), "docs/configuration.md lacks {name}");
+fn examples_of_values_can_be_read_and_differ_from_the_default() {
+    for row in SETTINGS {
+        let Some(example) = row.example else { continue };
+        let value: Value = serde_saphyr::from_str(example).unwrap();
+        let mut settings = Settings::default();
+        (row.apply)(&mut settings, &value).unwrap();
+        assert_ne!((row.show)(&settings), (row.show)(&Settings::default()), "{}", row.key);
     }
+}
+
+#[test]
+fn the_meaning_of_weights_and_parameters_names_them_all() {
+    for (key, numbers) in [("placement.weights", WEIGHTS), ("placement.limits", PARAMETERS)] {
+        let row = SETTINGS.iter().find(|row| row.key == key).unwrap();
+        for name in numbers.names() {
+            assert!(row.meaning.contains(&format!("`{name}`")), "{key}: {name}");
+        }
+    }
+}
+
+#[test]
+fn settings_of_one_group_stand_together_and_sections_follow_their_order() {
+    let mut groups: Vec<&str> = SETTINGS.iter().map(|row| group(row.key)).collect();
+    groups.dedup();
+    assert_eq!(groups.len(), groups.iter().collect::<BTreeSet<_>>().len(), "{groups:?}");
+    let position = |section: &Section| groups.iter().position(|group| *group == section.group);
+    let positions: Vec<Option<usize>> = SECTIONS.iter().map(position).collect();
+    assert!(positions.is_sorted() && positions[0] == Some(0), "{positions:?}");
+}
+
+#[test]
+fn the_documentation_has_every_setting_and_no_line_of_prose_is_too_long() {
+    let page = reference();
+    for row in SETTINGS {
+        let variable = row.variable.map_or_else(String::new, |name| format!("`{name}`"));
+        assert!(page.contains(&format!("| {variable} | `{}` |", row.key)), "{}", row.key);
+    }
+    let long: Vec<&str> =
+        page.lines().filter(|line| !line.starts_with('|') && line.chars().count() > 120).collect();
+    assert!(long.is_empty(), "{long:?}");
+    let example = example();
+    let long: Vec<&str> = example.lines().filter(|line| line.chars().count() > 120).collect();
+    assert!(long.is_empty(), "{long:?}");
 }
 
 #[test]

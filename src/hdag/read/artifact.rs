@@ -1,7 +1,7 @@
 //! `artifact`: the chart of a service and the values that the descriptor gives it.
 //!
-//! The reference ends up on a command line, so only what an OCI registry could serve gets through. Values are
-//! free, except where placement writes into them.
+//! The reference ends up on a command line, so only references that an OCI registry could serve are accepted.
+//! Values are free, except where placement writes into them.
 
 use oci_spec::distribution::Reference;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::hdag::values::{WOT_VALUES, is_wot};
 const SCHEME: &str = "oci://";
 const MAX_REFERENCE: usize = 512;
 
-/// What `artifact` says.
+/// Contents of `artifact`.
 pub(super) struct Artifact {
     pub(super) chart: String,
     pub(super) kind: String,

@@ -1,7 +1,7 @@
-//! Intents that the information model does not know.
+//! Intents that the information model does not define.
 //!
-//! Every scalar among them is collected under its path, and so is a known one that a configured rule looks at. What no
-//! rule looks at is an unknown field like any other.
+//! Every scalar among them is collected under its path, and so is a known one that a configured rule uses.
+//! One that no rule uses is an unknown field like any other.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! From a JSON value to a [`Descriptor`]: one walk that fills in defaults, checks everything, and collects all
-//! errors and warnings. YAML, JSON and stored documents take the same walk.
+//! From a JSON value to a [`Descriptor`]: one walk that fills in defaults, checks everything, and collects
+//! all errors and warnings. YAML, JSON and stored documents take the same walk.
 
 mod artifact;
 mod custom;
@@ -28,7 +28,7 @@ const GRAPH_FIELDS: [&str; 8] =
 const INTENT_FIELDS: [&str; 5] =
     ["useStaticPlacement", "security", "highAvailability", "highPerformance", "energyEfficiency"];
 
-/// What the walk needs to know besides the document.
+/// Inputs of the walk besides the document.
 struct Context<'a> {
     mapping: &'a IntentMapping,
     limits: &'a Limits,
@@ -77,8 +77,9 @@ pub(super) fn text(
     finish(graph, document, report, spans)
 }
 
-/// Makes booleans of the words that YAML 1.1 reads as such, below every `valuesOverwrite`. Charts of the original's
-/// users rely on it: `PyYAML` reads an unquoted `no` as false, and Helm takes the text "no" for true.
+/// Turns the words that YAML 1.1 reads as booleans into booleans, below every `valuesOverwrite`. Charts of
+/// the original's users rely on it: `PyYAML` reads an unquoted `no` as false, and Helm takes the text "no"
+/// for true.
 fn read_values_as_yaml_1_1(value: &mut Value, spans: &Spans) {
     let services = value.pointer("/hdaGraph/services").and_then(Value::as_array).map_or(0, Vec::len);
     for index in 0..services {

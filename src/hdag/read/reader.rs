@@ -10,9 +10,9 @@ use super::custom::Scope;
 use crate::hdag::Finding;
 use crate::hdag::tree::{Spans, escape, legacy_boolean, quoted};
 
-/// So many errors are told one by one.
+/// Errors that are listed; further ones are counted.
 const MAX_ERRORS: usize = 1000;
-/// So many warnings are told one by one; they travel in every answer.
+/// Warnings that are listed; they are part of every answer.
 const MAX_WARNINGS: usize = 200;
 
 /// The findings of one walk.
@@ -130,7 +130,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value as an integer of at least 0.
+    /// The value as an integer, 0 or more.
     fn natural(&self, report: &mut Report) -> Option<i64> {
         let value = self.value.as_i64().filter(|value| *value >= 0);
         if value.is_none() {
@@ -185,8 +185,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// An object and its place; `fields` is `None` when it is absent or of a wrong type, so that what is below
-/// takes its defaults.
+/// An object and its place; `fields` is `None` when it is absent or of a wrong type, so that its
+/// fields take their defaults.
 pub(super) struct Object<'a> {
     pub(super) pointer: String,
     fields: Option<&'a Map<String, Value>>,
@@ -219,7 +219,7 @@ impl<'a> Object<'a> {
         self.object_within(name, self.scope.as_ref().map(|scope| scope.child(name)), known, report)
     }
 
-    /// An object of intents: what is unknown in and below it is collected, and a mapped path is no cause for a
+    /// An object of intents: unknown fields in and below it are collected, and a mapped path causes no
     /// warning.
     pub(super) fn intents(
         &self,

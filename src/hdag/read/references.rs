@@ -10,7 +10,7 @@ use crate::hdag::tree::quoted;
 /// Longer cycles are cut in the middle.
 const MAX_CYCLE_SHOWN: usize = 40;
 
-/// What the services say about each other.
+/// References between services.
 #[derive(Default)]
 pub(super) struct References {
     /// Ids as written, by index of the service; `None` when it has no readable one.

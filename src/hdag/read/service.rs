@@ -1,4 +1,4 @@
-//! One entry of `services`: its name, what it needs, and whom it calls or must be near.
+//! One entry of `services`: its name, its needs, the services it calls, and those it must be near to.
 //!
 //! Names of other services are only collected here; whether they exist is known after the last service.
 

@@ -1,7 +1,7 @@
 //! `deployment.trigger`: with the graph after other services, or when monitored conditions hold.
 //!
-//! What gets through here can be written into a Prometheus rule: expressions and durations parse, event ids
-//! are usable as alert names. A trigger that says nothing known is `auto`, with a warning.
+//! An accepted trigger can be written into a Prometheus rule: expressions and durations parse, event ids
+//! are usable as alert names. A trigger without a known field is `auto`, with a warning.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::hdag::{Event, EventCondition, Trigger};
 
 const MAX_EVENT_ID: usize = 253;
 
-/// The trigger; errors have been reported when it is not what the descriptor says.
+/// The trigger; where it differs from the descriptor, errors have been reported.
 pub(super) fn read(
     deployment: &Object<'_>,
     label: &str,

@@ -1,13 +1,32 @@
-//! Commands that ask a running server over HTTP. Its address is in `SMO_URL`.
+//! `smo graph`: commands that ask a running server over HTTP. Its address is in `SMO_URL`.
 
 use std::time::Duration;
 
+use clap::Subcommand;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::{CliError, print};
+
 /// How long the server may take.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A command about a graph of a running server.
+#[derive(Debug, Subcommand)]
+pub(super) enum GraphCommand {
+    /// Explain why the services of a graph are where they are.
+    Explain {
+        /// Name of the graph.
+        name: String,
+        /// Id of a decision; without it the one that placed the graph.
+        #[arg(long, value_name = "ID")]
+        decision: Option<String>,
+        /// Address of the server.
+        #[arg(long, value_name = "URL", env = "SMO_URL", default_value = "http://127.0.0.1:8000")]
+        url: String,
+    },
+}
 
 /// Why a server did not answer as wanted.
 #[derive(Debug, Error)]
@@ -29,21 +48,30 @@ pub(super) enum ClientCommandError {
 
 type Result<T> = std::result::Result<T, ClientCommandError>;
 
-/// A server.
-pub(super) struct Server {
+/// Carries out the command.
+pub(super) async fn run(command: GraphCommand) -> std::result::Result<(), CliError> {
+    match command {
+        GraphCommand::Explain { name, decision, url } => {
+            print(&Server::new(&url).explain(&name, decision.as_deref()).await?);
+        }
+    }
+    Ok(())
+}
+
+/// A running server.
+struct Server {
     url: String,
     http: reqwest::Client,
 }
 
 impl Server {
     /// The server at `url`.
-    pub(super) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self { url: url.trim_end_matches('/').to_owned(), http: reqwest::Client::new() }
     }
 
-    /// The text that explains a decision about a graph: the one named, or the newest one about its placement that
-    /// was carried out.
-    pub(super) async fn explain(&self, graph: &str, decision: Option<&str>) -> Result<String> {
+    /// The text that explains a decision about a graph: the one named, or the one that placed it.
+    async fn explain(&self, graph: &str, decision: Option<&str>) -> Result<String> {
         let graph_path = format!("/graphs/{}", utf8_percent_encode(graph, NON_ALPHANUMERIC));
         let id = match decision {
             Some(id) => utf8_percent_encode(id, NON_ALPHANUMERIC).to_string(),

@@ -1,15 +1,32 @@
-//! Which outside systems are real: the mode, and the kubeconfigs.
+//! Decides which outside systems are real, and finds their kubeconfigs.
 //!
-//! Production must never land in the simulation by a typo. Without `SMO_MODE` the simulation is taken only when
-//! no setting of a real system is present and no kubeconfig lies at the original's default place; otherwise a
-//! missing kubeconfig is an error that names the path. The database does not count as a setting of a real
-//! system: it is real in either mode.
+//! Production must never land in the simulation by a typo. Without `SMO_MODE` the simulation is taken only
+//! when no setting of a real system is present and no kubeconfig lies at the original's default place;
+//! otherwise a missing kubeconfig is an error that names the path. The database does not count as a setting
+//! of a real system: it is real in either mode.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::load::{GivenByKey, Sources};
-use super::{KubeconfigSettings, Mode, Settings};
+use super::connections::{KubeconfigSettings, Mode};
+use super::settings::Settings;
+use super::sources::{GivenByKey, Sources};
+
+/// The section of the documentation about the mode.
+pub(super) const REAL_OR_SIMULATED: &str = "\
+## Real or simulated
+
+`SMO_MODE=real` simulates nothing: a missing kubeconfig of Karmada stops the start, naming the path.
+`SMO_MODE=simulated` simulates each system without a setting. Without `SMO_MODE` the server runs on the simulated
+continuum only when no setting of a real system is present (`KARMADA_KUBECONFIG`, `SUBMARINER_KUBECONFIG`,
+`MONITORING_KUBECONFIG`, `PROMETHEUS_HOST`, `GRAFANA_HOST`, `NFVCL_BASE_URL`, or the same in the file) and there is no
+`~/.kube/karmada-apiserver.config`; otherwise all systems are real. The database does not count: it is real in either
+mode.
+
+In real mode the kubeconfig of the monitoring cluster is by default the first file of `KUBECONFIG`, otherwise
+`~/.kube/config`. If there is none, nothing can raise the event of a conditional service: the graph's condition
+`RulesPublished` and `/readyz` say so.
+";
 
 /// Where the original looks for Karmada's kubeconfig, under `~/.kube`.
 const DEFAULT_KARMADA: &str = "karmada-apiserver.config";
@@ -63,7 +80,7 @@ pub(super) fn resolve(
     }
 }
 
-/// What makes the mode real, when it is not stated.
+/// The first setting that makes the mode real, when the mode is not set.
 fn first_real_setting(given: &GivenByKey, sources: &Sources<'_>) -> Option<String> {
     let by_key = REAL_KEYS.iter().find_map(|key| given.get(key)).map(|given| given.origin.clone());
     let variable = || REAL_VARIABLES.iter().find(|name| sources.env.contains_key(**name));

@@ -1,0 +1,20 @@
+//! Settings of the Helm program.
+
+use std::path::PathBuf;
+
+/// The Helm program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelmSettings {
+    /// Program name or path.
+    pub bin: PathBuf,
+    /// Use plain HTTP for the registry (`INSECURE_REGISTRY`).
+    pub plain_http: bool,
+    /// Helm processes that may run at the same time.
+    pub parallel: usize,
+}
+
+impl Default for HelmSettings {
+    fn default() -> Self {
+        Self { bin: PathBuf::from("helm"), plain_http: false, parallel: 8 }
+    }
+}
