@@ -55,7 +55,7 @@ impl Server {
         faults: Faults,
     ) -> Result<Self> {
         let calls = Calls::new(&settings.calls, faults).with_release_slots(settings.helm.parallel);
-        let outside = Outside::new(ports, calls);
+        let outside = Outside::new(ports, calls, settings.stale_after);
         let reconciler = Reconciler::new(
             store.clone(),
             outside.clone(),
@@ -63,7 +63,7 @@ impl Server {
             settings.reconcile.clone(),
         );
         let mut registry = telemetry::registry();
-        outside.calls().register(&mut registry);
+        outside.register(&mut registry);
         let supervisor = Supervisor::new(reconciler, settings.reconcile.clone(), &mut registry);
         let clusters =
             ClusterSync::new(store.clone(), outside.clone(), supervisor.clone(), settings.reconcile.clone());
