@@ -54,7 +54,7 @@ impl Server {
         world: Option<World>,
         faults: Faults,
     ) -> Result<Self> {
-        let calls = Calls::new(&settings.calls, faults).with_release_slots(settings.helm.parallel);
+        let calls = Calls::new(&settings.calls, &settings.helm, faults);
         let outside = Outside::new(ports, calls, settings.stale_after);
         let reconciler = Reconciler::new(
             store.clone(),

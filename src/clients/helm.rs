@@ -95,6 +95,7 @@ impl HelmReleases {
                 folder: None,
                 stdin: None,
                 deadline: self.deadline,
+                grace: Duration::ZERO,
             };
             Ok(finish(program).await?.stdout.trim().to_owned())
         };
@@ -155,6 +156,21 @@ impl HelmReleases {
         }
     }
 
+    /// Helm writes its record when it has the chart. One that was stopped before that waited for the registry.
+    async fn blame(&self, error: ClientError, release: &ReleaseSpec, before: i64) -> ClientError {
+        if (error.system, error.kind) != ("helm", Kind::Timeout) {
+            return error;
+        }
+        let ReleaseKey { namespace, name } = &release.key;
+        match storage::history(&self.client, namespace, name).await {
+            Ok(history) if history.first().is_none_or(|newest| newest.number <= before) => {
+                let message = format!("the registry did not deliver {} in time", release.chart);
+                ClientError::new("registry", Kind::Timeout, message)
+            }
+            _ => error,
+        }
+    }
+
     fn call<'a>(&'a self, key: &'a ReleaseKey, lock: &'a ReleaseLock, deadline: Instant) -> Call<'a> {
         Call { helm: self, key, lock, deadline }
     }
@@ -191,7 +207,9 @@ impl Releases for HelmReleases {
         if helm_4 {
             flags.push("--server-side=false");
         }
-        call.run("upgrade", &flags, &[&release.key.name, chart]).await?;
+        if let Err(error) = call.run("upgrade", &flags, &[&release.key.name, chart]).await {
+            return Err(self.blame(error, release, before).await);
+        }
         let is_applied = |newest: Option<&Revision>| {
             newest.is_some_and(|newest| {
                 newest.status == "deployed"
@@ -250,7 +268,10 @@ impl Call<'_> {
             without_env: helm_variables(),
             folder: Some(folder.to_owned()),
             stdin: Some(stdin),
-            deadline: left,
+            // Helm's own timeouts come first. Asked to end, it records the release as failed, which can be upgraded at
+            // once; killed, it leaves a pending one, which has to be rolled back before.
+            deadline: left + helm.deadline / 10,
+            grace: helm.deadline / 10,
         })
         .await
     }

@@ -10,6 +10,7 @@
 //! to its system, so that a server starts while the world is down; a setting that cannot work is refused at once.
 
 mod breaker;
+mod bulkhead;
 mod call;
 mod command;
 mod error;

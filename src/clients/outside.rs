@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
+use super::bulkhead::Slot;
 use super::call::{Calls, Operation, Policy};
 use super::strategies::{Endpoint, Strategies};
 use super::watch_metrics::WatchMetrics;
@@ -29,8 +30,8 @@ use crate::optimizer::{
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");
-const APPLY: Operation = release("apply", &["karmada", "registry"]);
-const UNINSTALL: Operation = release("uninstall", &["karmada"]);
+const APPLY: Operation = helm("apply", &["karmada", "registry"]);
+const UNINSTALL: Operation = helm("uninstall", &["karmada"]);
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
@@ -47,8 +48,8 @@ const fn write(system: &'static str, name: &'static str) -> Operation {
     Operation { system, name, policy: Policy::Write, proves: &[] }
 }
 
-const fn release(name: &'static str, proves: &'static [&'static str]) -> Operation {
-    Operation { system: "helm", name, policy: Policy::Release, proves }
+const fn helm(name: &'static str, proves: &'static [&'static str]) -> Operation {
+    Operation { system: "helm", name, policy: Policy::Write, proves }
 }
 
 /// All outside systems behind the wrapper.
@@ -153,7 +154,8 @@ impl Outside {
     /// # Errors
     /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
     pub async fn apply_release(&self, release: &ReleaseSpec) -> Result<()> {
-        self.0.calls.run(APPLY, || self.0.ports.releases.apply(release)).await
+        let slot = Slot::install(&release.chart);
+        self.0.calls.run_helm(APPLY, slot, || self.0.ports.releases.apply(release)).await
     }
 
     /// Uninstalls a release of `owner`; one that is not there is fine.
@@ -161,7 +163,8 @@ impl Outside {
     /// # Errors
     /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
     pub async fn uninstall_release(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        self.0.calls.run(UNINSTALL, || self.0.ports.releases.uninstall(key, owner)).await
+        let uninstall = || self.0.ports.releases.uninstall(key, owner);
+        self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
     /// Whether alert rules can be written.

@@ -133,8 +133,10 @@ pub struct HelmSettings {
     pub bin: PathBuf,
     /// Use plain HTTP for the registry (`INSECURE_REGISTRY`).
     pub plain_http: bool,
-    /// Helm processes that may run at the same time.
+    /// Helm operations that install or upgrade at the same time.
     pub parallel: usize,
+    /// Helm operations that uninstall at the same time, besides those.
+    pub parallel_removals: usize,
 }
 
 /// Deadlines, retries and breaker of outside calls.
@@ -196,7 +198,12 @@ impl Default for Settings {
             karmada: KarmadaSettings { kubeconfig: None, gpu_label: "acceleration".to_owned() },
             submariner: None,
             monitoring: MonitoringSettings::default(),
-            helm: HelmSettings { bin: PathBuf::from("helm"), plain_http: false, parallel: 8 },
+            helm: HelmSettings {
+                bin: PathBuf::from("helm"),
+                plain_http: false,
+                parallel: 8,
+                parallel_removals: 4,
+            },
             calls: CallSettings::default(),
             reconcile: ReconcileSettings::default(),
             placement: PlacementSettings::default(),

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::clients::ReleaseStatus;
 use crate::clients::testing::{Collection, fake_server};
+use crate::config::Settings;
 
 const NAMESPACE: &str = "demo";
 
@@ -42,7 +43,7 @@ impl Bed {
     }
 
     fn helm(&self, deadline: Duration) -> HelmReleases {
-        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, parallel: 4 };
+        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, ..Settings::default().helm };
         let (in_all, in_one) = (self.secrets.clone(), self.secrets.clone());
         let router = Router::new()
             .route("/api/v1/secrets", get(async move |Query(query): Query<_>| in_all.answer(None, &query)))
@@ -282,13 +283,29 @@ async fn a_failed_helm_becomes_a_typed_error() {
 }
 
 #[tokio::test]
-async fn at_the_deadline_helm_is_killed_and_the_release_free_again() {
+async fn at_the_deadline_helm_is_stopped_and_the_release_free_again() {
     let bed = Bed::new();
+    bed.revision("a", 1, "deployed", Some("brussels-1a2b"));
     bed.behaviour("exec sleep 600");
     let error = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Timeout);
+    assert_eq!(
+        (error.system, error.kind),
+        ("helm", Kind::Timeout),
+        "its record is there: the chart had come"
+    );
     bed.behaviour("exit 0");
     bed.quick().apply(&spec("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_helm_that_hangs_before_its_record_is_there_waits_for_the_registry() {
+    let bed = Bed::new();
+    // So that no record follows from the call.
+    fs::write(bed.path("silent"), "").unwrap();
+    bed.behaviour("exec sleep 600");
+    let error = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
+    assert_eq!((error.system, error.kind), ("registry", Kind::Timeout), "{error}");
+    assert!(error.message.contains("127.0.0.1:5000"), "{error}");
 }
 
 #[tokio::test]
