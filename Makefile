@@ -82,8 +82,10 @@ else
 	python3 benches/report.py
 endif
 
-bench-continuum: setup-solver ## Scale 1000 simulated graphs for ten simulated minutes
-	$(CARGO) bench --locked --bench continuum
+bench-continuum: setup-solver ## A server with 100, 1 000 and 10 000 simulated graphs (GRAPHS="100 1000")
+	@for graphs in $(or $(GRAPHS),100 1000 10000); do \
+		$(CARGO) bench --locked --quiet --bench continuum -- --graphs $$graphs || exit 1; \
+	done
 
 bench-deploy: setup-solver ## Time deployments through smo against plain helm, on the test bed
 	$(CARGO) build --locked --release

@@ -62,8 +62,8 @@ impl Server {
         for cluster in store.repair_ledger().await? {
             tracing::warn!(cluster.name = %cluster, "the ledger of cluster {cluster} was wrong and has been repaired");
         }
-        let calls = Calls::new(&settings.calls, faults).with_release_slots(settings.helm.parallel);
-        let outside = Outside::new(ports, calls);
+        let calls = Calls::new(&settings.calls, &settings.helm, faults);
+        let outside = Outside::new(ports, calls, settings.stale_after);
         let reconciler = Reconciler::new(
             store.clone(),
             outside.clone(),
@@ -71,7 +71,7 @@ impl Server {
             settings.reconcile.clone(),
         );
         let mut registry = telemetry::registry();
-        outside.calls().register(&mut registry);
+        outside.register(&mut registry);
         let queue = Queue::new(reconciler.into_work(), settings.reconcile.clone(), &mut registry);
         let clusters =
             ClusterSync::new(store.clone(), outside.clone(), queue.clone(), settings.reconcile.clone());

@@ -47,6 +47,8 @@ pub struct Readiness {
     message: Option<&'static str>,
     /// One entry per dependency.
     dependencies: Vec<Dependency>,
+    /// One entry per watch of outside objects.
+    watches: Vec<Watch>,
 }
 
 /// Whether the outside world is real or simulated.
@@ -91,6 +93,55 @@ pub enum DependencyState {
     Simulated,
 }
 
+/// A watch of outside objects: what is known of them is what it shows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Watch {
+    /// What is watched.
+    #[schema(example = "releases")]
+    name: &'static str,
+    /// The system that serves it.
+    #[schema(example = "karmada")]
+    system: &'static str,
+    /// How it is.
+    state: WatchState,
+    /// Seconds since it last proved alive by an event, a bookmark or a finished list.
+    #[schema(example = 12)]
+    age_seconds: u64,
+    /// How often it failed since this server started.
+    #[schema(example = 0)]
+    errors: u64,
+    /// What went wrong since it last proved alive.
+    #[schema(required = true, example = "no answer within 30 s")]
+    message: Option<String>,
+}
+
+/// How a watch is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchState {
+    /// It shows the present.
+    Ok,
+    /// Its last attempt failed; what it showed before is still believed.
+    Failing,
+    /// Its first list is not complete: nothing is known yet.
+    Incomplete,
+    /// It has not proved alive for so long that what it showed is not believed any more.
+    Stale,
+}
+
+impl From<app::Watch> for Watch {
+    fn from(app::Watch { state: watch, stale }: app::Watch) -> Self {
+        let state = match (watch.complete, stale, &watch.last_error) {
+            (false, ..) => WatchState::Incomplete,
+            (true, true, _) => WatchState::Stale,
+            (true, false, Some(_)) => WatchState::Failing,
+            (true, false, None) => WatchState::Ok,
+        };
+        let (name, system, age_seconds) = (watch.name, watch.system, watch.age.as_secs());
+        Self { name, system, state, age_seconds, errors: watch.errors, message: watch.last_error }
+    }
+}
+
 impl From<app::DependencyState> for DependencyState {
     fn from(state: app::DependencyState) -> Self {
         match state {
@@ -118,7 +169,8 @@ impl From<app::Readiness> for Readiness {
             (Mode::Real, None)
         };
         let dependencies = readiness.dependencies.into_iter().map(dependency).collect();
-        Self { ready: readiness.ready, mode, message, dependencies }
+        let watches = readiness.watches.into_iter().map(Watch::from).collect();
+        Self { ready: readiness.ready, mode, message, dependencies, watches }
     }
 }
 
@@ -153,9 +205,12 @@ pub(super) async fn get_metrics(State(metrics): State<Metrics>) -> Result<Respon
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::clients;
 
     #[test]
     fn the_simulation_is_told_loudly() {
@@ -168,6 +223,7 @@ mod tests {
                 last_success: None,
                 message: None,
             }],
+            watches: Vec::new(),
         };
         assert_eq!(
             serde_json::to_value(Readiness::from(readiness)).unwrap(),
@@ -175,7 +231,33 @@ mod tests {
                 "ready": true, "mode": "simulated",
                 "message": "the outside world is simulated: nothing is deployed to any real cluster",
                 "dependencies": [{"name": "karmada", "state": "simulated", "last_success": null, "message": null}],
+                "watches": [],
             })
         );
+    }
+
+    #[test]
+    fn a_watch_says_whether_it_is_believed() {
+        let shown = |complete, stale, error: Option<&str>| {
+            let state = clients::WatchState {
+                system: "karmada",
+                name: "releases",
+                complete,
+                age: Duration::from_millis(61_500),
+                errors: 2,
+                last_error: error.map(str::to_owned),
+            };
+            serde_json::to_value(Watch::from(app::Watch { state, stale })).unwrap()
+        };
+        assert_eq!(
+            shown(true, true, Some("no answer within 30 s")),
+            json!({
+                "name": "releases", "system": "karmada", "state": "stale", "age_seconds": 61, "errors": 2,
+                "message": "no answer within 30 s",
+            })
+        );
+        assert_eq!(shown(true, false, Some("refused"))["state"], "failing");
+        assert_eq!(shown(false, false, None)["state"], "incomplete");
+        assert_eq!(shown(true, false, None)["state"], "ok");
     }
 }

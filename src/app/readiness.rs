@@ -1,6 +1,6 @@
 //! State of everything the server depends on, from the calls it makes anyway.
 
-use super::{App, Dependency, DependencyState, Readiness};
+use super::{App, Dependency, DependencyState, Readiness, Watch};
 use crate::clients::Probe;
 
 /// An outside system: its name, whether there is a port for it, and whether a setting makes it real.
@@ -29,7 +29,9 @@ impl App {
             self.dependency(system, probe)
         });
         let dependencies = std::iter::once(database).chain(systems).collect();
-        Readiness { ready, simulated: self.is_simulated(), dependencies }
+        let watch = |state| Watch { stale: outside.is_stale(&state), state };
+        let watches = outside.watches().into_iter().map(watch).collect();
+        Readiness { ready, simulated: self.is_simulated(), dependencies, watches }
     }
 
     async fn database(&self) -> Dependency {

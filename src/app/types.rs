@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::clients::WatchState;
 use crate::hdag::Finding;
 use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord};
 
@@ -127,6 +128,17 @@ pub struct Readiness {
     pub simulated: bool,
     /// One entry per dependency.
     pub dependencies: Vec<Dependency>,
+    /// One entry per watch of outside objects.
+    pub watches: Vec<Watch>,
+}
+
+/// A watch of outside objects.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// How it is.
+    pub state: WatchState,
+    /// Whether it has not proved alive for so long that what it showed is not believed any more.
+    pub stale: bool,
 }
 
 /// One dependency of the server.

@@ -6,7 +6,8 @@
 //! says of a system, so that readiness needs no calls of its own.
 //!
 //! Breakers count what a system did, not what was asked of it: an answer such as "not found" is a success, and a
-//! registry that a chart reference names wrongly does not close Karmada for everybody else.
+//! registry that a chart reference names wrongly does not close Karmada for everybody else: each registry has a breaker
+//! of its own ([`Bulkheads`]).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,20 +21,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::breaker::Breaker;
+use super::bulkhead::{Bulkheads, Slot};
 use super::{ClientError, ClientErrorKind, Probe, Result};
-use crate::config::CallSettings;
+use crate::config::{CallSettings, HelmSettings};
 use crate::faults::{Faults, Phase};
 
 /// Upper bounds of the duration buckets in seconds: quick calls take milliseconds, Helm up to minutes.
 const BUCKETS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
-/// A Helm operation ends itself at its deadline with a telling error; the wrapper's own deadline comes after it.
-const HELM_GRACE: Duration = Duration::from_secs(10);
-
 /// How an operation is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -44,8 +42,6 @@ pub enum Policy {
     /// A question within a deadline of its own; neither retried nor under a breaker, since whoever asks has another way
     /// and one program that is down says nothing about another.
     Once(Duration),
-    /// A Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
-    Release,
 }
 
 /// One operation of one system.
@@ -59,6 +55,12 @@ pub struct Operation {
     pub policy: Policy,
     /// Systems that have shown to be there when the call succeeds, besides `system`.
     pub proves: &'static [&'static str],
+}
+
+impl Operation {
+    fn span(self) -> Span {
+        tracing::debug_span!("outside_call", system = self.system, operation = self.name)
+    }
 }
 
 /// Labels of a call's metrics.
@@ -80,7 +82,7 @@ struct DurationLabels {
 #[derive(Clone)]
 pub struct Calls {
     inner: Arc<Inner>,
-    release_slots: Arc<Semaphore>,
+    bulkheads: Arc<Bulkheads>,
 }
 
 struct Inner {
@@ -99,7 +101,7 @@ struct SystemState {
 impl Calls {
     /// A wrapper with these settings.
     #[must_use]
-    pub fn new(settings: &CallSettings, faults: Faults) -> Self {
+    pub fn new(settings: &CallSettings, helm: &HelmSettings, faults: Faults) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         Self {
             inner: Arc::new(Inner {
@@ -109,15 +111,8 @@ impl Calls {
                 calls: Family::default(),
                 durations: Family::new_with_constructor(histogram),
             }),
-            release_slots: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            bulkheads: Arc::new(Bulkheads::new(helm.parallel, helm.parallel_removals, settings)),
         }
-    }
-
-    /// Lets at most `slots` Helm operations run at a time. Waiting for a slot is not part of the deadline.
-    #[must_use]
-    pub fn with_release_slots(mut self, slots: usize) -> Self {
-        self.release_slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
-        self
     }
 
     /// Adds `smo_outside_calls_total` and `smo_outside_call_duration_seconds` to a registry.
@@ -155,8 +150,6 @@ impl Calls {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let span =
-            tracing::debug_span!("outside_call", system = operation.system, operation = operation.name);
         async {
             match operation.policy {
                 Policy::Read => self.quick(operation, call).await,
@@ -167,10 +160,35 @@ impl Calls {
                     Ok(answer)
                 }
                 Policy::Once(deadline) => self.once(operation, deadline, call).await,
-                Policy::Release => self.release(operation, call).await,
             }
         }
-        .instrument(span)
+        .instrument(operation.span())
+        .await
+    }
+
+    /// Makes one Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
+    /// Waiting for a slot is not part of its deadline.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; `CircuitOpen` also when the registry is left alone.
+    pub async fn run_helm<T, F, Fut>(&self, operation: Operation, slot: Slot<'_>, call: F) -> Result<T>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        async {
+            let permit = self.bulkheads.acquire(slot).await;
+            let _permit = permit.inspect_err(|error| self.count(operation, error.kind.label()))?;
+            self.not_blocked(operation)?;
+            self.step(operation, Phase::Before).await?;
+            let answer = self.timed(operation, helm_limit(&self.inner.settings), call()).await;
+            self.record(operation, &answer);
+            self.bulkheads.record(slot, &answer);
+            let answer = answer?;
+            self.step(operation, Phase::After).await?;
+            Ok(answer)
+        }
+        .instrument(operation.span())
         .await
     }
 
@@ -211,23 +229,6 @@ impl Calls {
         Fut: Future<Output = Result<T>>,
     {
         self.timed(operation, deadline, call()).await
-    }
-
-    async fn release<T, F, Fut>(&self, operation: Operation, mut call: F) -> Result<T>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T>>,
-    {
-        // The semaphore is never closed; should it be, the operation simply runs without a slot.
-        let _slot = self.release_slots.acquire().await.ok();
-        self.not_blocked(operation)?;
-        self.step(operation, Phase::Before).await?;
-        let deadline = self.inner.settings.helm_deadline + HELM_GRACE;
-        let answer = self.timed(operation, deadline, call()).await;
-        self.record(operation, &answer);
-        let answer = answer?;
-        self.step(operation, Phase::After).await?;
-        Ok(answer)
     }
 
     /// Runs one attempt under a deadline and counts it.
@@ -314,7 +315,7 @@ impl Calls {
             Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
             Kind::CircuitOpen => {}
             Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {
-                // A Helm operation that took too long says nothing about Helm: it has no breaker to open.
+                // A Helm operation that took too long says nothing about Helm; registries have breakers by host.
                 if !matches!(error.system, "helm" | "registry") {
                     state.breaker.failure(Instant::now());
                 }
@@ -377,6 +378,11 @@ fn backoff(settings: &CallSettings) -> ExponentialBuilder {
         .with_max_times(settings.attempts.saturating_sub(1))
         .with_jitter()
         .with_jitter_seed(rand::random())
+}
+
+/// A Helm operation ends itself at its deadline, with a telling error and time to end in order; this comes after all that.
+fn helm_limit(settings: &CallSettings) -> Duration {
+    settings.helm_deadline.mul_f64(1.5) + settings.deadline
 }
 
 fn no_answer(operation: Operation, deadline: Duration) -> ClientError {

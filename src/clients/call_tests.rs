@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use prometheus_client::encoding::text::encode;
 
 use super::*;
+use crate::config::Settings;
 use crate::faults::FaultAction;
 
 const READ: Operation = Operation { system: "karmada", name: "clusters", policy: Policy::Read, proves: &[] };
 const WRITE: Operation = Operation { system: "karmada", name: "scale", policy: Policy::Write, proves: &[] };
 const APPLY: Operation =
-    Operation { system: "helm", name: "apply", policy: Policy::Release, proves: &["karmada", "registry"] };
+    Operation { system: "helm", name: "apply", policy: Policy::Write, proves: &["karmada", "registry"] };
 
 fn settings() -> CallSettings {
     CallSettings {
@@ -23,8 +24,12 @@ fn settings() -> CallSettings {
     }
 }
 
+fn helm() -> HelmSettings {
+    HelmSettings { parallel: 1, ..Settings::default().helm }
+}
+
 fn calls() -> Calls {
-    Calls::new(&settings(), Faults::none())
+    Calls::new(&settings(), &helm(), Faults::none())
 }
 
 fn error(kind: ClientErrorKind) -> ClientError {
@@ -45,6 +50,17 @@ async fn attempts(
             async move { answer }
         })
         .await;
+    (made.load(Ordering::SeqCst), result)
+}
+
+/// Counts attempts at a Helm operation with a chart of a registry.
+async fn helm_attempts(calls: &Calls, answer: impl Fn() -> Result<()>) -> (usize, Result<()>) {
+    let made = AtomicUsize::new(0);
+    let result = calls.run_helm(APPLY, Slot::Install("registry.example"), || {
+        made.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(answer())
+    });
+    let result = result.await;
     (made.load(Ordering::SeqCst), result)
 }
 
@@ -70,7 +86,7 @@ async fn a_final_failure_is_not_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_does_not_answer_ends_at_the_deadline() {
-    let calls = Calls::new(&CallSettings { attempts: 1, ..settings() }, Faults::none());
+    let calls = Calls::new(&CallSettings { attempts: 1, ..settings() }, &helm(), Faults::none());
     let begun = Instant::now();
     let answer: Result<()> = calls.run(READ, std::future::pending).await;
     assert_eq!(answer.unwrap_err().kind, ClientErrorKind::Timeout);
@@ -124,7 +140,11 @@ async fn answers_that_are_errors_do_not_open_the_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_probe_does_not_block_the_next_one() {
-    let calls = Calls::new(&CallSettings { breaker_threshold: 1, attempts: 1, ..settings() }, Faults::none());
+    let calls = Calls::new(
+        &CallSettings { breaker_threshold: 1, attempts: 1, ..settings() },
+        &helm(),
+        Faults::none(),
+    );
     attempts(&calls, READ, |_| Err(error(ClientErrorKind::Unreachable))).await.1.unwrap_err();
     tokio::time::advance(Duration::from_secs(31)).await;
     let probe = calls.run::<(), _, _>(READ, std::future::pending);
@@ -133,35 +153,47 @@ async fn a_cancelled_probe_does_not_block_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_helm_operation_is_tried_once_and_a_registry_that_is_down_opens_no_breaker() {
+async fn a_helm_operation_is_tried_once_and_a_registry_that_is_down_is_left_alone_without_the_rest() {
     let calls = calls();
     let down = ClientError::new("registry", ClientErrorKind::Unreachable, "connection refused");
-    for _ in 0..20 {
-        assert_eq!(attempts(&calls, APPLY, |_| Err(down.clone())).await, (1, Err(down.clone())));
+    for _ in 0..5 {
+        assert_eq!(helm_attempts(&calls, || Err(down.clone())).await, (1, Err(down.clone())));
     }
+    let (made, refused) = helm_attempts(&calls, || Ok(())).await;
+    assert_eq!((made, refused.unwrap_err().kind), (0, ClientErrorKind::CircuitOpen));
     assert_eq!(attempts(&calls, READ, |_| Ok(())).await, (1, Ok(())));
+    assert_eq!(calls.run_helm(APPLY, Slot::Remove, async || Ok(())).await, Ok(()));
+    assert_eq!(
+        calls.run_helm(APPLY, Slot::Install("other"), async || Err::<(), _>(down.clone())).await,
+        Err(down)
+    );
     let registry = calls.probes().into_iter().find(|probe| probe.system == "registry").unwrap();
     assert_eq!(registry.last_error.as_deref(), Some("connection refused"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn helm_operations_do_not_start_while_karmada_is_left_alone() {
-    let calls = Calls::new(&CallSettings { breaker_threshold: 1, attempts: 1, ..settings() }, Faults::none());
+    let calls = Calls::new(
+        &CallSettings { breaker_threshold: 1, attempts: 1, ..settings() },
+        &helm(),
+        Faults::none(),
+    );
     attempts(&calls, READ, |_| Err(error(ClientErrorKind::Unreachable))).await.1.unwrap_err();
-    let (made, refused) = attempts(&calls, APPLY, |_| Ok(())).await;
+    let (made, refused) = helm_attempts(&calls, || Ok(())).await;
     assert_eq!((made, refused.unwrap_err().system), (0, "karmada"));
     tokio::time::advance(Duration::from_secs(31)).await;
-    assert_eq!(attempts(&calls, APPLY, |_| Ok(())).await, (1, Ok(())));
+    assert_eq!(helm_attempts(&calls, || Ok(())).await, (1, Ok(())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_release_slot_is_not_part_of_the_deadline() {
-    let calls = calls().with_release_slots(1);
-    let work = || async {
-        tokio::time::sleep(Duration::from_secs(250)).await;
+async fn waiting_for_a_slot_is_not_part_of_the_deadline() {
+    let calls = calls();
+    let work = async || {
+        tokio::time::sleep(Duration::from_secs(400)).await;
         Ok(())
     };
-    let (first, second) = tokio::join!(calls.run(APPLY, work), calls.run(APPLY, work));
+    let slot = Slot::Install("registry.example");
+    let (first, second) = tokio::join!(calls.run_helm(APPLY, slot, work), calls.run_helm(APPLY, slot, work));
     assert_eq!((first, second), (Ok(()), Ok(())));
 }
 
@@ -172,7 +204,7 @@ async fn only_changes_are_fault_steps_and_an_injected_failure_reaches_the_caller
         (step.name == "karmada.scale" && step.phase == Phase::After)
             .then(|| FaultAction::Fail("as asked".to_owned()))
     });
-    let calls = Calls::new(&settings(), faults);
+    let calls = Calls::new(&settings(), &helm(), faults);
     assert_eq!(attempts(&calls, READ, |_| Ok(())).await, (1, Ok(())));
     assert_eq!(calls.faults().reached(), 0);
     assert_eq!(attempts(&calls, WRITE, |_| Ok(())).await, (1, Err(injected)));
@@ -181,8 +213,8 @@ async fn only_changes_are_fault_steps_and_an_injected_failure_reaches_the_caller
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_step_ends_at_the_deadline() {
-    let calls = Calls::new(&settings(), Faults::hook(|_| Some(FaultAction::Hang)));
-    let (made, answer) = attempts(&calls, APPLY, |_| Ok(())).await;
+    let calls = Calls::new(&settings(), &helm(), Faults::hook(|_| Some(FaultAction::Hang)));
+    let (made, answer) = helm_attempts(&calls, || Ok(())).await;
     assert_eq!((made, answer.unwrap_err().kind), (0, ClientErrorKind::Timeout));
 }
 
@@ -213,7 +245,7 @@ async fn probes_tell_the_last_success_and_forget_an_error_that_is_over() {
     let probe = |calls: &Calls| calls.probes().into_iter().find(|p| p.system == "karmada").unwrap();
     assert_eq!(probe(&calls).last_error.as_deref(), Some("as told"));
     assert_eq!(probe(&calls).last_success, None);
-    attempts(&calls, APPLY, |_| Ok(())).await.1.unwrap();
+    helm_attempts(&calls, || Ok(())).await.1.unwrap();
     assert_eq!(probe(&calls).last_error, None);
     assert!(probe(&calls).last_success.is_some());
 }

@@ -1,7 +1,8 @@
 //! The only place that runs programs.
 //!
 //! A program gets an argument vector (never a shell line), a deadline and, if wanted, an open file as its standard
-//! input. It is killed when the deadline passes or the caller is cancelled. What it writes is kept up to a cap:
+//! input. When the deadline passes it is asked to end (SIGTERM) and killed if it does not within its grace; when the
+//! caller is cancelled it is killed. What it writes is kept up to a cap:
 //! the beginning of stdout (where results are) and the end of stderr (where the cause is). Arguments and
 //! environment are never logged, since they may hold secrets.
 
@@ -11,8 +12,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 /// Bytes of standard output that are kept.
@@ -35,8 +38,10 @@ pub struct Program {
     pub folder: Option<PathBuf>,
     /// What it gets as standard input; `None` for nothing.
     pub stdin: Option<File>,
-    /// After which time it is killed.
+    /// After which time it is asked to end.
     pub deadline: Duration,
+    /// After which further time it is killed.
+    pub grace: Duration,
 }
 
 /// What a program that ended by itself left behind.
@@ -59,16 +64,16 @@ pub enum CommandError {
     /// It could not be started or read from.
     #[error("program {0:?} cannot be run: {1}")]
     Io(PathBuf, std::io::Error),
-    /// It was killed at its deadline.
-    #[error("program {0:?} was killed after {1:?}")]
-    Timeout(PathBuf, Duration),
+    /// It did not end before its deadline and was stopped.
+    #[error("program {0:?} did not end in time and was stopped")]
+    Timeout(PathBuf),
 }
 
 impl Program {
     /// Runs it to its end.
     ///
     /// # Errors
-    /// When it cannot be started, or was killed at the deadline. An exit code other than zero is no error here.
+    /// When it cannot be started, or was stopped at the deadline. An exit code other than zero is no error here.
     #[expect(clippy::disallowed_methods, reason = "this is the module that runs programs")]
     pub async fn run(self) -> Result<Finished, CommandError> {
         let mut command = tokio::process::Command::new(&self.path);
@@ -90,23 +95,34 @@ impl Program {
         // The builder holds its own copy of the standard input, which must not outlive the program.
         drop(command);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let work = async {
+        let outputs = async {
             tokio::try_join!(
-                child.wait(),
                 read_capped(stdout, STDOUT_CAP, Keep::Beginning),
                 read_capped(stderr, STDERR_CAP, Keep::End)
             )
         };
+        let work = async { tokio::try_join!(child.wait(), outputs) };
         match timeout(self.deadline, work).await {
-            Ok(Ok((status, stdout, stderr))) => Ok(Finished { code: status.code(), stdout, stderr }),
+            Ok(Ok((status, (stdout, stderr)))) => Ok(Finished { code: status.code(), stdout, stderr }),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => {
-                // Killed and waited for here, so that whoever asks next finds it gone.
-                child.kill().await.map_err(failed)?;
-                Err(CommandError::Timeout(self.path, self.deadline))
+                stop(&mut child, self.grace).await.map_err(failed)?;
+                Err(CommandError::Timeout(self.path))
             }
         }
     }
+}
+
+/// Ends a program and waits for its end, so that the next operation finds it gone.
+async fn stop(child: &mut Child, grace: Duration) -> std::io::Result<()> {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid
+        && kill_process(pid, Signal::TERM).is_ok()
+        && let Ok(ended) = timeout(grace, child.wait()).await
+    {
+        return ended.map(drop);
+    }
+    child.kill().await
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +171,7 @@ mod tests {
             folder: None,
             stdin: None,
             deadline: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
         }
     }
 
@@ -174,10 +191,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_deadline_kills_it() {
-        let mut program = shell("exec sleep 600");
+    async fn at_the_deadline_it_may_end_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "trap 'echo tidy >left; exit 1' TERM; echo ready >begun; while :; do sleep 0.01; done";
+        let mut program = shell(script);
+        program.folder = Some(folder.path().to_owned());
+        program.deadline = Duration::from_millis(500);
+        assert!(matches!(program.run().await, Err(CommandError::Timeout(_))));
+        assert_eq!(std::fs::read_to_string(folder.path().join("left")).unwrap(), "tidy\n");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_when_asked_is_killed() {
+        let mut program = shell("trap '' TERM; while :; do sleep 0.01; done");
         program.deadline = Duration::from_millis(50);
-        assert!(matches!(program.run().await, Err(CommandError::Timeout(..))));
+        program.grace = Duration::from_millis(50);
+        assert!(matches!(program.run().await, Err(CommandError::Timeout(_))));
     }
 
     #[tokio::test]

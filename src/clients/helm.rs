@@ -23,19 +23,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::Client;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, broadcast};
 use tokio::time::Instant;
 
 use self::lock::{LockError, ReleaseLock};
-use self::storage::{DIGEST_LABEL, OWNER_LABEL, Revision};
+use self::storage::{DIGEST_LABEL, OWNER_LABEL, ObservedReleases, Revision};
 use super::command::{Finished, Program};
 use super::{
     ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Result,
+    WatchState,
 };
 use crate::config::HelmSettings;
 
 /// The values file in a call's folder. Relative, since Helm splits this argument at commas.
 const VALUES: &str = "values.json";
+/// Revisions of a release that Helm keeps: enough to roll an interrupted upgrade back.
+const HISTORY: &str = "3";
 /// Settings of ours that Helm has no business with.
 const SECRETS: [&str; 5] =
     ["DATABASE_URL", "DB_PASSWORD", "FLASK_SQLALCHEMY_DATABASE_URI", "GRAFANA_PASSWORD", "KUBECONFIG"];
@@ -48,14 +51,17 @@ pub struct HelmReleases {
     home: PathBuf,
     deadline: Duration,
     client: Client,
+    observed: ObservedReleases,
     version: OnceCell<String>,
 }
 
 impl HelmReleases {
     /// Releases in the Karmada that `kubeconfig` and `client` lead to. Each operation ends after `deadline`;
-    /// locks and temporary files are kept in `data_dir`.
+    /// locks and temporary files are kept in `data_dir`. Starts watching Helm's records.
+    ///
+    /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]
-    pub fn new(
+    pub fn start(
         settings: &HelmSettings,
         kubeconfig: &Path,
         data_dir: &Path,
@@ -68,6 +74,7 @@ impl HelmReleases {
             kubeconfig: absolute(kubeconfig),
             home: absolute(data_dir).join("helm"),
             deadline,
+            observed: ObservedReleases::start(&client),
             client,
             version: OnceCell::new(),
         }
@@ -88,6 +95,7 @@ impl HelmReleases {
                 folder: None,
                 stdin: None,
                 deadline: self.deadline,
+                grace: Duration::ZERO,
             };
             Ok(finish(program).await?.stdout.trim().to_owned())
         };
@@ -122,12 +130,13 @@ impl HelmReleases {
         }
     }
 
-    /// Brings a release that an interrupted Helm left behind into a state that can be upgraded.
-    async fn recover(&self, call: &Call<'_>, history: &[Revision]) -> Result<()> {
-        let Some(newest) = history.first() else { return Ok(()) };
+    /// Brings a release that an interrupted Helm left behind into a state that can be upgraded. Returns the number of
+    /// its newest revision before the upgrade; 0 when there is none.
+    async fn recover(&self, call: &Call<'_>, history: &[Revision]) -> Result<i64> {
+        let Some(newest) = history.first() else { return Ok(0) };
         let status = newest.status.as_str();
         if !matches!(status, "pending-install" | "pending-upgrade" | "pending-rollback" | "uninstalling") {
-            return Ok(());
+            return Ok(newest.number);
         }
         tracing::warn!(
             release.name = newest.release,
@@ -140,9 +149,25 @@ impl HelmReleases {
         match last_with("deployed").or_else(|| last_with("superseded")) {
             Some(good) if status.starts_with("pending-") => {
                 let number = good.number.to_string();
-                call.run("rollback", &[], &[&newest.release, &number]).await.map(drop)
+                call.run("rollback", &[], &[&newest.release, &number]).await?;
+                Ok(newest.number)
             }
-            _ => call.uninstall().await,
+            _ => call.uninstall().await.map(|()| 0),
+        }
+    }
+
+    /// Helm writes its record when it has the chart. One that was stopped before that waited for the registry.
+    async fn blame(&self, error: ClientError, release: &ReleaseSpec, before: i64) -> ClientError {
+        if (error.system, error.kind) != ("helm", Kind::Timeout) {
+            return error;
+        }
+        let ReleaseKey { namespace, name } = &release.key;
+        match storage::history(&self.client, namespace, name).await {
+            Ok(history) if history.first().is_none_or(|newest| newest.number <= before) => {
+                let message = format!("the registry did not deliver {} in time", release.chart);
+                ClientError::new("registry", Kind::Timeout, message)
+            }
+            _ => error,
         }
     }
 
@@ -154,8 +179,7 @@ impl HelmReleases {
 #[async_trait]
 impl Releases for HelmReleases {
     async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
-        let newest = storage::newest(&self.client, namespace).await?;
-        Ok(newest.into_iter().map(Revision::observation).collect())
+        self.observed.list(namespace)
     }
 
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {
@@ -165,14 +189,14 @@ impl Releases for HelmReleases {
         let lock = self.lock(&release.key, deadline).await?;
         let history = self.own_history(&release.key, &release.owner).await?;
         let call = self.call(&release.key, &lock, deadline);
-        self.recover(&call, &history).await?;
+        let before = self.recover(&call, &history).await?;
 
         let values = serde_json::to_vec(&release.values)
             .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
         lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))?;
         let labels = format!("{OWNER_LABEL}={},{DIGEST_LABEL}={}", release.owner, release.digest);
-        let mut flags =
-            vec!["--install", "--create-namespace", "--values", VALUES, "--labels", labels.as_str()];
+        let mut flags = vec!["--install", "--create-namespace", "--history-max", HISTORY, "--values", VALUES];
+        flags.extend(["--labels", labels.as_str()]);
         let (chart, tag) = split_tag(&release.chart);
         if let Some(tag) = tag {
             flags.extend(["--version", tag]);
@@ -183,17 +207,35 @@ impl Releases for HelmReleases {
         if helm_4 {
             flags.push("--server-side=false");
         }
-        call.run("upgrade", &flags, &[&release.key.name, chart]).await.map(drop)
+        if let Err(error) = call.run("upgrade", &flags, &[&release.key.name, chart]).await {
+            return Err(self.blame(error, release, before).await);
+        }
+        let is_applied = |newest: Option<&Revision>| {
+            newest.is_some_and(|newest| {
+                newest.status == "deployed"
+                    && newest.number > before
+                    && newest.digest.as_deref() == Some(&release.digest)
+            })
+        };
+        self.observed.until(&release.key, "helm has applied it", is_applied).await
     }
 
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
         check_key(key)?;
         let deadline = Instant::now() + self.deadline;
         let lock = self.lock(key, deadline).await?;
-        if self.own_history(key, owner).await?.is_empty() {
-            return Ok(());
+        if !self.own_history(key, owner).await?.is_empty() {
+            self.call(key, &lock, deadline).uninstall().await?;
         }
-        self.call(key, &lock, deadline).uninstall().await
+        self.observed.until(key, "helm has removed it", |newest| newest.is_none()).await
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.observed.changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![self.observed.watch_state()]
     }
 }
 
@@ -226,7 +268,10 @@ impl Call<'_> {
             without_env: helm_variables(),
             folder: Some(folder.to_owned()),
             stdin: Some(stdin),
-            deadline: left,
+            // Helm's own timeouts come first. Asked to end, it records the release as failed, which can be upgraded at
+            // once; killed, it leaves a pending one, which has to be rolled back before.
+            deadline: left + helm.deadline / 10,
+            grace: helm.deadline / 10,
         })
         .await
     }

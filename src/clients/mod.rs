@@ -10,6 +10,7 @@
 //! to its system, so that a server starts while the world is down; a setting that cannot work is refused at once.
 
 mod breaker;
+mod bulkhead;
 mod call;
 mod command;
 mod error;
@@ -17,6 +18,8 @@ pub mod gateways;
 pub mod helm;
 pub mod karmada;
 mod kubernetes;
+mod mirror;
+mod observed;
 mod outside;
 mod ports;
 pub mod prometheus;
@@ -25,6 +28,8 @@ mod strategies;
 pub mod submariner;
 #[cfg(test)]
 mod testing;
+mod watch;
+mod watch_metrics;
 
 use std::sync::Arc;
 
@@ -46,7 +51,7 @@ pub async fn real_ports(settings: &Settings) -> Result<Ports> {
     let kubeconfig = settings.karmada.kubeconfig.as_ref().map(|file| file.path.clone()).unwrap_or_default();
     let deadline = settings.calls.helm_deadline;
     let helm =
-        helm::HelmReleases::new(&settings.helm, &kubeconfig, &settings.data_dir, client.clone(), deadline);
+        helm::HelmReleases::start(&settings.helm, &kubeconfig, &settings.data_dir, client.clone(), deadline);
     tracing::info!(version = helm.version().await?, "found helm");
 
     let OptionalPorts { rules, metrics, networks } = optional_ports(settings).await?;

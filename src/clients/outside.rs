@@ -4,16 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
 
+use super::bulkhead::Slot;
 use super::call::{Calls, Operation, Policy};
 use super::strategies::{Endpoint, Strategies};
+use super::watch_metrics::WatchMetrics;
 use super::{
     ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, ReleaseKey, ReleaseObservation,
-    ReleaseSpec, Result, WorkloadObservation,
+    ReleaseSpec, Result, WatchState, WorkloadObservation,
 };
 use crate::config::ExternalStrategy;
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
@@ -25,12 +30,10 @@ use crate::optimizer::{
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");
-const RELEASES: Operation = read("karmada", "releases");
-const APPLY: Operation = release("apply", &["karmada", "registry"]);
-const UNINSTALL: Operation = release("uninstall", &["karmada"]);
+const APPLY: Operation = helm("apply", &["karmada", "registry"]);
+const UNINSTALL: Operation = helm("uninstall", &["karmada"]);
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
-const LIST_RULES: Operation = read("monitoring", "list_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
 const RATES: Operation = read("prometheus", "rates");
 const NETWORKS: Operation = read("submariner", "networks");
@@ -45,8 +48,8 @@ const fn write(system: &'static str, name: &'static str) -> Operation {
     Operation { system, name, policy: Policy::Write, proves: &[] }
 }
 
-const fn release(name: &'static str, proves: &'static [&'static str]) -> Operation {
-    Operation { system: "helm", name, policy: Policy::Release, proves }
+const fn helm(name: &'static str, proves: &'static [&'static str]) -> Operation {
+    Operation { system: "helm", name, policy: Policy::Write, proves }
 }
 
 /// All outside systems behind the wrapper.
@@ -57,13 +60,25 @@ struct Inner {
     ports: Ports,
     calls: Calls,
     strategies: Strategies,
+    /// Age from which what a watch has shown is not believed any more.
+    stale_after: Duration,
+    /// Whether the clusters have been read at least once.
+    clusters_known: watch::Sender<bool>,
 }
 
 impl Outside {
-    /// Puts `ports` behind `calls`.
+    /// Puts `ports` behind `calls`. What a watch has shown is not believed any more when it has not proved alive for
+    /// `stale_after`.
     #[must_use]
-    pub fn new(ports: Ports, calls: Calls) -> Self {
-        Self(Arc::new(Inner { ports, calls, strategies: Strategies::default() }))
+    pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
+        let (strategies, clusters_known) = (Strategies::default(), watch::Sender::new(false));
+        Self(Arc::new(Inner { ports, calls, strategies, stale_after, clusters_known }))
+    }
+
+    /// Adds the metrics of all calls and watches to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.calls.register(registry);
+        registry.register_collector(Box::new(WatchMetrics(self.clone())));
     }
 
     /// Reads all clusters now.
@@ -71,7 +86,22 @@ impl Outside {
     /// # Errors
     /// When Karmada does not answer.
     pub async fn clusters(&self) -> Result<Vec<ClusterObservation>> {
-        self.0.calls.run(CLUSTERS, || self.0.ports.inventory.clusters()).await
+        let clusters = self.0.calls.run(CLUSTERS, || self.0.ports.inventory.clusters()).await?;
+        self.0.clusters_known.send_replace(true);
+        Ok(clusters)
+    }
+
+    /// Whether [`Self::clusters`] has answered at least once. Before that a decision would rest on an earlier server's
+    /// knowledge, or on none.
+    #[must_use]
+    pub fn clusters_known(&self) -> bool {
+        *self.0.clusters_known.borrow()
+    }
+
+    /// Waits until [`Self::clusters_known`], but not longer than `limit`; whether it is so.
+    pub async fn until_clusters_known(&self, limit: Duration) -> bool {
+        let mut known = self.0.clusters_known.subscribe();
+        timeout(limit, known.wait_for(|known| *known)).await.is_ok()
     }
 
     /// Ticks whenever a cluster may have changed.
@@ -83,8 +113,9 @@ impl Outside {
     /// What runs of a release. Read from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
-    /// `Unreachable` until the first state has arrived.
+    /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too long.
     pub async fn workloads_of(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>> {
+        self.require_fresh(self.0.ports.workloads.watches())?;
         self.0.ports.workloads.of_release(release).await
     }
 
@@ -102,12 +133,20 @@ impl Outside {
         self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
     }
 
-    /// All releases of a namespace, whoever made them.
+    /// All releases of a namespace, whoever made them. Read from the watched state, so there is nothing to retry or to
+    /// measure.
     ///
     /// # Errors
-    /// When Karmada does not answer.
+    /// `Unreachable` until the first state has arrived, and when the watch has not proved alive for too long.
     pub async fn releases(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
-        self.0.calls.run(RELEASES, || self.0.ports.releases.list(namespace)).await
+        self.require_fresh(self.0.ports.releases.watches())?;
+        self.0.ports.releases.list(namespace).await
+    }
+
+    /// Names a release whenever Helm's record of it changed.
+    #[must_use]
+    pub fn release_changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.0.ports.releases.changes()
     }
 
     /// Installs or upgrades a release.
@@ -115,7 +154,8 @@ impl Outside {
     /// # Errors
     /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
     pub async fn apply_release(&self, release: &ReleaseSpec) -> Result<()> {
-        self.0.calls.run(APPLY, || self.0.ports.releases.apply(release)).await
+        let slot = Slot::install(&release.chart);
+        self.0.calls.run_helm(APPLY, slot, || self.0.ports.releases.apply(release)).await
     }
 
     /// Uninstalls a release of `owner`; one that is not there is fine.
@@ -123,7 +163,8 @@ impl Outside {
     /// # Errors
     /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
     pub async fn uninstall_release(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        self.0.calls.run(UNINSTALL, || self.0.ports.releases.uninstall(key, owner)).await
+        let uninstall = || self.0.ports.releases.uninstall(key, owner);
+        self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
     /// Whether alert rules can be written.
@@ -153,13 +194,30 @@ impl Outside {
         }
     }
 
-    /// Names of the rule objects that are ours.
+    /// Names of the rule objects that are ours, from the watched state.
     ///
     /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; otherwise what its API server says.
+    /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
     pub async fn list_rules(&self) -> Result<Vec<String>> {
         let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
-        self.0.calls.run(LIST_RULES, || port.list()).await
+        self.require_fresh(port.watches())?;
+        port.list().await
+    }
+
+    /// The rules of a graph, from the watched state; `None` when they have to be written, or written again.
+    ///
+    /// # Errors
+    /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
+    pub async fn observed_rules(&self, object_name: &str) -> Result<Option<GraphRules>> {
+        let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
+        self.require_fresh(port.watches())?;
+        port.observed(object_name).await
+    }
+
+    /// Names a rules object whenever it changed; `None` when no monitoring cluster is configured.
+    #[must_use]
+    pub fn rule_changes(&self) -> Option<broadcast::Receiver<String>> {
+        self.0.ports.rules.as_ref().map(|port| port.changes())
     }
 
     /// Whether Prometheus can be asked.
@@ -255,6 +313,30 @@ impl Outside {
             Some(port) => self.0.calls.run(LATENCIES, || port.latencies(clusters)).await,
             None => Ok(RoundTripTimes::new()),
         }
+    }
+
+    /// How each watch is.
+    #[must_use]
+    pub fn watches(&self) -> Vec<WatchState> {
+        let ports = &self.0.ports;
+        let rules = ports.rules.iter().flat_map(|port| port.watches());
+        let [clusters, workloads, releases] =
+            [ports.inventory.watches(), ports.workloads.watches(), ports.releases.watches()];
+        clusters.into_iter().chain(workloads).chain(releases).chain(rules).collect()
+    }
+
+    /// Whether what a watch has shown is too old to be believed.
+    #[must_use]
+    pub fn is_stale(&self, watch: &WatchState) -> bool {
+        watch.complete && watch.age > self.0.stale_after
+    }
+
+    fn require_fresh(&self, watches: Vec<WatchState>) -> Result<()> {
+        let Some(stale) = watches.into_iter().find(|watch| self.is_stale(watch)) else { return Ok(()) };
+        // Without the age: a text that changes would be news every time.
+        let cause = stale.last_error.unwrap_or_else(|| "there is no sign of life".to_owned());
+        let message = format!("what is known of the {} is too old: {cause}", stale.name);
+        Err(ClientError::new(stale.system, ClientErrorKind::Unreachable, message))
     }
 
     /// What the calls so far say of each system.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -46,6 +47,9 @@ pub trait Inventory: Send + Sync {
 
     /// Ticks whenever a cluster may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// How the watches behind this port are.
+    fn watches(&self) -> Vec<WatchState>;
 }
 
 /// Deployments and how Karmada spread them.
@@ -59,6 +63,9 @@ pub trait Workloads: Send + Sync {
 
     /// Names a release whenever something of it may have changed. A receiver that lags looks at everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
+
+    /// How the watches behind this port are.
+    fn watches(&self) -> Vec<WatchState>;
 }
 
 /// Namespace and name of a Helm release.
@@ -114,15 +121,22 @@ pub struct MemberStatus {
 /// Helm releases in Karmada's control plane.
 #[async_trait]
 pub trait Releases: Send + Sync {
-    /// All releases of a namespace, whoever made them, each in its newest revision.
+    /// All releases of a namespace, whoever made them, each in its newest revision, from the watched state.
     async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>>;
 
-    /// Installs or upgrades. A release that an interrupted call left pending is recovered first.
+    /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards [`Self::list`]
+    /// shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
     /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one that
-    /// belongs to somebody else is a conflict and stays.
+    /// belongs to somebody else is a conflict and stays. Afterwards [`Self::list`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
+
+    /// Names a release whenever its record changed. A receiver that lags looks at everything.
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
+
+    /// How the watches behind this port are.
+    fn watches(&self) -> Vec<WatchState>;
 }
 
 /// A release as Helm's storage shows it.
@@ -171,14 +185,24 @@ pub struct ReleaseSpec {
 /// Alert rules of the graphs.
 #[async_trait]
 pub trait AlertRules: Send + Sync {
-    /// Makes the rules of a graph be exactly these.
+    /// Makes the rules of a graph be exactly these. Afterwards [`Self::observed`] shows them.
     async fn apply(&self, rules: &GraphRules) -> Result<()>;
 
-    /// Removes the rules object; one that is not there is fine.
+    /// Removes the rules object; one that is not there is fine. Afterwards [`Self::list`] does not show it any more.
     async fn delete(&self, object_name: &str) -> Result<()>;
 
-    /// Names of the rule objects that are ours.
+    /// Names of the rule objects that are ours, from the watched state.
     async fn list(&self) -> Result<Vec<String>>;
+
+    /// The rules of an object, from the watched state. `None` when there is no such object of ours, and also when it is
+    /// not as [`Self::apply`] writes it.
+    async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>>;
+
+    /// Names a rules object whenever it changed. A receiver that lags looks at everything.
+    fn changes(&self) -> broadcast::Receiver<String>;
+
+    /// How the watches behind this port are.
+    fn watches(&self) -> Vec<WatchState>;
 }
 
 /// All alert rules of one graph: one object.
@@ -192,6 +216,7 @@ pub struct GraphRules {
 
 /// One Prometheus alerting rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AlertRule {
     /// Alert name.
     pub alert: String,
@@ -201,8 +226,10 @@ pub struct AlertRule {
     #[serde(rename = "for")]
     pub for_duration: String,
     /// Labels: `severity`, `service`, `graph`, `project`.
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Annotations: `description`, `summary`.
+    #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -241,6 +268,23 @@ pub trait Latencies: Send + Sync {
     /// What is measured between these clusters and any others, the larger of the two directions. A cluster that
     /// cannot be asked, or measures nothing, is left out.
     async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes>;
+}
+
+/// How a watch of outside objects is: a watch that hangs looks like a world in which nothing happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchState {
+    /// The system that serves the objects, such as `karmada`.
+    pub system: &'static str,
+    /// What is watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
+    pub name: &'static str,
+    /// Whether the first list has been read to its end. Before that nothing is known.
+    pub complete: bool,
+    /// Time since it last proved alive by an event, a bookmark or a finished list; since its start if it never has.
+    pub age: Duration,
+    /// How often it failed since its start.
+    pub errors: u64,
+    /// What went wrong since it last proved alive.
+    pub last_error: Option<String>,
 }
 
 /// A probe of an outside system for `/readyz`.

@@ -2,36 +2,51 @@
 //!
 //! No two graphs share an object, so no update can lose another's rules, and deleting the object deletes the
 //! rules. prometheus-operator silently ignores objects without the labels of its `ruleSelector`, hence those are
-//! settings. A label of ours tells our objects from others.
+//! settings. A label of ours tells our objects from others; those that have it are watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::Client;
 use kube::ResourceExt;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::runtime::watcher::{Event, watcher};
+use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::kubernetes::{connect, failure};
+use super::mirror::Mirror;
+use super::observed::Observed;
 use super::prometheus::Prometheus;
-use super::{AlertRules, ClientError, ClientErrorKind, GraphRules, Result};
+use super::watch::{WatchHealth, config, follow, monitored};
+use super::{AlertRule, AlertRules, ClientError, ClientErrorKind, GraphRules, Result, WatchState};
 use crate::config::MonitoringSettings;
 
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "smo");
 const FIELD_MANAGER: &str = "smo";
+/// Prometheus reads all its rule files within this time, or will notice by itself later.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// PrometheusRule objects in the monitoring cluster.
 pub struct PrometheusRules {
     objects: Api<DynamicObject>,
     labels: BTreeMap<String, String>,
-    /// Whom to tell about changes, when that is wanted.
-    reload: Option<Prometheus>,
+    /// How Prometheus hears of changes, when that is wanted.
+    reloader: Option<Reloader>,
+    observed: Arc<Observed<RuleIndex, String>>,
+    health: Arc<WatchHealth>,
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl PrometheusRules {
-    /// Rules in the monitoring cluster of these settings. Does not speak to it.
+    /// Rules in the monitoring cluster of these settings, which is watched from now on.
+    ///
+    /// Must be called within a tokio runtime; the watch ends when this is dropped.
     ///
     /// # Errors
     /// `Invalid` when the kubeconfig is not set, missing or unusable, or the URL of Prometheus is none.
@@ -41,25 +56,115 @@ impl PrometheusRules {
             ClientError::new("monitoring", ClientErrorKind::Invalid, message)
         })?;
         let client = connect("monitoring", kubeconfig).await?;
-        Self::new(client, settings)
+        Self::start(client, settings)
     }
 
-    fn new(client: Client, settings: &MonitoringSettings) -> Result<Self> {
-        let objects = Api::namespaced_with(client, &settings.namespace, &resource());
+    fn start(client: Client, settings: &MonitoringSettings) -> Result<Self> {
         let mut labels = settings.rule_labels.clone();
         labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
         let url = settings.prometheus_url.as_ref().filter(|_| settings.reload);
-        let reload = url.map(|url| Prometheus::connect(url)).transpose()?;
-        Ok(Self { objects, labels, reload })
+        let reloader = url.map(|url| Prometheus::connect(url).map(Reloader::start)).transpose()?;
+        let namespace = settings.namespace.clone();
+        let objects = Mirror::default();
+        let observed = Observed::new(RuleIndex { namespace, labels: labels.clone(), objects });
+        let health = WatchHealth::new("monitoring", "rules");
+        let monitored = monitored(&client, &health);
+        let watched: Api<DynamicObject> = Api::namespaced_with(monitored, &settings.namespace, &resource());
+        let ours = config(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let target = Arc::clone(&observed);
+        let watch = follow(Arc::clone(&health), watcher(watched, ours), move |event| {
+            target.take(event, RuleIndex::apply);
+        });
+        let objects = Api::namespaced_with(client, &settings.namespace, &resource());
+        Ok(Self { objects, labels, reloader, observed, health, _watch: watch })
     }
 
-    /// Without the call Prometheus notices by itself, only later.
-    async fn reload(&self) {
-        let Some(prometheus) = &self.reload else { return };
-        if let Err(error) = prometheus.reload().await {
-            tracing::warn!(%error, "prometheus was not told to reload its rules");
+    fn reload(&self) {
+        if let Some(reloader) = &self.reloader {
+            reloader.wanted.notify_one();
         }
     }
+
+    /// Waits until the watch shows what was done to an object.
+    async fn shown(&self, done: &str, is_shown: impl Fn(&RuleIndex) -> bool) -> Result<()> {
+        self.observed.until(is_shown).await.map_err(|_| self.health.not_shown(done))
+    }
+}
+
+/// Makes Prometheus read its rules again, apart from the calls that change them: it may take long, and one reload is
+/// enough for many changes. Without it Prometheus notices by itself, only later.
+struct Reloader {
+    wanted: Arc<Notify>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Reloader {
+    fn start(prometheus: Prometheus) -> Self {
+        let wanted = Arc::new(Notify::new());
+        let asked = Arc::clone(&wanted);
+        let task = tokio::spawn(async move {
+            loop {
+                asked.notified().await;
+                match timeout(RELOAD_DEADLINE, prometheus.reload()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "prometheus did not reload its rules"),
+                    Err(_) => tracing::warn!("prometheus did not reload its rules in time"),
+                }
+            }
+        });
+        Self { wanted, _task: AbortOnDropHandle::new(task) }
+    }
+}
+
+/// The objects that are ours, by name.
+struct RuleIndex {
+    namespace: String,
+    /// Labels that each of them should have.
+    labels: BTreeMap<String, String>,
+    objects: Mirror<RuleObject>,
+}
+
+#[derive(PartialEq)]
+struct RuleObject {
+    version: Option<String>,
+    /// `None` when the object is not as [`AlertRules::apply`] writes it.
+    rules: Option<GraphRules>,
+}
+
+impl RuleIndex {
+    fn apply(&mut self, event: Event<DynamicObject>) -> BTreeSet<String> {
+        let Self { labels, objects, .. } = self;
+        let changes = objects.apply(event, |object| {
+            let rules =
+                rules_in(object).filter(|_| labels.iter().all(|(k, v)| object.labels().get(k) == Some(v)));
+            Some(RuleObject { version: object.resource_version(), rules })
+        });
+        changes.into_iter().map(|change| change.key.1).collect()
+    }
+
+    fn get(&self, name: &str) -> Option<&RuleObject> {
+        self.objects.get(&(self.namespace.clone(), name.to_owned()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleSpec {
+    groups: [RuleGroup; 1],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleGroup {
+    name: String,
+    rules: Vec<AlertRule>,
+}
+
+/// The rules of an object that is as it is written here; anything else in it has to be overwritten.
+fn rules_in(object: &DynamicObject) -> Option<GraphRules> {
+    let object_name = object.name_any();
+    let RuleSpec { groups: [group] } = RuleSpec::deserialize(object.data.get("spec")?).ok()?;
+    (group.name == object_name).then_some(GraphRules { object_name, rules: group.rules })
 }
 
 fn resource() -> ApiResource {
@@ -79,28 +184,49 @@ impl AlertRules for PrometheusRules {
         // The object is ours alone: fields that somebody else took by hand are taken back.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = self.objects.patch(name, &params, &Patch::Apply(&object)).await;
-        applied.map_err(|error| failure("monitoring", &format!("cannot write the rules {name}"), error))?;
-        self.reload().await;
-        Ok(())
+        let applied = applied
+            .map_err(|error| failure("monitoring", &format!("cannot write the rules {name}"), error))?;
+        self.reload();
+        let version = applied.resource_version();
+        let is_shown = |index: &RuleIndex| index.get(name).is_some_and(|object| not_older(object, &version));
+        self.shown(&format!("the rules {name} are written"), is_shown).await
     }
 
     async fn delete(&self, object_name: &str) -> Result<()> {
         let deleted = self.objects.delete(object_name, &DeleteParams::default()).await;
         let what = format!("cannot delete the rules {object_name}");
         match deleted.map_err(|error| failure("monitoring", &what, error)) {
-            Ok(_) => self.reload().await,
+            Ok(_) => self.reload(),
             Err(error) if error.kind == ClientErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok(())
+        let done = format!("the rules {object_name} are deleted");
+        self.shown(&done, |index| index.get(object_name).is_none()).await
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        let ours = ListParams::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-        let listed = self.objects.list_metadata(&ours).await;
-        let listed = listed.map_err(|error| failure("monitoring", "cannot list the rules", error))?;
-        Ok(listed.items.iter().map(ResourceExt::name_any).collect())
+        self.health.require_complete()?;
+        Ok(self.observed.read(|index| index.objects.keys().map(|key| key.1.clone()).collect()))
     }
+
+    async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>> {
+        self.health.require_complete()?;
+        Ok(self.observed.read(|index| index.get(object_name)?.rules.clone()))
+    }
+
+    fn changes(&self) -> broadcast::Receiver<String> {
+        self.observed.changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![self.health.state()]
+    }
+}
+
+/// Versions of one object count up.
+fn not_older(object: &RuleObject, version: &Option<String>) -> bool {
+    let number = |version: &Option<String>| version.as_ref().and_then(|version| version.parse::<u64>().ok());
+    object.version == *version || number(&object.version) >= number(version)
 }
 
 #[cfg(test)]
@@ -115,46 +241,50 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::clients::AlertRule;
-    use crate::clients::testing::{fake_server, serve, status};
+    use crate::clients::testing::{Collection, fake_server, serve, status};
 
     type Log = Arc<Mutex<Vec<String>>>;
 
     const PATH: &str = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/prometheusrules";
 
-    /// Records what is applied and deleted; `absent` does not exist.
-    fn api_server(log: &Log) -> Router {
-        let list = |Query(query): Query<HashMap<String, String>>| async move {
+    struct Server {
+        log: Log,
+        objects: Collection,
+    }
+
+    /// Records what is applied and deleted.
+    fn api_server(log: &Log, objects: &Collection) -> Router {
+        let list = |State(server): State<Arc<Server>>, Query(query): Query<HashMap<String, String>>| async move {
             assert_eq!(query["labelSelector"], "app.kubernetes.io/managed-by=smo");
-            let items = json!([{"metadata": {"name": "smo-a"}}]);
-            Json(
-                json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "items": items}),
-            )
+            server.objects.answer(Some("monitoring"), &query)
         };
+        let server = Server { log: Arc::clone(log), objects: objects.clone() };
         Router::new()
             .route(PATH, get(list))
             .route(&format!("{PATH}/{{name}}"), axum::routing::patch(applied).delete(deleted))
-            .with_state(Arc::clone(log))
+            .with_state(Arc::new(server))
     }
 
     async fn applied(
-        State(log): State<Log>,
+        State(server): State<Arc<Server>>,
         Query(query): Query<HashMap<String, String>>,
         request: Request,
     ) -> Response {
         assert_eq!(request.headers()["content-type"], "application/apply-patch+yaml");
         assert_eq!((query["fieldManager"].as_str(), query["force"].as_str()), ("smo", "true"));
         let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-        let object: Value = serde_json::from_slice(&body).unwrap();
-        log.lock().unwrap().push(format!("apply {object}"));
-        Json(object).into_response()
+        let mut object: Value = serde_json::from_slice(&body).unwrap();
+        server.log.lock().unwrap().push(format!("apply {object}"));
+        object["metadata"]["namespace"] = "monitoring".into();
+        Json(server.objects.put(object)).into_response()
     }
 
-    async fn deleted(State(log): State<Log>, Path(name): Path<String>) -> Response {
+    async fn deleted(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Response {
         if name == "absent" {
             return status(404, "not found");
         }
-        log.lock().unwrap().push(format!("delete {name}"));
+        server.objects.remove("monitoring", &name);
+        server.log.lock().unwrap().push(format!("delete {name}"));
         Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})).into_response()
     }
 
@@ -184,15 +314,19 @@ mod tests {
         GraphRules { object_name: "smo-a".to_owned(), rules: names.iter().map(rule).collect() }
     }
 
+    fn port(log: &Log, objects: &Collection, prometheus_url: Option<String>) -> PrometheusRules {
+        PrometheusRules::start(fake_server(api_server(log, objects)), &settings(prometheus_url)).unwrap()
+    }
+
     #[tokio::test]
-    async fn one_object_with_the_labels_of_the_selector_is_applied_and_prometheus_told() {
-        let log = Log::default();
+    async fn one_object_with_the_labels_of_the_selector_is_applied_and_prometheus_reloads() {
+        let (log, objects) = (Log::default(), Collection::new());
         let reload = Router::new().route("/-/reload", post(reload_counted)).with_state(Arc::clone(&log));
         let url = serve(reload).await;
-        let port = PrometheusRules::new(fake_server(api_server(&log)), &settings(Some(url))).unwrap();
+        let port = port(&log, &objects, Some(url));
         port.apply(&rules(&["high-load"])).await.unwrap();
-        let log = log.lock().unwrap().clone();
-        let object: Value = serde_json::from_str(log[0].strip_prefix("apply ").unwrap()).unwrap();
+        let object: Value =
+            serde_json::from_str(log.lock().unwrap()[0].strip_prefix("apply ").unwrap()).unwrap();
         assert_eq!(
             object,
             json!({
@@ -206,24 +340,76 @@ mod tests {
                 }]}]},
             })
         );
-        assert_eq!(log[1..], ["reload"]);
+        while log.lock().unwrap().last().unwrap() != "reload" {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_that_hangs_holds_up_no_write() {
+        let hangs = Router::new().route("/-/reload", post(std::future::pending::<()>));
+        let (log, objects) = (Log::default(), Collection::new());
+        let port = port(&log, &objects, Some(serve(hangs).await));
+        let begun = tokio::time::Instant::now();
+        port.apply(&rules(&["high-load"])).await.unwrap();
+        port.delete("smo-a").await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
     async fn a_failed_reload_is_no_failure() {
-        let log = Log::default();
         let nobody = Some("http://127.0.0.1:1".to_owned());
-        let port = PrometheusRules::new(fake_server(api_server(&log)), &settings(nobody)).unwrap();
+        let port = port(&Log::default(), &Collection::new(), nobody);
         assert_eq!(port.apply(&rules(&["high-load"])).await, Ok(()));
     }
 
     #[tokio::test]
     async fn no_rules_are_no_object_and_deleting_what_is_absent_is_fine() {
-        let log = Log::default();
-        let port = PrometheusRules::new(fake_server(api_server(&log)), &settings(None)).unwrap();
+        let (log, objects) = (Log::default(), Collection::new());
+        let port = port(&log, &objects, None);
+        port.apply(&rules(&["high-load"])).await.unwrap();
+        assert_eq!(port.list().await.unwrap(), ["smo-a"]);
         port.apply(&rules(&[])).await.unwrap();
         port.delete("absent").await.unwrap();
-        assert_eq!(*log.lock().unwrap(), ["delete smo-a"]);
-        assert_eq!(port.list().await.unwrap(), ["smo-a"]);
+        assert_eq!(log.lock().unwrap()[1..], ["delete smo-a"]);
+        assert_eq!(port.list().await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_observed_and_what_somebody_changed_is_not() {
+        let objects = Collection::new();
+        let port = port(&Log::default(), &objects, None);
+        port.apply(&rules(&["high-load"])).await.unwrap();
+        assert_eq!(port.observed("smo-a").await.unwrap(), Some(rules(&["high-load"])));
+        assert_eq!(port.observed("smo-b").await.unwrap(), None);
+        let written = objects.objects().remove(0);
+        let rule = "/spec/groups/0/rules/0";
+        let changes: [(&str, fn(&mut Value)); 3] = [
+            ("/metadata/labels", |labels| labels["release"] = "another".into()),
+            ("/spec/groups/0", |group| group["interval"] = "5s".into()),
+            (rule, |rule| rule["keep_firing_for"] = "1h".into()),
+        ];
+        for (place, change) in changes {
+            let mut news = port.changes();
+            let mut changed = written.clone();
+            change(changed.pointer_mut(place).unwrap());
+            objects.put(changed);
+            assert_eq!(news.recv().await.unwrap(), "smo-a");
+            assert_eq!(port.observed("smo-a").await.unwrap(), None, "{place}");
+            assert_eq!(port.list().await.unwrap(), ["smo-a"], "it is there all the same");
+        }
+        objects.put(written);
+        while port.observed("smo-a").await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn before_the_first_list_nothing_known_is_not_nothing_there() {
+        let down = Router::new().fallback(|| async { status(500, "etcd is gone") });
+        let port = PrometheusRules::start(fake_server(down), &settings(None)).unwrap();
+        for error in [port.observed("smo-a").await.unwrap_err(), port.list().await.unwrap_err()] {
+            assert_eq!((error.system, error.kind), ("monitoring", ClientErrorKind::Unreachable));
+        }
     }
 }

@@ -9,12 +9,14 @@ pub struct HelmSettings {
     pub bin: PathBuf,
     /// Use plain HTTP for the registry (`INSECURE_REGISTRY`).
     pub plain_http: bool,
-    /// Helm processes that may run at the same time.
+    /// Helm operations that install or upgrade at the same time.
     pub parallel: usize,
+    /// Helm operations that uninstall at the same time, besides those.
+    pub parallel_removals: usize,
 }
 
 impl Default for HelmSettings {
     fn default() -> Self {
-        Self { bin: PathBuf::from("helm"), plain_http: false, parallel: 8 }
+        Self { bin: PathBuf::from("helm"), plain_http: false, parallel: 8, parallel_removals: 4 }
     }
 }

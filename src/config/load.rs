@@ -127,6 +127,7 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
     let counts = [
         ("helm.parallel", settings.helm.parallel == 0),
         ("reconcile.workers", reconcile.workers == 0),
+        ("helm.parallel_removals", settings.helm.parallel_removals == 0),
         ("calls.attempts", calls.attempts == 0),
         ("calls.breaker_threshold", calls.breaker_threshold == 0),
     ];

@@ -125,7 +125,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "helm.parallel",
         Some("SMO_HELM_PARALLEL"),
         helm.parallel,
-        "Maximum number of Helm processes at the same time."
+        "Helm operations that install or upgrade at the same time; charts of one registry take three quarters of them at \
+         most."
+    ),
+    row!(
+        "helm.parallel_removals",
+        Some("SMO_HELM_PARALLEL_REMOVALS"),
+        helm.parallel_removals,
+        "Helm operations that uninstall at the same time, besides those."
     ),
     row!(
         "calls.deadline",

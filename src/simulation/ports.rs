@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
@@ -9,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory, Latencies, Metrics,
-    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases,
+    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, WatchState,
     WorkloadObservation, Workloads,
 };
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
@@ -29,6 +30,18 @@ pub(super) fn of(world: &World) -> Ports {
     }
 }
 
+/// A watch of what is in this process is always complete and alive.
+fn watched(name: &'static str) -> WatchState {
+    WatchState {
+        system: "simulation",
+        name,
+        complete: true,
+        age: Duration::ZERO,
+        errors: 0,
+        last_error: None,
+    }
+}
+
 #[async_trait]
 impl Inventory for World {
     async fn clusters(&self) -> Result<Vec<ClusterObservation>> {
@@ -39,6 +52,10 @@ impl Inventory for World {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.cluster_changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![watched("clusters")]
     }
 }
 
@@ -60,12 +77,16 @@ impl Workloads for World {
         };
         workload.replicas = replicas;
         drop(state);
-        self.release_changed(&key, None);
+        self.workload_changed(&key, None);
         Ok(())
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
         self.workload_changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![watched("workloads"), watched("bindings")]
     }
 }
 
@@ -74,7 +95,8 @@ impl Releases for World {
     async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
         self.call(Operation::ListReleases)?;
         let state = self.state();
-        let releases = state.releases.iter().filter(|(key, _)| key.namespace == namespace);
+        let first = ReleaseKey { namespace: namespace.to_owned(), name: String::new() };
+        let releases = state.releases.range(first..).take_while(|(key, _)| key.namespace == namespace);
         Ok(releases
             .map(|(key, release)| ReleaseObservation {
                 name: key.name.clone(),
@@ -90,7 +112,8 @@ impl Releases for World {
         self.call(Operation::ApplyRelease)?;
         self.refuse_foreign(&release.key, &release.owner)?;
         let ready_at = self.state().apply(release);
-        self.release_changed(&release.key, Some(ready_at));
+        self.record_changed(&release.key);
+        self.workload_changed(&release.key, Some(ready_at));
         Ok(())
     }
 
@@ -98,8 +121,17 @@ impl Releases for World {
         self.call(Operation::UninstallRelease)?;
         self.refuse_foreign(key, owner)?;
         self.state().releases.remove(key);
-        self.release_changed(key, None);
+        self.record_changed(key);
+        self.workload_changed(key, None);
         Ok(())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.release_changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![watched("releases")]
     }
 }
 
@@ -119,25 +151,38 @@ impl World {
 impl AlertRules for World {
     async fn apply(&self, rules: &GraphRules) -> Result<()> {
         self.call(Operation::ApplyRules)?;
-        self.state().rules.insert(rules.object_name.clone(), rules.clone());
+        if rules.rules.is_empty() {
+            self.state().delete_rules(&rules.object_name);
+        } else {
+            self.state().rules.insert(rules.object_name.clone(), rules.clone());
+        }
+        self.rules_changed(&rules.object_name);
         Ok(())
     }
 
     async fn delete(&self, object_name: &str) -> Result<()> {
         self.call(Operation::DeleteRules)?;
-        let mut state = self.state();
-        let gone = state.rules.remove(object_name);
-        // An alert ends with its rule.
-        for rule in gone.iter().flat_map(|object| &object.rules) {
-            let graph = rule.labels.get("graph");
-            state.firing.retain(|(firing, _)| Some(firing) != graph);
-        }
+        self.state().delete_rules(object_name);
+        self.rules_changed(object_name);
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<String>> {
         self.call(Operation::ListRules)?;
         Ok(self.state().rules.keys().cloned().collect())
+    }
+
+    async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>> {
+        self.call(Operation::ListRules)?;
+        Ok(self.state().rules.get(object_name).cloned())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<String> {
+        self.rule_changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![watched("rules")]
     }
 }
 

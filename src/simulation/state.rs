@@ -95,6 +95,15 @@ impl State {
         ready_at
     }
 
+    /// Removes a rules object. Its alerts end with it.
+    pub(super) fn delete_rules(&mut self, object_name: &str) {
+        let gone = self.rules.remove(object_name);
+        for rule in gone.iter().flat_map(|object| &object.rules) {
+            let graph = rule.labels.get("graph");
+            self.firing.retain(|(firing, _)| Some(firing) != graph);
+        }
+    }
+
     /// The clusters that the values name; without any, the chart decides: the first one that is available.
     fn wanted_clusters(&self, values: &Value) -> Vec<String> {
         let named =

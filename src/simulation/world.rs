@@ -30,6 +30,8 @@ struct Inner {
     calls: Mutex<BTreeMap<Operation, u64>>,
     clusters_changed: watch::Sender<u64>,
     workload_changed: broadcast::Sender<ReleaseKey>,
+    release_changed: broadcast::Sender<ReleaseKey>,
+    rules_changed: broadcast::Sender<String>,
 }
 
 /// Operations of the ports, for faults and counters.
@@ -51,7 +53,7 @@ pub enum Operation {
     ApplyRules,
     /// `AlertRules::delete`.
     DeleteRules,
-    /// `AlertRules::list`.
+    /// `AlertRules::list` and `AlertRules::observed`.
     ListRules,
     /// `Metrics::firing_alerts`.
     FiringAlerts,
@@ -99,6 +101,8 @@ impl World {
             calls: Mutex::default(),
             clusters_changed: watch::Sender::default(),
             workload_changed: broadcast::Sender::new(CHANGES),
+            release_changed: broadcast::Sender::new(CHANGES),
+            rules_changed: broadcast::Sender::new(CHANGES),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -167,7 +171,8 @@ impl World {
     /// Puts a release there that `smo` did not make.
     pub fn foreign_release(&self, namespace: &str, name: &str) {
         let key = ReleaseKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.state().releases.insert(key, Release { revision: 1, mark: None, workload: None });
+        self.state().releases.insert(key.clone(), Release { revision: 1, mark: None, workload: None });
+        self.record_changed(&key);
     }
 
     /// What exists now.
@@ -224,12 +229,30 @@ impl World {
         self.inner.workload_changed.subscribe()
     }
 
+    pub(super) fn release_changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.inner.release_changed.subscribe()
+    }
+
+    /// Tells that the record of a release changed.
+    pub(super) fn record_changed(&self, key: &ReleaseKey) {
+        drop(self.inner.release_changed.send(key.clone()));
+    }
+
+    pub(super) fn rule_changes(&self) -> broadcast::Receiver<String> {
+        self.inner.rules_changed.subscribe()
+    }
+
+    /// Tells that a rules object changed.
+    pub(super) fn rules_changed(&self, object_name: &str) {
+        drop(self.inner.rules_changed.send(object_name.to_owned()));
+    }
+
     pub(super) fn cluster_changed(&self) {
         self.inner.clusters_changed.send_modify(|ticks| *ticks += 1);
     }
 
-    /// Tells that a release changed, now and again when its pods become ready.
-    pub(super) fn release_changed(&self, key: &ReleaseKey, ready_at: Option<Instant>) {
+    /// Tells that the workload of a release changed, now and again when its pods become ready.
+    pub(super) fn workload_changed(&self, key: &ReleaseKey, ready_at: Option<Instant>) {
         drop(self.inner.workload_changed.send(key.clone()));
         self.cluster_changed();
         if let Some(ready_at) = ready_at {

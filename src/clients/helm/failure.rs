@@ -128,6 +128,9 @@ pub(super) fn of_exit(finished: &Finished) -> ClientError {
             None => "helm was ended by a signal".to_owned(),
         };
     }
+    if kind == Kind::Timeout && text.contains("hooks failed") {
+        message = format!("{message} (calls.helm_deadline, SMO_HELM_DEADLINE, is how long a hook may take)");
+    }
     ClientError::new(system, kind, message)
 }
 
@@ -290,6 +293,14 @@ mod tests {
             assert_eq!(failure(text), expected, "{text}");
             assert!(failure(text).1.is_transient());
         }
+    }
+
+    #[test]
+    fn a_hook_that_takes_too_long_names_the_setting() {
+        let stderr = "Error: UPGRADE FAILED: pre-upgrade hooks failed: timed out waiting for the condition";
+        let error = of_exit(&Finished { code: Some(1), stdout: String::new(), stderr: stderr.to_owned() });
+        assert_eq!(error.kind, Kind::Timeout);
+        assert!(error.message.contains("SMO_HELM_DEADLINE"), "{}", error.message);
     }
 
     #[test]

@@ -2,25 +2,26 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::Router;
+use axum::extract::{Path as UrlPath, Query};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::clients::ReleaseStatus;
-use crate::clients::testing::fake_server;
+use crate::clients::testing::{Collection, fake_server};
+use crate::config::Settings;
 
 const NAMESPACE: &str = "demo";
 
-/// Revisions as label sets; what the fake API server answers.
-type Secrets = Arc<Mutex<Vec<Value>>>;
-
 struct Bed {
     folder: tempfile::TempDir,
-    secrets: Secrets,
+    /// Helm's records, as the fake API server shows them.
+    secrets: Collection,
+    _records: AbortOnDropHandle<()>,
 }
 
 impl Bed {
@@ -28,7 +29,9 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clients/helm/fake-helm.sh");
         symlink(script, folder.path().join("helm")).unwrap();
-        Self { folder, secrets: Secrets::default() }
+        let secrets = Collection::new();
+        let records = keep_records(folder.path().join("calls"), secrets.clone());
+        Self { folder, secrets, _records: AbortOnDropHandle::new(tokio::spawn(records)) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -40,11 +43,18 @@ impl Bed {
     }
 
     fn helm(&self, deadline: Duration) -> HelmReleases {
-        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, parallel: 4 };
-        let secrets = Arc::clone(&self.secrets);
-        let router =
-            Router::new().route("/api/v1/namespaces/{namespace}/secrets", get(list)).with_state(secrets);
-        HelmReleases::new(&settings, &self.path("config"), &self.path("data"), fake_server(router), deadline)
+        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, ..Settings::default().helm };
+        let (in_all, in_one) = (self.secrets.clone(), self.secrets.clone());
+        let router = Router::new()
+            .route("/api/v1/secrets", get(async move |Query(query): Query<_>| in_all.answer(None, &query)))
+            .route(
+                "/api/v1/namespaces/{namespace}/secrets",
+                get(async move |UrlPath(namespace): UrlPath<String>, Query(query): Query<_>| {
+                    in_one.answer(Some(&namespace), &query)
+                }),
+            );
+        let (config, data) = (self.path("config"), self.path("data"));
+        HelmReleases::start(&settings, &config, &data, fake_server(router), deadline)
     }
 
     fn quick(&self) -> HelmReleases {
@@ -52,14 +62,10 @@ impl Bed {
     }
 
     fn revision(&self, name: &str, version: i64, status: &str, owner: Option<&str>) {
-        let mut labels = json!({
-            "owner": "helm", "name": name, "version": version.to_string(), "status": status,
-        });
-        if let Some(owner) = owner {
-            labels[OWNER_LABEL] = owner.into();
-            labels[DIGEST_LABEL] = format!("digest-{version}").into();
-        }
-        self.secrets.lock().unwrap().push(labels);
+        let labels: Vec<_> = owner.map(|owner| (OWNER_LABEL, owner)).into_iter().collect();
+        let digest = format!("digest-{version}");
+        let digest = owner.map(|_| (DIGEST_LABEL, digest.as_str()));
+        self.secrets.put(record(NAMESPACE, name, version, status, labels.into_iter().chain(digest)));
     }
 
     /// The recorded command lines.
@@ -82,25 +88,52 @@ fn without_timeout(line: &str) -> String {
     kept.join(" ")
 }
 
-async fn list(State(secrets): State<Secrets>, Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
-    let selector = query.into_iter().find(|(name, _)| name == "labelSelector").unwrap().1;
-    let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|part| part.split_once('=')).collect();
-    let matches = |labels: &&Value| wanted.iter().all(|(name, value)| labels[*name] == *value);
-    let items: Vec<Value> = secrets
-        .lock()
-        .unwrap()
-        .iter()
-        .filter(matches)
-        .map(|labels| {
-            json!({
-                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                "metadata": {"name": format!("sh.helm.release.v1.{}", labels["version"]), "labels": labels},
-            })
-        })
-        .collect();
-    Json(json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": items,
-    }))
+/// A record as Helm writes it.
+fn record<'a>(
+    namespace: &str,
+    release: &str,
+    version: i64,
+    status: &str,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Value {
+    let mut all = json!({"owner": "helm", "name": release, "version": version.to_string(), "status": status});
+    labels.for_each(|(name, value)| all[name] = value.into());
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": {
+            "name": format!("sh.helm.release.v1.{release}.v{version}"), "namespace": namespace, "labels": all,
+        },
+    })
+}
+
+/// Does to the records what Helm would do: the stand-in program only writes down how it was called.
+async fn keep_records(calls: PathBuf, secrets: Collection) {
+    let mut done = 0;
+    loop {
+        let text = fs::read_to_string(&calls).unwrap_or_default();
+        for line in text.split_inclusive('\n').skip(done).take_while(|line| line.ends_with('\n')) {
+            done += 1;
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let after = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
+            let (namespace, release) = (after("--namespace").unwrap(), after("--").unwrap());
+            let versions: Vec<i64> = versions(&secrets, release);
+            if words[0] == "uninstall" {
+                let name = |version: &i64| format!("sh.helm.release.v1.{release}.v{version}");
+                versions.iter().for_each(|version| secrets.remove(namespace, &name(version)));
+            } else if let Some(labels) = after("--labels") {
+                let labels = labels.split(',').filter_map(|label| label.split_once('='));
+                let version = versions.iter().max().unwrap_or(&0) + 1;
+                secrets.put(record(namespace, release, version, "deployed", labels));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn versions(secrets: &Collection, release: &str) -> Vec<i64> {
+    let labels = secrets.objects().into_iter().map(|object| object["metadata"]["labels"].clone());
+    let of_release = labels.filter(|labels| labels["name"] == release);
+    of_release.map(|labels| labels["version"].as_str().unwrap().parse().unwrap()).collect()
 }
 
 fn key(name: &str) -> ReleaseKey {
@@ -118,7 +151,7 @@ fn spec(name: &str) -> ReleaseSpec {
 }
 
 const UPGRADE: &str = "upgrade --namespace demo --timeout --kubeconfig HERE/config --install --create-namespace \
-                       --values values.json --labels smo-graph=brussels-1a2b,smo-digest=0123abcd \
+                       --history-max 3 --values values.json --labels smo-graph=brussels-1a2b,smo-digest=0123abcd \
                        --version 1.2.0 --plain-http --server-side=false -- a oci://127.0.0.1:5000/project/demo";
 const UNINSTALL: &str =
     "uninstall --namespace demo --timeout --kubeconfig HERE/config --ignore-not-found --wait -- a";
@@ -217,7 +250,13 @@ async fn list_tells_the_newest_revision_of_each_release() {
     bed.revision("a", 9, "superseded", Some("g"));
     bed.revision("a", 10, "deployed", Some("g"));
     bed.revision("b", 1, "pending-install", None);
-    let listed = bed.quick().list(NAMESPACE).await.unwrap();
+    let helm = bed.quick();
+    let listed = loop {
+        if let Ok(listed) = helm.list(NAMESPACE).await {
+            break listed;
+        }
+        tokio::task::yield_now().await;
+    };
     let release =
         |name: &str, revision, status, owner: Option<&str>, digest: Option<&str>| ReleaseObservation {
             name: name.to_owned(),
@@ -244,13 +283,29 @@ async fn a_failed_helm_becomes_a_typed_error() {
 }
 
 #[tokio::test]
-async fn at_the_deadline_helm_is_killed_and_the_release_free_again() {
+async fn at_the_deadline_helm_is_stopped_and_the_release_free_again() {
     let bed = Bed::new();
+    bed.revision("a", 1, "deployed", Some("brussels-1a2b"));
     bed.behaviour("exec sleep 600");
     let error = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Timeout);
+    assert_eq!(
+        (error.system, error.kind),
+        ("helm", Kind::Timeout),
+        "its record is there: the chart had come"
+    );
     bed.behaviour("exit 0");
     bed.quick().apply(&spec("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_helm_that_hangs_before_its_record_is_there_waits_for_the_registry() {
+    let bed = Bed::new();
+    // So that no record follows from the call.
+    fs::write(bed.path("silent"), "").unwrap();
+    bed.behaviour("exec sleep 600");
+    let error = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();
+    assert_eq!((error.system, error.kind), ("registry", Kind::Timeout), "{error}");
+    assert!(error.message.contains("127.0.0.1:5000"), "{error}");
 }
 
 #[tokio::test]

@@ -14,42 +14,37 @@ use serde::Deserialize;
 
 use super::Condition;
 use super::inventory::resources;
+use crate::clients::mirror::{Change, Mirror, ObjectKey};
 use crate::clients::{BindingObservation, MemberStatus, ReleaseKey, WorkloadObservation};
 use crate::hdag::Resources;
-
-/// Namespace and name of a Deployment.
-pub(super) type ObjectKey = (String, String);
 
 /// Both watches together.
 #[derive(Default)]
 pub(super) struct Index {
     deployments: Mirror<DeploymentState>,
     bindings: Mirror<BindingState>,
+    /// Names of the Deployments of a release.
     by_release: HashMap<ReleaseKey, BTreeSet<String>>,
+    /// The binding of a Deployment.
+    by_deployment: HashMap<ObjectKey, ObjectKey>,
 }
 
 impl Index {
-    /// Whether both watches have delivered their first complete state.
-    pub(super) fn is_complete(&self) -> bool {
-        self.deployments.complete && self.bindings.complete
-    }
-
     /// Takes an event of the Deployments' watch and tells which releases it touches.
     pub(super) fn apply_deployment(&mut self, event: Event<Deployment>) -> BTreeSet<ReleaseKey> {
         let mut touched = BTreeSet::new();
-        for (key, before, after) in self.deployments.apply(event, DeploymentState::of) {
-            let (namespace, name) = key;
+        for Change { key, before } in self.deployments.apply(event, DeploymentState::of) {
             if let Some(release) = before.map(|state| state.release) {
                 if let Some(names) = self.by_release.get_mut(&release) {
-                    names.remove(&name);
+                    names.remove(&key.1);
                     if names.is_empty() {
                         self.by_release.remove(&release);
                     }
                 }
                 touched.insert(release);
             }
-            if after && let Some(state) = self.deployments.current.get(&(namespace, name.clone())) {
-                self.by_release.entry(state.release.clone()).or_default().insert(name);
+            if let Some(state) = self.deployments.get(&key) {
+                self.by_release.entry(state.release.clone()).or_default().insert(key.1);
                 touched.insert(state.release.clone());
             }
         }
@@ -58,10 +53,22 @@ impl Index {
 
     /// Takes an event of the bindings' watch and tells which releases it touches.
     pub(super) fn apply_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
-        let changed = self.bindings.apply(event, BindingState::of);
-        let release =
-            |(key, ..): (ObjectKey, _, _)| Some(self.deployments.current.get(&key)?.release.clone());
-        changed.into_iter().filter_map(release).collect()
+        let mut touched = BTreeSet::new();
+        for Change { key, before } in self.bindings.apply(event, BindingState::of) {
+            if let Some(before) = before {
+                // Unless a newer binding of the same Deployment has taken its place.
+                if self.by_deployment.get(&before.deployment) == Some(&key) {
+                    self.by_deployment.remove(&before.deployment);
+                }
+                touched.insert(before.deployment);
+            }
+            if let Some(after) = self.bindings.get(&key) {
+                self.by_deployment.insert(after.deployment.clone(), key);
+                touched.insert(after.deployment.clone());
+            }
+        }
+        let release = |deployment: &ObjectKey| Some(self.deployments.get(deployment)?.release.clone());
+        touched.iter().filter_map(release).collect()
     }
 
     /// What is known of a release's Deployments, by name.
@@ -71,76 +78,14 @@ impl Index {
     }
 
     fn workload(&self, key: ObjectKey) -> Option<WorkloadObservation> {
-        let deployment = self.deployments.current.get(&key)?;
-        let binding = self.bindings.current.get(&key);
+        let deployment = self.deployments.get(&key)?;
+        let binding = self.by_deployment.get(&key).and_then(|binding| self.bindings.get(binding));
         Some(WorkloadObservation {
             deployment: key.1,
             replicas: deployment.replicas,
             requests: deployment.requests,
             binding: binding.map(|binding| binding.observation(deployment.generation)),
         })
-    }
-}
-
-/// A local copy of what a watch shows, reduced to `T`.
-struct Mirror<T> {
-    current: HashMap<ObjectKey, T>,
-    /// Collects a list that is being replayed; replaces `current` when it is complete.
-    incoming: HashMap<ObjectKey, T>,
-    complete: bool,
-}
-
-impl<T> Default for Mirror<T> {
-    fn default() -> Self {
-        Self { current: HashMap::new(), incoming: HashMap::new(), complete: false }
-    }
-}
-
-impl<T: PartialEq> Mirror<T> {
-    /// Applies an event; returns the keys that changed, with the state before and whether there is one after.
-    fn apply<K>(
-        &mut self,
-        event: Event<K>,
-        reduce: impl Fn(&K) -> Option<(ObjectKey, T)>,
-    ) -> Vec<(ObjectKey, Option<T>, bool)> {
-        match event {
-            Event::Init => {
-                self.incoming.clear();
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                self.incoming.extend(reduce(&object));
-                Vec::new()
-            }
-            Event::InitDone => self.replace(),
-            Event::Apply(object) => {
-                let Some((key, state)) = reduce(&object) else { return Vec::new() };
-                if self.current.get(&key) == Some(&state) {
-                    return Vec::new();
-                }
-                let before = self.current.insert(key.clone(), state);
-                vec![(key, before, true)]
-            }
-            Event::Delete(object) => {
-                let Some((key, _)) = reduce(&object) else { return Vec::new() };
-                let before = self.current.remove(&key);
-                vec![(key, before, false)]
-            }
-        }
-    }
-
-    fn replace(&mut self) -> Vec<(ObjectKey, Option<T>, bool)> {
-        self.complete = true;
-        let mut old = std::mem::replace(&mut self.current, std::mem::take(&mut self.incoming));
-        let mut changed = Vec::new();
-        for (key, state) in &self.current {
-            let before = old.remove(key);
-            if before.as_ref() != Some(state) {
-                changed.push((key.clone(), before, true));
-            }
-        }
-        changed.extend(old.into_iter().map(|(key, before)| (key, Some(before), false)));
-        changed
     }
 }
 
@@ -154,7 +99,7 @@ struct DeploymentState {
 
 impl DeploymentState {
     /// `None` for a Deployment that no Helm release owns.
-    fn of(object: &Deployment) -> Option<(ObjectKey, Self)> {
+    fn of(object: &Deployment) -> Option<Self> {
         let key = (object.namespace()?, object.name_any());
         let annotation = |name: &str| object.annotations().get(name).cloned();
         if annotation("helm.sh/resource-policy").as_deref() == Some("keep") {
@@ -167,13 +112,12 @@ impl DeploymentState {
         };
         let spec = object.spec.as_ref();
         let pod = spec.and_then(|spec| spec.template.spec.as_ref());
-        let state = Self {
+        Some(Self {
             release,
             generation: object.metadata.generation.unwrap_or_default(),
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1).into(),
             requests: pod.map(|pod| requests(&pod.containers, &key)).unwrap_or_default(),
-        };
-        Some((key, state))
+        })
     }
 }
 
@@ -262,6 +206,8 @@ struct MemberDeployment {
 
 #[derive(Debug, PartialEq)]
 struct BindingState {
+    /// The Deployment that it binds.
+    deployment: ObjectKey,
     /// Everything but `up_to_date`, which also depends on the Deployment.
     observed: BindingObservation,
     /// Whether the scheduler has confirmed the newest binding.
@@ -274,7 +220,7 @@ struct BindingState {
 
 impl BindingState {
     /// `None` for a binding of something else than a Deployment, or one that cannot be read (with a warning).
-    fn of(object: &DynamicObject) -> Option<(ObjectKey, Self)> {
+    fn of(object: &DynamicObject) -> Option<Self> {
         let name = object.name_any();
         let binding = BindingObject::deserialize(&object.data)
             .inspect_err(|error| tracing::warn!(%error, binding = name, "binding {name} cannot be read"))
@@ -297,7 +243,8 @@ impl BindingState {
         let is_reported =
             |cluster: &String| status.aggregated_status.iter().any(|item| item.cluster_name == *cluster);
         let condition = |kind: &str| Condition::find(&status.conditions, kind);
-        let state = Self {
+        Some(Self {
+            deployment: (spec.resource.namespace, spec.resource.name),
             confirmed: status.scheduler_observed_generation >= object.metadata.generation.unwrap_or_default(),
             reported: scheduled.keys().all(is_reported),
             template_generation,
@@ -308,8 +255,7 @@ impl BindingState {
                 scheduled,
                 up_to_date: false,
             },
-        };
-        Some(((spec.resource.namespace, spec.resource.name), state))
+        })
     }
 
     /// The status is up to date when the scheduler has seen the newest binding and every member that it chose

@@ -73,17 +73,6 @@ fn index(deployments: Vec<Deployment>, bindings: Vec<DynamicObject>) -> Index {
 }
 
 #[test]
-fn nothing_is_complete_before_both_first_lists_are() {
-    let mut index = Index::default();
-    index.apply_deployment(Event::Init);
-    index.apply_deployment(Event::InitDone);
-    assert!(!index.is_complete());
-    index.apply_binding(Event::Init);
-    index.apply_binding(Event::InitDone);
-    assert!(index.is_complete());
-}
-
-#[test]
 fn a_deployment_and_its_binding_are_found_by_release() {
     let index = index(vec![plain("d", "a"), plain("other", "b")], vec![binding("d", "edge-1", 1)]);
     let found = index.of_release(&release("a"));
@@ -196,7 +185,19 @@ fn objects_of_others_and_unreadable_ones_are_ignored() {
     let mut broken = binding("x", "edge-1", 1);
     broken.data["spec"] = json!({"clusters": "none"});
     let index = index(vec![foreign, plain("x", "x")], vec![service, broken]);
-    assert!(index.is_complete());
     assert_eq!(index.of_release(&release("a")), []);
     assert_eq!(index.of_release(&release("x"))[0].binding, None);
+}
+
+#[test]
+fn what_cannot_be_read_any_more_leaves_the_index() {
+    let mut index = index(vec![plain("d", "a")], vec![binding("d", "edge-1", 1)]);
+    let mut broken = binding("d", "edge-1", 1);
+    broken.data["spec"] = json!({"clusters": "none"});
+    assert_eq!(index.apply_binding(Event::Apply(broken)), touched(&["a"]));
+    assert_eq!(index.of_release(&release("a"))[0].binding, None);
+    let mut disowned = plain("d", "a");
+    disowned.metadata.annotations = None;
+    assert_eq!(index.apply_deployment(Event::Apply(disowned)), touched(&["a"]));
+    assert_eq!(index.of_release(&release("a")), []);
 }

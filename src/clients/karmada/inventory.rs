@@ -4,20 +4,20 @@
 //! works. A cluster is available when it is Ready *and* no taint forbids scheduling to it.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Condition, watch_backoff};
+use super::Condition;
 use crate::clients::kubernetes::failure;
-use crate::clients::{Inventory, Result};
+use crate::clients::watch::{WatchHealth, config, follow, monitored};
+use crate::clients::{Inventory, Result, WatchState};
 use crate::hdag::Resources;
 use crate::hdag::{QuantityError, bytes, count, millicores};
 use crate::model::ClusterObservation;
@@ -27,6 +27,7 @@ pub struct KarmadaInventory {
     clusters: Api<DynamicObject>,
     gpu_label: String,
     changes: watch::Receiver<u64>,
+    health: Arc<WatchHealth>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -36,11 +37,14 @@ impl KarmadaInventory {
     /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]
     pub fn start(client: Client, gpu_label: &str) -> Self {
-        let kind = GroupVersionKind::gvk("cluster.karmada.io", "v1alpha1", "Cluster");
-        let clusters = Api::all_with(client, &ApiResource::from_gvk(&kind));
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("cluster.karmada.io", "v1alpha1", "Cluster"));
+        let health = WatchHealth::new("karmada", "clusters");
+        let watched: Api<DynamicObject> = Api::all_with(monitored(&client, &health), &kind);
         let (ticks, changes) = watch::channel(0);
-        let task = tokio::spawn(tick(clusters.clone(), ticks));
-        Self { clusters, gpu_label: gpu_label.to_owned(), changes, _watch: AbortOnDropHandle::new(task) }
+        let watch =
+            follow(Arc::clone(&health), watcher(watched, config("")), move |event| tick(&event, &ticks));
+        let clusters = Api::all_with(client, &kind);
+        Self { clusters, gpu_label: gpu_label.to_owned(), changes, health, _watch: watch }
     }
 }
 
@@ -49,25 +53,22 @@ impl Inventory for KarmadaInventory {
     async fn clusters(&self) -> Result<Vec<ClusterObservation>> {
         let listed = self.clusters.list(&ListParams::default()).await;
         let listed = listed.map_err(|error| failure("karmada", "cannot list the clusters", error))?;
-        Ok(listed.items.into_iter().filter_map(|object| observe(object, &self.gpu_label)).collect())
+        Ok(listed.items.into_iter().map(|object| observe(object, &self.gpu_label)).collect())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }
+
+    fn watches(&self) -> Vec<WatchState> {
+        vec![self.health.state()]
+    }
 }
 
-/// Ticks at every event. While a list is replayed only its end counts, or each reconnect would tick per cluster.
-async fn tick(clusters: Api<DynamicObject>, ticks: watch::Sender<u64>) {
-    let mut events = pin!(watcher(clusters, watcher::Config::default()).backoff(watch_backoff()));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
-                ticks.send_modify(|tick| *tick += 1);
-            }
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Err(error) => tracing::debug!(%error, "the watch of karmada's clusters was interrupted"),
-        }
+/// Ticks at every event. While a list is read only its end counts, or each reconnect would tick per cluster.
+fn tick(event: &Event<DynamicObject>, ticks: &watch::Sender<u64>) {
+    if !matches!(event, Event::Init | Event::InitApply(_)) {
+        ticks.send_modify(|tick| *tick += 1);
     }
 }
 
@@ -110,32 +111,53 @@ struct Summary {
 
 type Quantities = BTreeMap<String, String>;
 
-/// What a Cluster object says; `None`, with a warning, when it cannot be read.
-fn observe(object: DynamicObject, gpu_label: &str) -> Option<ClusterObservation> {
+/// What a Cluster object says. One that cannot be read is there all the same, but not available.
+fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {
     let name = object.name_any();
-    let labelled = object.labels().get(gpu_label).is_some_and(|value| value != "false");
     let labels = object.labels().clone();
     let leaving = object.metadata.deletion_timestamp.is_some();
-    let unreadable = |error: &dyn std::error::Error| {
-        tracing::warn!(cluster.name = name, %error, "cluster {name} is skipped: its object cannot be read");
-    };
-    let cluster: ClusterObject =
-        serde_json::from_value(object.data).inspect_err(|error| unreadable(error)).ok()?;
-    let summary = &cluster.status.resource_summary;
-    let amounts = resources(&summary.allocatable).and_then(|all| Ok((all, resources(&summary.allocated)?)));
-    let (allocatable, allocated) = amounts.inspect_err(|error| unreadable(error)).ok()?;
-    let reason = if leaving { Some("the cluster is being removed".to_owned()) } else { obstacle(&cluster) };
-    Some(ClusterObservation {
+    let read = read(object).unwrap_or_else(|cause| {
+        tracing::warn!(cluster.name = name, cause, "the object of cluster {name} cannot be read");
+        let reason = Some(format!("the Cluster object cannot be read: {cause}"));
+        Reading { reason, ..Reading::default() }
+    });
+    let reason = if leaving { Some("the cluster is being removed".to_owned()) } else { read.reason };
+    ClusterObservation {
         available: reason.is_none(),
         reason,
-        allocatable,
-        allocated,
-        storage_reported: summary.allocatable.contains_key("ephemeral-storage"),
-        acceleration: allocatable.gpus > 0 || labelled,
-        location: location(&cluster.spec),
-        region: Some(cluster.spec.region).filter(|region| !region.is_empty()),
+        allocatable: read.allocatable,
+        allocated: read.allocated,
+        storage_reported: read.storage_reported,
+        acceleration: read.allocatable.gpus > 0
+            || labels.get(gpu_label).is_some_and(|value| value != "false"),
+        location: location(&read.spec),
+        region: Some(read.spec.region).filter(|region| !region.is_empty()),
         labels,
         name,
+    }
+}
+
+/// What is read out of a Cluster object besides its metadata.
+#[derive(Default)]
+struct Reading {
+    spec: Spec,
+    /// Why nothing should be placed on it, if so.
+    reason: Option<String>,
+    allocatable: Resources,
+    allocated: Resources,
+    storage_reported: bool,
+}
+
+fn read(object: DynamicObject) -> Result<Reading, String> {
+    let cluster: ClusterObject = serde_json::from_value(object.data).map_err(|error| error.to_string())?;
+    let summary = &cluster.status.resource_summary;
+    let amounts = |list| resources(list).map_err(|error| error.to_string());
+    Ok(Reading {
+        reason: obstacle(&cluster),
+        allocatable: amounts(&summary.allocatable)?,
+        allocated: amounts(&summary.allocated)?,
+        storage_reported: summary.allocatable.contains_key("ephemeral-storage"),
+        spec: cluster.spec,
     })
 }
 
@@ -203,7 +225,7 @@ mod tests {
     }
 
     fn seen(object: Value) -> ClusterObservation {
-        observe(serde_json::from_value(object).unwrap(), "gpu").unwrap()
+        observe(serde_json::from_value(object).unwrap(), "gpu")
     }
 
     #[test]
@@ -285,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreadable_cluster_is_skipped_and_the_others_are_listed() {
+    async fn an_unreadable_cluster_is_listed_as_unavailable_with_the_reason() {
         let mut broken = cluster("broken");
         broken["status"]["resourceSummary"]["allocatable"]["cpu"] = "many".into();
         let list = json!({
@@ -295,8 +317,14 @@ mod tests {
         let path = "/apis/cluster.karmada.io/v1alpha1/clusters";
         let router = Router::new().route(path, get(move || async move { Json(list) }));
         let inventory = KarmadaInventory::start(fake_server(router), "gpu");
-        let names: Vec<String> = inventory.clusters().await.unwrap().into_iter().map(|c| c.name).collect();
-        assert_eq!(names, ["edge-1"]);
+        let clusters = inventory.clusters().await.unwrap();
+        assert_eq!([clusters[0].name.as_str(), clusters[1].name.as_str()], ["broken", "edge-1"]);
+        assert_eq!([clusters[0].available, clusters[1].available], [false, true]);
+        let reason = clusters[0].reason.as_deref().unwrap();
+        assert!(
+            reason.starts_with("the Cluster object cannot be read: ") && reason.contains("many"),
+            "{reason}"
+        );
         inventory.changes().wait_for(|ticks| *ticks > 0).await.unwrap();
     }
 

@@ -11,11 +11,7 @@ mod workloads;
 pub use inventory::KarmadaInventory;
 pub use workloads::KarmadaWorkloads;
 
-use std::time::Duration;
-
-use backon::ExponentialBuilder;
 use kube::Client;
-use kube::runtime::watcher::ExponentialBackoff;
 use serde::Deserialize;
 
 use super::{ClientError, ClientErrorKind, Result, kubernetes};
@@ -30,19 +26,6 @@ pub async fn connect(settings: &KarmadaSettings) -> Result<Client> {
         ClientError::new("karmada", ClientErrorKind::Invalid, "no kubeconfig is set; set KARMADA_KUBECONFIG")
     })?;
     kubernetes::connect("karmada", kubeconfig).await
-}
-
-/// Pauses between attempts to watch: short enough to notice soon that Karmada is back.
-fn watch_backoff() -> ExponentialBackoff {
-    ExponentialBackoff::from(
-        ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(10))
-            .with_factor(2.0)
-            .without_max_times()
-            .with_jitter()
-            .with_jitter_seed(rand::random()),
-    )
 }
 
 /// The part of a Kubernetes condition that is read.

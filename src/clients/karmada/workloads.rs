@@ -4,40 +4,30 @@
 //! which charts cannot forget. After the first complete state, reading always answers, from the last known state
 //! while Karmada is down; before it, "nothing known" must not look like "nothing there" and is an error.
 
-use std::collections::BTreeSet;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::watcher;
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::index::Index;
-use super::watch_backoff;
-use crate::clients::kubernetes::{chain, failure};
-use crate::clients::{ClientError, ClientErrorKind, ReleaseKey, Result, WorkloadObservation, Workloads};
-
-/// A receiver that is further behind looks at everything anyway.
-const CHANGES_KEPT: usize = 1024;
+use crate::clients::kubernetes::failure;
+use crate::clients::observed::Observed;
+use crate::clients::watch::{WatchHealth, config, follow, monitored};
+use crate::clients::{ReleaseKey, Result, WatchState, WorkloadObservation, Workloads};
 
 /// Workloads of a Karmada.
 pub struct KarmadaWorkloads {
     client: Client,
-    state: Arc<State>,
+    observed: Arc<Observed<Index, ReleaseKey>>,
+    /// Of the Deployments' and the bindings' watch.
+    health: [Arc<WatchHealth>; 2],
     _watches: [AbortOnDropHandle<()>; 2],
-}
-
-struct State {
-    index: Mutex<Index>,
-    /// Why there is no state yet.
-    trouble: Mutex<Option<String>>,
-    changes: broadcast::Sender<ReleaseKey>,
 }
 
 impl KarmadaWorkloads {
@@ -46,65 +36,31 @@ impl KarmadaWorkloads {
     /// Must be called within a tokio runtime; the watches end when this is dropped.
     #[must_use]
     pub fn start(client: Client) -> Self {
-        let state = Arc::new(State {
-            index: Mutex::default(),
-            trouble: Mutex::default(),
-            changes: broadcast::channel(CHANGES_KEPT).0,
-        });
-        let deployments = Api::<Deployment>::all(client.clone());
-        let of_helm = watcher::Config::default().labels("app.kubernetes.io/managed-by=Helm");
+        let observed = Observed::new(Index::default());
+        let health = [WatchHealth::new("karmada", "workloads"), WatchHealth::new("karmada", "bindings")];
+        let deployments = Api::<Deployment>::all(monitored(&client, &health[0]));
         let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", "ResourceBinding");
-        let bindings = Api::<DynamicObject>::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+        let kind = ApiResource::from_gvk(&kind);
+        let bindings = Api::<DynamicObject>::all_with(monitored(&client, &health[1]), &kind);
+        let of_helm = config("app.kubernetes.io/managed-by=Helm");
+        let (for_deployments, for_bindings) = (Arc::clone(&observed), Arc::clone(&observed));
         let watches = [
-            follow(Arc::clone(&state), watcher(deployments, of_helm), Index::apply_deployment),
-            follow(Arc::clone(&state), watcher(bindings, watcher::Config::default()), Index::apply_binding),
+            follow(Arc::clone(&health[0]), watcher(deployments, of_helm), move |event| {
+                for_deployments.take(event, Index::apply_deployment);
+            }),
+            follow(Arc::clone(&health[1]), watcher(bindings, config("")), move |event| {
+                for_bindings.take(event, Index::apply_binding);
+            }),
         ];
-        Self { client, state, _watches: watches }
+        Self { client, observed, health, _watches: watches }
     }
-}
-
-/// Feeds a watch to the index and tells whom it touches.
-fn follow<K: Send + 'static>(
-    state: Arc<State>,
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-    apply: fn(&mut Index, watcher::Event<K>) -> BTreeSet<ReleaseKey>,
-) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut events = pin!(events.backoff(watch_backoff()));
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let touched = apply(&mut lock(&state.index), event);
-                    for release in touched {
-                        // An error means that nobody listens.
-                        let _ = state.changes.send(release);
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "a watch of karmada was interrupted");
-                    *lock(&state.trouble) = Some(chain(&error));
-                }
-            }
-        }
-    }))
-}
-
-/// The guarded data is replaced as a whole or not at all: after a panic it is as good as before.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl Workloads for KarmadaWorkloads {
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>> {
-        let index = lock(&self.state.index);
-        if index.is_complete() {
-            return Ok(index.of_release(release));
-        }
-        let trouble = lock(&self.state.trouble).clone();
-        let cause = trouble.unwrap_or_else(|| "the first list is under way".to_owned());
-        let message = format!("the deployments are not known yet: {cause}");
-        Err(ClientError::new("karmada", ClientErrorKind::Unreachable, message))
+        self.health.iter().try_for_each(|health| health.require_complete())?;
+        Ok(self.observed.read(|index| index.of_release(release)))
     }
 
     async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()> {
@@ -116,7 +72,11 @@ impl Workloads for KarmadaWorkloads {
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
-        self.state.changes.subscribe()
+        self.observed.changes()
+    }
+
+    fn watches(&self) -> Vec<WatchState> {
+        self.health.iter().map(|health| health.state()).collect()
     }
 }
 
@@ -130,6 +90,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::clients::ClientErrorKind;
     use crate::clients::testing::{fake_server, status};
 
     const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";

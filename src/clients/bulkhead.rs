@@ -1,0 +1,222 @@
+//! How many Helm operations run at a time, so that what hangs in one place does not hold up everything else.
+//!
+//! Removing has slots of its own, since deletes must get through while installs wait for a registry. One registry takes
+//! at most three quarters of the slots for installing, so that others go on while it hangs; and a registry that did not
+//! answer several times in a row is left alone for a while. Who waits holds nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::breaker::Breaker;
+use super::{ClientError, ClientErrorKind as Kind, Result};
+use crate::config::CallSettings;
+
+/// What a Helm operation takes room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot<'a> {
+    /// Installing or upgrading a chart from this registry (`host:port`).
+    Install(&'a str),
+    /// Uninstalling.
+    Remove,
+}
+
+impl<'a> Slot<'a> {
+    /// The slot for installing a chart, by its reference (`oci://host:port/path`).
+    #[must_use]
+    pub fn install(chart: &'a str) -> Self {
+        let path = chart.strip_prefix("oci://").unwrap_or(chart);
+        Self::Install(path.split_once('/').map_or(path, |(host, _)| host))
+    }
+}
+
+/// Room for Helm operations.
+pub struct Bulkheads {
+    installs: Arc<Semaphore>,
+    removals: Arc<Semaphore>,
+    /// Slots for installing that one registry may take.
+    share: usize,
+    breaker: (u32, Duration),
+    registries: Mutex<BTreeMap<String, Registry>>,
+}
+
+/// A registry that is in use, or that failed.
+struct Registry {
+    slots: Arc<Semaphore>,
+    breaker: Breaker,
+    last_error: Option<String>,
+}
+
+/// The right to run one Helm operation, until dropped.
+pub struct Permit(#[expect(dead_code, reason = "holding them is the use")] Vec<OwnedSemaphorePermit>);
+
+impl Bulkheads {
+    /// Room for so many operations at a time that install, and that remove; at least one each.
+    #[must_use]
+    pub fn new(installs: usize, removals: usize, calls: &CallSettings) -> Self {
+        let slots = |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
+        Self {
+            installs: slots(installs),
+            removals: slots(removals),
+            share: (installs / 4 * 3 + installs % 4 * 3 / 4).max(1),
+            breaker: (calls.breaker_threshold, calls.breaker_open),
+            registries: Mutex::default(),
+        }
+    }
+
+    /// Waits for room.
+    ///
+    /// # Errors
+    /// `CircuitOpen` when the registry is left alone.
+    pub async fn acquire(&self, slot: Slot<'_>) -> Result<Permit> {
+        let Slot::Install(host) = slot else {
+            return Ok(Permit(acquired(Arc::clone(&self.removals)).await));
+        };
+        let of_host = self.with(host, |registry| Arc::clone(&registry.slots));
+        // First the share and then a slot, so that who waits for a registry holds no slot meanwhile.
+        let mut permits = acquired(of_host).await;
+        permits.extend(acquired(Arc::clone(&self.installs)).await);
+        match self
+            .with(host, |registry| (registry.breaker.blocked(Instant::now()), registry.last_error.clone()))
+        {
+            (Some(wait), last) => Err(left_alone(host, wait, &last.unwrap_or_default())),
+            (None, _) => Ok(Permit(permits)),
+        }
+    }
+
+    /// Books what an operation told of the registry.
+    pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
+        let Slot::Install(host) = slot else { return };
+        match answer {
+            Err(error)
+                if error.system == "registry" && matches!(error.kind, Kind::Unreachable | Kind::Timeout) =>
+            {
+                self.with(host, |registry| {
+                    registry.breaker.failure(Instant::now());
+                    registry.last_error = Some(error.message.clone());
+                });
+            }
+            // The chart came, or the registry said why not.
+            Err(error) if error.system != "registry" && error.kind.is_transient() => {}
+            _ => self.with(host, |registry| {
+                registry.breaker.success();
+                registry.last_error = None;
+            }),
+        }
+        // Registries are named by descriptors: those of which there is nothing to remember are forgotten.
+        self.lock()
+            .retain(|_, registry| registry.last_error.is_some() || Arc::strong_count(&registry.slots) > 1);
+    }
+
+    fn with<R>(&self, host: &str, change: impl FnOnce(&mut Registry) -> R) -> R {
+        let mut registries = self.lock();
+        change(registries.entry(host.to_owned()).or_insert_with(|| Registry {
+            slots: Arc::new(Semaphore::new(self.share)),
+            breaker: Breaker::new(self.breaker.0, self.breaker.1),
+            last_error: None,
+        }))
+    }
+
+    /// Each change is of single fields: after a panic elsewhere the state is as good as before.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Registry>> {
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit. The semaphores are never closed; should one be, its operation simply runs without.
+async fn acquired(slots: Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    slots.acquire_owned().await.into_iter().collect()
+}
+
+fn left_alone(host: &str, wait: Duration, last: &str) -> ClientError {
+    let message =
+        format!("registry {host} failed repeatedly and is left alone for a while; last error: {last}");
+    let mut error = ClientError::new("registry", Kind::CircuitOpen, message);
+    error.retry_after = Some(wait);
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn bulkheads(installs: usize, removals: usize) -> Bulkheads {
+        let settings = CallSettings { breaker_threshold: 2, ..CallSettings::default() };
+        Bulkheads::new(installs, removals, &settings)
+    }
+
+    /// Takes as many slots as there are without waiting.
+    fn take_all(bulkheads: &Bulkheads, slot: Slot<'_>) -> Vec<Permit> {
+        std::iter::from_fn(|| bulkheads.acquire(slot).now_or_never()?.ok()).collect()
+    }
+
+    fn hangs(host: &str) -> Result<()> {
+        Err(ClientError::new("registry", Kind::Timeout, format!("{host} hangs")))
+    }
+
+    #[test]
+    fn the_registry_is_the_host_of_the_chart() {
+        assert_eq!(Slot::install("oci://h:5000/p/c:1.0"), Slot::Install("h:5000"));
+        assert_eq!(Slot::install("oci://h"), Slot::Install("h"));
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_hangs_leaves_room_for_others_and_for_removals() {
+        let bulkheads = bulkheads(8, 2);
+        let hanging = take_all(&bulkheads, Slot::Install("slow"));
+        assert_eq!(hanging.len(), 6);
+        assert_eq!(take_all(&bulkheads, Slot::Install("other")).len(), 2);
+        assert_eq!(take_all(&bulkheads, Slot::Remove).len(), 2);
+        drop(hanging);
+        assert_eq!(take_all(&bulkheads, Slot::Install("slow")).len(), 6);
+    }
+
+    #[tokio::test]
+    async fn one_slot_serves_every_registry() {
+        let bulkheads = bulkheads(1, 1);
+        assert_eq!(take_all(&bulkheads, Slot::Install("a")).len(), 1);
+        let held = bulkheads.acquire(Slot::Install("a")).await.unwrap();
+        assert!(bulkheads.acquire(Slot::Install("b")).now_or_never().is_none());
+        drop(held);
+        bulkheads.acquire(Slot::Install("b")).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_registry_has_a_breaker_of_its_own() {
+        let bulkheads = bulkheads(8, 2);
+        for _ in 0..2 {
+            drop(bulkheads.acquire(Slot::Install("slow")).await.unwrap());
+            bulkheads.record(Slot::Install("slow"), &hangs("slow"));
+        }
+        let refused = bulkheads.acquire(Slot::Install("slow")).await.err().unwrap();
+        assert_eq!((refused.system, refused.kind), ("registry", Kind::CircuitOpen));
+        assert!(
+            refused.message.contains("registry slow") && refused.message.contains("slow hangs"),
+            "{refused}"
+        );
+        bulkheads.acquire(Slot::Install("other")).await.unwrap();
+        bulkheads.acquire(Slot::Remove).await.unwrap();
+
+        tokio::time::advance(refused.retry_after.unwrap()).await;
+        bulkheads.acquire(Slot::Install("slow")).await.unwrap();
+        bulkheads.record(Slot::Install("slow"), &Ok(()));
+        bulkheads.record(Slot::Install("slow"), &hangs("slow"));
+        bulkheads.acquire(Slot::Install("slow")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn registries_that_work_are_not_remembered() {
+        let bulkheads = bulkheads(8, 2);
+        for host in 0..100 {
+            let host = format!("registry-{host}");
+            drop(bulkheads.acquire(Slot::Install(&host)).await.unwrap());
+            bulkheads.record(Slot::Install(&host), &Ok(()));
+        }
+        assert_eq!(bulkheads.lock().len(), 0);
+    }
+}

@@ -1,0 +1,62 @@
+//! What watches have shown of outside objects, and news of it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+/// A receiver that is further behind looks at everything anyway.
+const CHANGES_KEPT: usize = 1024;
+/// Longest wait for a watch to show what was just done; it is a matter of milliseconds when all is well.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// An index `I` that is fed with events, and the keys `K` that they touch.
+pub(super) struct Observed<I, K> {
+    index: Mutex<I>,
+    changes: broadcast::Sender<K>,
+}
+
+impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
+    /// An index that nothing has been fed to.
+    pub(super) fn new(index: I) -> Arc<Self> {
+        Arc::new(Self { index: Mutex::new(index), changes: broadcast::Sender::new(CHANGES_KEPT) })
+    }
+
+    /// Looks at the index.
+    pub(super) fn read<R>(&self, look: impl FnOnce(&I) -> R) -> R {
+        look(&self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes an event: `apply` changes the index and names what it touches.
+    pub(super) fn take<E>(&self, event: E, apply: impl FnOnce(&mut I, E) -> BTreeSet<K>) {
+        // An event is applied as a whole or not at all: after a panic elsewhere the index is as good as before.
+        let touched = apply(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner), event);
+        for key in touched {
+            // An error means that nobody listens.
+            let _ = self.changes.send(key);
+        }
+    }
+
+    /// Names what changes from now on.
+    pub(super) fn changes(&self) -> broadcast::Receiver<K> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until the index shows what was just done: nobody shall act on a view from before.
+    ///
+    /// # Errors
+    /// It does not within a few seconds.
+    pub(super) async fn until(&self, is_shown: impl Fn(&I) -> bool) -> Result<(), Elapsed> {
+        let mut changes = self.changes();
+        let shown = async {
+            while !self.read(&is_shown) {
+                // After a lag too the index is looked at again. The sender lives as long as `self`.
+                let _ = changes.recv().await;
+            }
+        };
+        timeout(SHOWN_WITHIN, shown).await
+    }
+}
