@@ -24,7 +24,7 @@ use clap::Parser;
 use problems::{Instance, Placement, Scaling};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use smo::optimizer::placement::{MIN_MOVES, Problem, SolveLimits, Unknown, check, compile, decide, exact};
+use smo::optimizer::placement::{BuiltIn, Problem, SolveLimits, Unknown, check, compile, decide, exact};
 use smo::optimizer::scaling::{self, ScalingOutcome};
 
 /// About how many seconds a round of repetitions takes.
@@ -93,7 +93,7 @@ fn run(path: &Path, arguments: &Arguments) -> Result<Vec<Value>, Box<dyn Error>>
         Instance::Scaling(instance) => Ok(vec![replicas(&instance)?]),
         Instance::Placement(instance) => {
             let problem = instance.problem();
-            if problem.strategy == MIN_MOVES {
+            if problem.strategy == BuiltIn::MinMoves.into() {
                 return Ok(vec![moves(&instance, &problem)?]);
             }
             let cells = problem.services.len() * problem.clusters.len();

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::optimizer::Strategy;
 use crate::optimizer::placement::{self, Outcome, Problem, report};
-use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
+use crate::optimizer::scaling::{self, BuiltIn, ScalingOutcome, ScalingProblem};
 
 /// Why a decision cannot be replayed.
 #[derive(Debug, Error)]
@@ -36,11 +37,10 @@ pub(super) fn replay(text: &str) -> Result<Replayed, ReplayError> {
 fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let problem: Problem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
     let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
-    let decided = match recorded.plan().filter(|_| !placement::BUILT_IN.contains(&problem.strategy.as_str()))
-    {
-        // Somebody else decided it: only what follows from the assignment can be computed again.
-        Some(plan) => placement::adopt(&problem, &plan.assignment),
-        None => placement::decide(&problem),
+    let decided = match (&problem.strategy, recorded.plan()) {
+        // Another program decided it: only what follows from the assignment can be computed again.
+        (Strategy::External(_), Some(plan)) => placement::adopt(&problem, &plan.assignment),
+        (Strategy::External(_), None) | (Strategy::BuiltIn(_), _) => placement::decide(&problem),
     };
     let decided = decided.map_err(ReplayError::Undecidable)?;
     let same = problem.limits.deadline_ms.is_none().then(|| decided == recorded);
@@ -50,15 +50,15 @@ fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
 fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let problem: ScalingProblem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
     let recorded: ScalingOutcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
-    let name = match &recorded {
+    let strategy = match &recorded {
         ScalingOutcome::Decided(plan) => plan.strategy.clone(),
         ScalingOutcome::Infeasible(cause) => cause.strategy.clone(),
-        ScalingOutcome::Invalid(_) => scaling::EXACT.to_owned(),
+        ScalingOutcome::Invalid(_) => BuiltIn::Exact.into(),
     };
-    let Some(strategy) = scaling::strategy(&name) else {
+    let Strategy::BuiltIn(strategy) = strategy else {
         return Ok(Replayed { text: scaling::report(&problem, &recorded), same: None });
     };
-    let decided = strategy(&problem);
+    let decided = scaling::decide(&problem, strategy);
     let same = Some(decided == recorded);
     Ok(Replayed { text: scaling::report(&problem, &decided), same })
 }

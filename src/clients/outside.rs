@@ -17,8 +17,8 @@ use super::{
 };
 use crate::config::ExternalStrategy;
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
-use crate::optimizer::placement::Problem;
-use crate::optimizer::scaling::ScalingProblem;
+use crate::optimizer::placement::{self, Problem};
+use crate::optimizer::scaling::{self, ScalingProblem};
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
@@ -193,7 +193,7 @@ impl Outside {
     pub async fn ask_placement(
         &self,
         name: &str,
-        strategy: &ExternalStrategy,
+        strategy: &ExternalStrategy<placement::BuiltIn>,
         problem: &Problem,
     ) -> Result<BTreeMap<String, String>> {
         let question = ExternalPlacementQuestion { problem };
@@ -208,7 +208,7 @@ impl Outside {
     pub async fn ask_scaling(
         &self,
         name: &str,
-        strategy: &ExternalStrategy,
+        strategy: &ExternalStrategy<scaling::BuiltIn>,
         problem: &ScalingProblem,
     ) -> Result<BTreeMap<String, i64>> {
         let question = ExternalScalingQuestion { problem };
@@ -216,10 +216,10 @@ impl Outside {
         Ok(answer.replicas)
     }
 
-    async fn ask<A: DeserializeOwned>(
+    async fn ask<A: DeserializeOwned, B>(
         &self,
         name: &str,
-        strategy: &ExternalStrategy,
+        strategy: &ExternalStrategy<B>,
         question: &(impl Serialize + Sync),
     ) -> Result<A> {
         let endpoint = Endpoint { name, url: &strategy.url, deadline: strategy.deadline };

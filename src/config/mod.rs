@@ -30,7 +30,8 @@ pub use clusters::ClusterLabels;
 pub use load::{ConfigErrors, Flag, Loaded, Sources, language, load};
 pub use placement::{AttributeRequirement, IntentRule, PlacementSettings, ProjectPlacement};
 pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
-pub use strategies::{ExternalStrategy, PLACEMENT_STRATEGIES, SCALING_STRATEGIES};
+pub(crate) use strategies::check_strategy;
+pub use strategies::{ExternalStrategies, ExternalStrategy};
 
 use crate::hdag::{IntentMapping, Limits};
 use crate::optimizer::ClusterAttributes;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::section::{Section, shown};
-use super::strategies::{BuiltIn, ExternalStrategy, PLACEMENT_STRATEGIES};
+use super::strategies::{ExternalStrategies, check_strategy};
 use super::value::{Parse, scalar};
-use crate::hdag::{MAX_PATH, Numbers, PARAMETERS, WEIGHTS};
-use crate::optimizer::placement::AttributeTest;
+use crate::hdag::{MAX_PATH, PARAMETERS, Parameters, WEIGHTS};
+use crate::optimizer::placement::{AttributeTest, BuiltIn, Strategy};
 
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +18,9 @@ pub struct PlacementSettings {
     /// their next status round, may be older.
     pub settle: Duration,
     /// Strategy for new graphs.
-    pub strategy: String,
+    pub strategy: Strategy,
     /// Strategy for graphs that are placed already.
-    pub replacement_strategy: String,
+    pub replacement_strategy: Strategy,
     /// Strategies of single projects.
     pub projects: BTreeMap<String, ProjectPlacement>,
     /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
@@ -30,7 +30,7 @@ pub struct PlacementSettings {
     /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
     pub limits: BTreeMap<String, f64>,
     /// Strategies over HTTP, by name.
-    pub external: BTreeMap<String, ExternalStrategy>,
+    pub external: ExternalStrategies<BuiltIn>,
     /// What intents beyond the information model mean.
     pub intents: Vec<IntentRule>,
 }
@@ -39,8 +39,8 @@ impl Default for PlacementSettings {
     fn default() -> Self {
         Self {
             settle: Duration::from_secs(30),
-            strategy: "first-fit".to_owned(),
-            replacement_strategy: "min-moves".to_owned(),
+            strategy: BuiltIn::FirstFit.into(),
+            replacement_strategy: BuiltIn::MinMoves.into(),
             projects: BTreeMap::new(),
             strict: false,
             weights: BTreeMap::new(),
@@ -55,9 +55,9 @@ impl Default for PlacementSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectPlacement {
     /// Strategy for new graphs.
-    pub strategy: Option<String>,
+    pub strategy: Option<Strategy>,
     /// Strategy for graphs that are placed already.
-    pub replacement_strategy: Option<String>,
+    pub replacement_strategy: Option<Strategy>,
 }
 
 /// What an intent of a graph or service means to its placement. All rules that apply count; where two state the same
@@ -73,7 +73,7 @@ pub struct IntentRule {
     /// Weights of the objective, by the names of [`WEIGHTS`].
     pub weights: BTreeMap<String, f64>,
     /// Strategy for the graph.
-    pub strategy: Option<String>,
+    pub strategy: Option<Strategy>,
 }
 
 /// A condition on one attribute of a cluster.
@@ -185,9 +185,9 @@ impl Parse for AttributeRequirement {
 
 /// Reports names that do not exist and numbers out of bounds, with their keys.
 pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
-    let mut strategy = |key: String, name: &Option<String>| {
+    let mut strategy = |key: String, name: &Option<Strategy>| {
         let Some(name) = name else { return };
-        if let Err(message) = BuiltIn(&PLACEMENT_STRATEGIES).check(name, &placement.external) {
+        if let Err(message) = check_strategy(name, &placement.external) {
             errors.push(format!("{key}: {message}"));
         }
     };
@@ -200,14 +200,19 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
     for (index, rule) in placement.intents.iter().enumerate() {
         strategy(format!("placement.intents entry {}", index + 1), &rule.strategy);
     }
-    check_numbers("placement.weights", WEIGHTS, &placement.weights, errors);
-    check_numbers("placement.limits", PARAMETERS, &placement.limits, errors);
+    check_numbers("placement.weights", &WEIGHTS, &placement.weights, errors);
+    check_numbers("placement.limits", &PARAMETERS, &placement.limits, errors);
     for (index, rule) in placement.intents.iter().enumerate() {
-        check_numbers(&format!("placement.intents entry {}", index + 1), WEIGHTS, &rule.weights, errors);
+        check_numbers(&format!("placement.intents entry {}", index + 1), &WEIGHTS, &rule.weights, errors);
     }
 }
 
-fn check_numbers(key: &str, known: Numbers, numbers: &BTreeMap<String, f64>, errors: &mut Vec<String>) {
+fn check_numbers<T>(
+    key: &str,
+    known: &Parameters<T>,
+    numbers: &BTreeMap<String, f64>,
+    errors: &mut Vec<String>,
+) {
     for (name, value) in numbers {
         if let Err(message) = known.check(name, *value) {
             errors.push(format!("{key}: {name}: {message}"));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
+use super::strategies::{parse_externals, show_externals};
 use super::value::{Parse, http_url, without_password};
 use super::{ScalingProfile, Settings, database};
 
@@ -273,7 +273,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: None,
         meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: first-fit}}`.",
         apply: |settings, value| {
-            settings.placement.external = BuiltIn(&PLACEMENT_STRATEGIES).externals(value)?;
+            settings.placement.external = parse_externals(value)?;
             Ok(())
         },
         show: |settings| show_externals(&settings.placement.external),
@@ -373,7 +373,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: None,
         meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: exact}}`.",
         apply: |settings, value| {
-            settings.scaling.external = BuiltIn(&SCALING_STRATEGIES).externals(value)?;
+            settings.scaling.external = parse_externals(value)?;
             Ok(())
         },
         show: |settings| show_externals(&settings.scaling.external),

@@ -9,9 +9,11 @@ mod external;
 pub mod placement;
 pub mod scaling;
 mod solver;
+mod strategy;
 mod text;
 
 pub use attributes::{ClusterAttributes, LARGEST_ATTRIBUTE};
 pub use external::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
+pub use strategy::{BuiltInStrategy, Strategy};

@@ -104,7 +104,7 @@ async fn the_cause_of_an_internal_error_is_not_shown() {
 #[tokio::test]
 async fn an_infeasible_placement_is_explained() {
     let explanation = Infeasibility {
-        strategy: "first-fit".to_owned(),
+        strategy: "first-fit".into(),
         summary: "service a fits nowhere".to_owned(),
         services: vec!["a".to_owned()],
         clusters: vec![ClusterVerdict {

@@ -23,8 +23,8 @@ use super::App;
 use crate::error::{Error, Result};
 use crate::hdag::Descriptor;
 use crate::model::{ClusterRecord, DecisionRecord, PlacedService};
-use crate::optimizer::ClusterAttributes;
-use crate::optimizer::placement::{self, BUILT_IN, Outcome, Plan, Problem, adopt, check};
+use crate::optimizer::placement::{self, Outcome, Plan, Problem, Strategy, adopt, check};
+use crate::optimizer::{BuiltInStrategy, ClusterAttributes};
 
 /// When a client may ask again after it was told that the known state is too old.
 const RETRY_STALE: Duration = Duration::from_secs(10);
@@ -157,10 +157,9 @@ impl App {
     /// The problem or the plan is wrong.
     async fn decide(&self, problem: Problem, at: DateTime<Utc>) -> Result<Decided> {
         let begun = Instant::now();
-        let (problem, outcome) = if BUILT_IN.contains(&problem.strategy.as_str()) {
-            self.decide_built_in(problem).await?
-        } else {
-            self.decide_outside(problem).await?
+        let (problem, outcome) = match problem.strategy.clone() {
+            Strategy::BuiltIn(_) => self.decide_built_in(problem).await?,
+            Strategy::External(name) => self.decide_outside(problem, &name).await?,
         };
         let duration = begun.elapsed();
         tracing::info!(
@@ -192,12 +191,11 @@ impl App {
     }
 
     /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
-    async fn decide_outside(&self, mut problem: Problem) -> Result<(Problem, Outcome)> {
-        let name = problem.strategy.clone();
-        let settings = self.parts.settings.placement.external.get(&name);
+    async fn decide_outside(&self, mut problem: Problem, name: &str) -> Result<(Problem, Outcome)> {
+        let settings = self.parts.settings.placement.external.get(name);
         let settings =
             settings.ok_or_else(|| Error::Internal(format!("no external strategy {name}").into()))?;
-        let refusal = match self.parts.outside.ask_placement(&name, settings, &problem).await {
+        let refusal = match self.parts.outside.ask_placement(name, settings, &problem).await {
             Ok(assignment) => match adopt(&problem, &assignment) {
                 Ok(outcome) => {
                     verify(&problem, &outcome)?;
@@ -208,9 +206,9 @@ impl App {
             Err(error) => error.to_string(),
         };
         let message =
-            format!("strategy {name} gave no usable answer, {} decided: {refusal}", settings.fallback);
+            format!("strategy {name} gave no usable answer, {} decided: {refusal}", settings.fallback.name());
         tracing::warn!(graph.name = %problem.graph, "{message}");
-        problem.strategy.clone_from(&settings.fallback);
+        problem.strategy = settings.fallback.into();
         problem.warnings.push(message);
         self.decide_built_in(problem).await
     }
@@ -241,7 +239,7 @@ fn record(
         kind: PLACEMENT.to_owned(),
         problem: to_value(problem)?,
         plan: to_value(outcome)?,
-        strategy: problem.strategy.clone(),
+        strategy: problem.strategy.to_string(),
         outcome: outcome.word().to_owned(),
         duration_ms: i64::try_from(duration.as_millis()).ok(),
         created_at: at,

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{IntentRule, PlacementSettings};
+use crate::config::{IntentRule, PlacementSettings, check_strategy};
 use crate::error::{Error, Result};
-use crate::hdag::Descriptor;
-use crate::optimizer::placement::{BUILT_IN, GREEN, Requirement, SolveLimits, Weights};
+use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
+use crate::optimizer::placement::{BuiltIn, Requirement, SolveLimits, Strategy, Weights};
 
 /// Whether a graph is placed for the first time or again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct PlacementOptions {
 /// How a placement is to be decided.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlacementPolicy {
-    pub(super) strategy: String,
+    pub(super) strategy: Strategy,
     pub(super) strict: bool,
     pub(super) weights: Weights,
     pub(super) limits: SolveLimits,
@@ -76,20 +76,19 @@ pub(super) fn resolve(
         everywhere: Vec::new(),
         by_service: BTreeMap::new(),
     };
-    policy.set(&settings.weights, &settings.limits);
-    policy.apply_rules(&settings.intents, descriptor);
+    let unusable = |section: &'static str| move |message| Error::invalid(section, message);
+    policy.set(&settings.weights, &settings.limits).map_err(unusable("/placement"))?;
+    policy.apply_rules(&settings.intents, descriptor).map_err(unusable("/placement/intents"))?;
     if descriptor.intent.energy_efficiency {
-        GREEN.clone_into(&mut policy.strategy);
+        policy.strategy = BuiltIn::Green.into();
     }
     let asked = &descriptor.placement;
-    policy.set(&asked.weights, &asked.parameters);
-    policy.strategy = request.strategy.clone().or(asked.strategy.clone()).unwrap_or(policy.strategy);
+    policy.set(&asked.weights, &asked.parameters).map_err(unusable("/hdaGraph/smo/placement"))?;
+    if let Some(name) = request.strategy.as_deref().or(asked.strategy.as_deref()) {
+        policy.strategy = name.into();
+    }
     policy.strict = request.strict.or(asked.strict).unwrap_or(policy.strict);
-    let known = || BUILT_IN.into_iter().chain(settings.external.keys().map(String::as_str));
-    if !known().any(|name| name == policy.strategy) {
-        let names: Vec<&str> = known().collect();
-        let message =
-            format!("there is no placement strategy {:?}; known are {}", policy.strategy, names.join(", "));
+    if let Err(message) = check_strategy(&policy.strategy, &settings.external) {
         let pointer =
             if request.strategy.is_some() { "/strategy" } else { "/hdaGraph/smo/placement/strategy" };
         return Err(Error::invalid(pointer, message));
@@ -98,37 +97,34 @@ pub(super) fn resolve(
 }
 
 impl PlacementPolicy {
-    fn set(&mut self, weights: &BTreeMap<String, f64>, limits: &BTreeMap<String, f64>) {
-        // Names were checked where they were read.
-        for (name, value) in weights {
-            self.weights.set(name, *value);
-        }
-        for (name, value) in limits {
-            self.limits.set(name, *value);
-        }
+    fn set(&mut self, weights: &BTreeMap<String, f64>, limits: &BTreeMap<String, f64>) -> Result<(), String> {
+        WEIGHTS.set(&mut self.weights, weights)?;
+        PARAMETERS.set(&mut self.limits, limits)
     }
 
-    fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) {
+    fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) -> Result<(), String> {
         for rule in rules {
             if let Some(value) = matching(rule, &descriptor.intent.custom) {
                 self.everywhere.extend(requirement(rule, value));
-                self.tune(rule);
+                self.tune(rule)?;
             }
             for service in &descriptor.services {
                 if let Some(value) = matching(rule, &service.custom_intents) {
                     self.by_service.entry(service.id.clone()).or_default().extend(requirement(rule, value));
-                    self.tune(rule);
+                    self.tune(rule)?;
                 }
             }
         }
+        Ok(())
     }
 
-    /// Weights and strategies belong to the graph as a whole, whoever's intent asks for them.
-    fn tune(&mut self, rule: &IntentRule) {
-        self.set(&rule.weights, &BTreeMap::new());
+    /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them.
+    fn tune(&mut self, rule: &IntentRule) -> Result<(), String> {
+        WEIGHTS.set(&mut self.weights, &rule.weights)?;
         if let Some(strategy) = &rule.strategy {
             self.strategy.clone_from(strategy);
         }
+        Ok(())
     }
 }
 

@@ -235,7 +235,7 @@ impl App {
         let at = now();
         self.refresh_clusters().await?;
         let options =
-            PlacementOptions { strategy: Some(planned.strategy.clone()), strict: Some(planned.strict) };
+            PlacementOptions { strategy: Some(planned.strategy.to_string()), strict: Some(planned.strict) };
         let settings = &self.parts.settings.placement;
         let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, &options)?;
         let snapshot = self.snapshot_at(at).await?;

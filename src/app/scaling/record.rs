@@ -98,9 +98,9 @@ pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
 pub(super) fn decision(step: &Step, at: DateTime<Utc>) -> Result<DecisionRecord> {
     let (strategy, word) = match &step.outcome {
         ScalingOutcome::Decided(plan) => {
-            (plan.strategy.clone(), if plan.optimal { "optimal" } else { "feasible" })
+            (plan.strategy.to_string(), if plan.optimal { "optimal" } else { "feasible" })
         }
-        ScalingOutcome::Infeasible(cause) => (cause.strategy.clone(), "infeasible"),
+        ScalingOutcome::Infeasible(cause) => (cause.strategy.to_string(), "infeasible"),
         ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
     };
     Ok(DecisionRecord {

@@ -19,8 +19,9 @@ use crate::model::condition;
 use crate::model::event::{self, Cause};
 use crate::model::now;
 use crate::model::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
+use crate::optimizer::BuiltInStrategy;
 use crate::optimizer::scaling::{
-    self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, ScalingStrategy, check,
+    self, BuiltIn, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy, check,
 };
 
 impl App {
@@ -205,14 +206,15 @@ impl App {
     /// The answer of the graph's strategy, which the checker has accepted.
     async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
         let settings = &self.parts.settings.scaling;
-        let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
-        let outcome = match (scaling::strategy(name), settings.external.get(name)) {
-            (Some(strategy), _) => on_blocking_pool(run_strategy(strategy, problem)).await?,
-            (None, Some(external)) => self.decide_scaling_outside(name, external, problem).await?,
-            (None, None) => {
-                tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
-                on_blocking_pool(run_strategy(scaling::exact, problem)).await?
-            }
+        let outcome = match spec.strategy.as_ref().unwrap_or(&settings.strategy) {
+            Strategy::BuiltIn(strategy) => on_blocking_pool(run_strategy(*strategy, problem)).await?,
+            Strategy::External(name) => match settings.external.get(name) {
+                Some(external) => self.decide_scaling_outside(name, external, problem).await?,
+                None => {
+                    tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
+                    on_blocking_pool(run_strategy(BuiltIn::Exact, problem)).await?
+                }
+            },
         };
         if let Err(faults) = check(problem, &outcome) {
             tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
@@ -225,7 +227,7 @@ impl App {
     async fn decide_scaling_outside(
         &self,
         name: &str,
-        external: &ExternalStrategy,
+        external: &ExternalStrategy<BuiltIn>,
         problem: &ScalingProblem,
     ) -> Result<ScalingOutcome> {
         let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
@@ -236,12 +238,13 @@ impl App {
             Ok(outcome) => return Ok(outcome),
             Err(message) => message,
         };
-        let fallback = &external.fallback;
+        let fallback = external.fallback;
         tracing::warn!(
             graph.name = %problem.graph,
-            "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
+            "scaling strategy {name} gave no usable answer, {} decides: {message}",
+            fallback.name()
         );
-        on_blocking_pool(run_strategy(scaling::strategy(fallback).unwrap_or(scaling::exact), problem)).await
+        on_blocking_pool(run_strategy(fallback, problem)).await
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
@@ -339,12 +342,9 @@ impl App {
     }
 }
 
-fn run_strategy(
-    strategy: ScalingStrategy,
-    problem: &ScalingProblem,
-) -> impl FnOnce() -> ScalingOutcome + use<> {
+fn run_strategy(strategy: BuiltIn, problem: &ScalingProblem) -> impl FnOnce() -> ScalingOutcome + use<> {
     let problem = problem.clone();
-    move || strategy(&problem)
+    move || scaling::decide(&problem, strategy)
 }
 
 /// Decides on the blocking pool: a large graph may take a while.

@@ -8,8 +8,9 @@ use super::compile::{Compiled, compile};
 use super::exact::{Budget, Feasibility, elastic, feasibility};
 use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
-use super::{BUILT_IN, FIRST_FIT, Infeasibility, Problem, ServiceDemand};
+use super::{BuiltIn, Infeasibility, Problem, ServiceDemand};
 use crate::hdag::{Resources, ram_text, storage_text};
+use crate::optimizer::BuiltInStrategy;
 use crate::optimizer::text::cores;
 
 /// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
@@ -43,7 +44,8 @@ pub(super) fn explained(compiled: &Compiled<'_>, mut cause: Infeasibility) -> In
     let problem = compiled.problem;
     match filter.feasible(problem) {
         Some(true) => {
-            let others: Vec<&str> = BUILT_IN.into_iter().filter(|name| *name != FIRST_FIT).collect();
+            let looking_back = BuiltIn::ALL.iter().filter(|strategy| **strategy != BuiltIn::FirstFit);
+            let others: Vec<&str> = looking_back.map(|strategy| strategy.name()).collect();
             cause.relaxations.push(format!(
                 "a placement exists, but {} does not look back: use the strategy {}",
                 problem.strategy,

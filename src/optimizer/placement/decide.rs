@@ -2,23 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::optimizer::BuiltInStrategy;
+
 use super::compile::{Compiled, Unknown, compile};
 use super::cost::cost;
 use super::exact::{self, Minimum, Placement};
 use super::explain::{Proof, outcome};
 use super::partial::PartialAssignment;
-use super::{Certificate, Infeasibility, Outcome, Problem, TimedOut, conflict, first_fit};
-
-/// Places services one after the other on the first cluster with room.
-pub const FIRST_FIT: &str = "first-fit";
-/// Moves as few services as possible.
-pub const MIN_MOVES: &str = "min-moves";
-/// Minimises activation, price, carbon, moves, latency and imbalance.
-pub const COST: &str = "cost";
-/// `cost` with carbon in the place of price.
-pub const GREEN: &str = "green";
-/// All of them.
-pub const BUILT_IN: [&str; 4] = [FIRST_FIT, MIN_MOVES, COST, GREEN];
+use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
 
 /// Decides a problem by the built-in strategy that it names.
 ///
@@ -29,11 +20,14 @@ pub const BUILT_IN: [&str; 4] = [FIRST_FIT, MIN_MOVES, COST, GREEN];
 /// # Errors
 /// The strategy is not built in, or the problem has repeated names or numbers that are too large.
 pub fn decide(problem: &Problem) -> Result<Outcome, String> {
-    if !BUILT_IN.contains(&problem.strategy.as_str()) {
-        let known = BUILT_IN.join(", ");
-        return Err(format!("there is no strategy {:?}; built in are {known}", problem.strategy));
-    }
-    with_unknowns(problem, solve)
+    let strategy = match &problem.strategy {
+        Strategy::BuiltIn(strategy) => *strategy,
+        Strategy::External(name) => {
+            let known = BuiltIn::names();
+            return Err(format!("there is no strategy {name:?}; built in are {known}"));
+        }
+    };
+    with_unknowns(problem, |compiled| solve(strategy, compiled))
 }
 
 /// The outcome of an assignment that somebody else made, checked against the constraints.
@@ -80,14 +74,14 @@ fn explained(compiled: &Compiled<'_>, outcome: Outcome) -> Outcome {
     }
 }
 
-fn solve(compiled: &Compiled<'_>) -> Outcome {
-    match compiled.problem.strategy.as_str() {
-        FIRST_FIT => match first_fit::first_fit(compiled) {
+fn solve(strategy: BuiltIn, compiled: &Compiled<'_>) -> Outcome {
+    match strategy {
+        BuiltIn::FirstFit => match first_fit::first_fit(compiled) {
             Ok((assignment, reasons)) => outcome(compiled, &assignment, Proof::NONE, reasons),
             Err(cause) => Outcome::Infeasible(*cause),
         },
-        MIN_MOVES => min_moves(compiled),
-        _ => cost(compiled),
+        BuiltIn::MinMoves => min_moves(compiled),
+        BuiltIn::Cost | BuiltIn::Green => cost(compiled),
     }
 }
 

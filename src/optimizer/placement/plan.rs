@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Strategy;
+
 /// Answer of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -47,7 +49,8 @@ impl Outcome {
 #[schema(as = PlacementPlan)]
 pub struct Plan {
     /// Name of the strategy that made the plan.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// Service name to cluster name.
     pub assignment: BTreeMap<String, String>,
     /// Service name to number of replicas that room was found for.
@@ -107,7 +110,8 @@ pub enum Certificate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Infeasibility {
     /// Name of the strategy that found none.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
     /// The services (one, or a co-located group) that are looked at per cluster.
@@ -129,7 +133,8 @@ pub struct Infeasibility {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TimedOut {
     /// Name of the strategy.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
 }

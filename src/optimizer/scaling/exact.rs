@@ -15,7 +15,7 @@
 use super::demand::{COST_UNIT, Demand};
 use super::instance::{Instance, RESOURCES, amounts};
 use super::program::{Group, Program, Segment};
-use super::{EXACT, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
+use super::{BuiltIn, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
 
 /// By this part an objective may be above the least one and still be called so, when a search is large.
 const NEGLIGIBLE: f64 = 1e-9;
@@ -30,18 +30,18 @@ pub fn exact(problem: &ScalingProblem) -> ScalingOutcome {
     let least = instance.least();
     let conflicts = instance.conflicts(&least);
     if !conflicts.is_empty() {
-        return ScalingOutcome::Infeasible(instance.infeasible(EXACT, conflicts, &least));
+        return ScalingOutcome::Infeasible(instance.infeasible(BuiltIn::Exact, conflicts, &least));
     }
     let model = Model::new(&instance);
     match model.decide() {
         Ok(Decision { replicas, excess }) => {
-            let mut plan = instance.plan(EXACT, &replicas);
+            let mut plan = instance.plan(&BuiltIn::Exact.into(), &replicas);
             plan.optimal = excess <= model.negligible;
             plan.bound = Some(plan.objective.total - excess);
             ScalingOutcome::Decided(plan)
         }
         Err(RoomMissing { conflict, needed }) => {
-            ScalingOutcome::Infeasible(instance.infeasible(EXACT, vec![conflict], &needed))
+            ScalingOutcome::Infeasible(instance.infeasible(BuiltIn::Exact, vec![conflict], &needed))
         }
     }
 }

@@ -17,6 +17,7 @@ mod program;
 mod ration;
 mod reason;
 mod report;
+mod strategy;
 mod threshold;
 
 #[cfg(test)]
@@ -34,25 +35,14 @@ pub use problem::{
 };
 pub use ration::ration;
 pub use report::report;
+pub use strategy::{BuiltIn, Strategy};
 pub use threshold::threshold;
 
-/// Name of the strategy [`exact()`].
-pub const EXACT: &str = "exact";
-/// Name of the strategy [`threshold()`].
-pub const THRESHOLD: &str = "threshold";
-
-/// All strategies.
-pub const BUILT_IN: [&str; 2] = [EXACT, THRESHOLD];
-
-/// A scaling strategy.
-pub type ScalingStrategy = fn(&ScalingProblem) -> ScalingOutcome;
-
-/// The strategy of a name.
+/// Decides a problem by a built-in strategy.
 #[must_use]
-pub fn strategy(name: &str) -> Option<ScalingStrategy> {
-    match name {
-        EXACT => Some(exact),
-        THRESHOLD => Some(threshold),
-        _ => None,
+pub fn decide(problem: &ScalingProblem, strategy: BuiltIn) -> ScalingOutcome {
+    match strategy {
+        BuiltIn::Exact => exact(problem),
+        BuiltIn::Threshold => threshold(problem),
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Strategy;
 use crate::optimizer::placement::{Objective, Violation};
 
 /// Answer of a scaling decision.
@@ -24,7 +25,8 @@ pub enum ScalingOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingPlan {
     /// Name of the strategy that made the plan.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// Service name to number of replicas.
     pub replicas: BTreeMap<String, i64>,
     /// The objective's value with its terms `utilisation`, `change` and `margin`.
@@ -60,7 +62,8 @@ pub struct ServiceScaling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingInfeasibility {
     /// Name of the strategy.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
     /// Everything that cannot hold; never empty.

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::config::{AttributeRequirement, ExternalStrategy, IntentRule, ScalingCompat, ScalingProfile};
 use crate::hdag::{self, Format};
-use crate::optimizer::placement::AttributeTest;
+use crate::optimizer::placement::{self, AttributeTest};
+use crate::optimizer::scaling;
 
 fn faults(text: &str) -> Vec<String> {
     errors(&[("SMO_CONFIG", "/etc/smo.yaml")], &[("/etc/smo.yaml", text)])
@@ -40,6 +41,10 @@ clusters:
 cluster_labels: {region: example.org/region}
 "#;
 
+fn external<B>(url: &str, deadline: u64, fallback: B) -> ExternalStrategy<B> {
+    ExternalStrategy::new(url, Duration::from_millis(deadline), fallback)
+}
+
 #[test]
 fn everything_can_be_stated_and_is_shown_as_it_can_be_read() {
     let settings = with_file(EVERYTHING);
@@ -48,16 +53,14 @@ fn everything_can_be_stated_and_is_shown_as_it_can_be_read() {
     assert!(!yaml.contains("secret") && !format!("{:?}", settings.placement).contains("secret"), "{yaml}");
     assert_eq!(with_file(&yaml).to_yaml(), yaml);
     let placement = &settings.placement;
-    assert_eq!(placement.projects["demo"].strategy.as_deref(), Some("green"));
+    assert_eq!(placement.projects["demo"].strategy, Some("green".into()));
     assert_eq!((placement.weights["carbon"], placement.limits["seed"]), (0.5, 7.0));
-    let external = |url: &str, deadline, fallback: &str| ExternalStrategy {
-        url: url.to_owned(),
-        deadline: Duration::from_millis(deadline),
-        fallback: fallback.to_owned(),
-    };
-    assert_eq!(placement.external["mine"], external("http://u:secret@h:9000/place", 200, "cost"));
-    assert_eq!(placement.external["other"], external("http://h", 5000, "first-fit"));
-    assert_eq!(settings.scaling.external["far"], external("http://h", 5000, "exact"));
+    assert_eq!(
+        placement.external["mine"],
+        external("http://u:secret@h:9000/place", 200, placement::BuiltIn::Cost)
+    );
+    assert_eq!(placement.external["other"], external("http://h", 5000, placement::BuiltIn::FirstFit));
+    assert_eq!(settings.scaling.external["far"], external("http://h", 5000, scaling::BuiltIn::Exact));
     assert_eq!(settings.clusters["edge-1"].latencies_ms["cloud"], 25.0);
     assert_eq!(settings.cluster_labels.region, "example.org/region");
     assert_eq!(settings.cluster_labels.site, "smo.io/site");
@@ -93,7 +96,7 @@ fn a_rule_applies_to_its_value_however_it_is_spelt() {
         value,
         require: None,
         weights: BTreeMap::new(),
-        strategy: Some("green".to_owned()),
+        strategy: Some("green".into()),
     };
     for (wanted, value, applies) in [
         (None, json!("anything"), true),
