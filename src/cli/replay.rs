@@ -3,9 +3,9 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::optimizer::Strategy;
 use crate::optimizer::placement::{self, Outcome, Problem, report};
 use crate::optimizer::scaling::{self, BuiltIn, ScalingOutcome, ScalingProblem};
+use crate::optimizer::{Stop, Strategy};
 
 /// Why a decision cannot be replayed.
 #[derive(Debug, Error)]
@@ -22,8 +22,8 @@ pub(super) enum ReplayError {
 pub(super) struct Replayed {
     /// The decision made now, for people.
     pub(super) text: String,
-    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since it was made under a
-    /// wall-clock deadline or outside.
+    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since a clock ended its making or another
+    /// program made it.
     pub(super) same: Option<bool>,
 }
 
@@ -43,8 +43,18 @@ fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
         (Strategy::External(_), None) | (Strategy::BuiltIn(_), _) => placement::decide(&problem),
     };
     let decided = decided.map_err(ReplayError::Undecidable)?;
-    let same = problem.limits.deadline_ms.is_none().then(|| decided == recorded);
+    let same = is_reproducible(&problem, &recorded).then(|| decided == recorded);
     Ok(Replayed { text: report(&problem, &decided), same })
+}
+
+/// Whether no clock had a part in a decision.
+fn is_reproducible(problem: &Problem, recorded: &Outcome) -> bool {
+    problem.limits.deadline_ms.is_none()
+        && match recorded {
+            Outcome::Optimal(plan) | Outcome::Feasible(plan) => plan.reproducible,
+            Outcome::Infeasible(cause) => !cause.cut_short,
+            Outcome::TimedOut(_) => false,
+        }
 }
 
 fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
@@ -58,7 +68,12 @@ fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let Strategy::BuiltIn(strategy) = strategy else {
         return Ok(Replayed { text: scaling::report(&problem, &recorded), same: None });
     };
-    let decided = scaling::decide(&problem, strategy);
-    let same = Some(decided == recorded);
+    let decided = scaling::decide(&problem, strategy, &Stop::never());
+    let cut_short = match &recorded {
+        ScalingOutcome::Decided(plan) => plan.cut_short,
+        ScalingOutcome::Infeasible(cause) => cause.cut_short,
+        ScalingOutcome::Invalid(_) => false,
+    };
+    let same = (!cut_short).then(|| decided == recorded);
     Ok(Replayed { text: scaling::report(&problem, &decided), same })
 }

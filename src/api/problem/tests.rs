@@ -116,6 +116,7 @@ async fn an_infeasible_placement_is_explained() {
         proven: false,
         conflict: Vec::new(),
         minimal: false,
+        cut_short: false,
         relaxations: Vec::new(),
     };
     let (status, _, body) = answer(Error::Infeasible(Box::new(explanation))).await;

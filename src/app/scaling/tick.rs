@@ -19,10 +19,10 @@ use crate::model::condition;
 use crate::model::event::{self, Cause};
 use crate::model::now;
 use crate::model::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
-use crate::optimizer::BuiltInStrategy;
 use crate::optimizer::scaling::{
     self, BuiltIn, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy, check,
 };
+use crate::optimizer::{BuiltInStrategy, Stop};
 
 impl App {
     /// Looks at all graphs that are scaled, decides, and records what is wanted.
@@ -344,7 +344,7 @@ impl App {
 
 fn run_strategy(strategy: BuiltIn, problem: &ScalingProblem) -> impl FnOnce() -> ScalingOutcome + use<> {
     let problem = problem.clone();
-    move || scaling::decide(&problem, strategy)
+    move || scaling::decide(&problem, strategy, &Stop::never())
 }
 
 /// Decides on the blocking pool: a large graph may take a while.

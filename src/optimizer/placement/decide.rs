@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::optimizer::BuiltInStrategy;
+use std::time::Duration;
 
 use super::compile::{Compiled, Unknown, compile};
 use super::cost::cost;
@@ -10,6 +10,10 @@ use super::exact::{self, Minimum, Placement};
 use super::explain::{Proof, outcome};
 use super::partial::PartialAssignment;
 use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
+use crate::optimizer::{BuiltInStrategy, Stop};
+
+/// Warning of a plan that was cut short.
+const CUT: &str = "deciding took all the time that the server allows: the same problem may get another plan";
 
 /// Decides a problem by the built-in strategy that it names.
 ///
@@ -20,6 +24,16 @@ use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, Tim
 /// # Errors
 /// The strategy is not built in, or the problem has repeated names or numbers that are too large.
 pub fn decide(problem: &Problem) -> Result<Outcome, String> {
+    decide_within(problem, &Stop::never())
+}
+
+/// As [`decide`], but ends when it has to, with the best that was found. A deadline that the problem asks for holds as well.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> {
+    let asked = problem.limits.deadline_ms.map(Duration::from_millis);
+    let stop = &asked.map_or_else(|| stop.clone(), |time| stop.within(time));
     let strategy = match &problem.strategy {
         Strategy::BuiltIn(strategy) => *strategy,
         Strategy::External(name) => {
@@ -27,7 +41,15 @@ pub fn decide(problem: &Problem) -> Result<Outcome, String> {
             return Err(format!("there is no strategy {name:?}; built in are {known}"));
         }
     };
-    with_unknowns(problem, |compiled| solve(strategy, compiled))
+    let explained = |compiled: &Compiled<'_>, outcome| match outcome {
+        Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause, stop)),
+        other => other,
+    };
+    let mut outcome = with_unknowns(problem, |compiled| solve(strategy, compiled, stop), explained)?;
+    if stop.has_cut() {
+        note_cut(&mut outcome, asked.is_some());
+    }
+    Ok(outcome)
 }
 
 /// The outcome of an assignment that somebody else made, checked against the constraints.
@@ -35,19 +57,39 @@ pub fn decide(problem: &Problem) -> Result<Outcome, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result<Outcome, String> {
-    let adopted = with_unknowns(problem, |compiled| match compiled.ordinals(assignment) {
+    let solve = |compiled: &Compiled<'_>| match compiled.ordinals(assignment) {
         Some(ordinals) if compiled.model.is_feasible(&ordinals) => {
             outcome(compiled, &ordinals, Proof::NONE, Vec::new())
         }
         _ => timed_out(compiled, "the assignment breaks a constraint or names what does not exist"),
-    })?;
-    match adopted {
+    };
+    match with_unknowns(problem, solve, |_, outcome| outcome)? {
         Outcome::TimedOut(refused) => Err(refused.summary),
         other => Ok(other),
     }
 }
 
-fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) -> Result<Outcome, String> {
+/// Says of an outcome that its making was cut short; `asked` when the problem asked for the deadline itself.
+fn note_cut(outcome: &mut Outcome, asked: bool) {
+    match outcome {
+        Outcome::Optimal(plan) | Outcome::Feasible(plan) => {
+            plan.reproducible = false;
+            if !asked {
+                plan.warnings.push(CUT.to_owned());
+            }
+        }
+        Outcome::Infeasible(cause) => cause.cut_short = true,
+        Outcome::TimedOut(_) => {}
+    }
+}
+
+/// Solves what may count requirements that cannot be decided as not met, else as met; `explained` adds to the answer why
+/// there is no placement.
+fn with_unknowns(
+    problem: &Problem,
+    solve: impl Fn(&Compiled<'_>) -> Outcome,
+    explained: impl Fn(&Compiled<'_>, Outcome) -> Outcome,
+) -> Result<Outcome, String> {
     let compiled = compile(problem, Unknown::Forbids)?;
     if problem.strict || !compiled.undecidable {
         return Ok(explained(&compiled, solve(&compiled)));
@@ -66,22 +108,14 @@ fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) ->
     Ok(explained(&permissive, solve(&permissive)))
 }
 
-/// Adds to an infeasible outcome why, and what would help.
-fn explained(compiled: &Compiled<'_>, outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause)),
-        other => other,
-    }
-}
-
-fn solve(strategy: BuiltIn, compiled: &Compiled<'_>) -> Outcome {
+fn solve(strategy: BuiltIn, compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     match strategy {
         BuiltIn::FirstFit => match first_fit::first_fit(compiled) {
             Ok((assignment, reasons)) => outcome(compiled, &assignment, Proof::NONE, reasons),
             Err(cause) => Outcome::Infeasible(*cause),
         },
-        BuiltIn::MinMoves => min_moves(compiled),
-        BuiltIn::Cost | BuiltIn::Green => cost(compiled),
+        BuiltIn::MinMoves => min_moves(compiled, stop),
+        BuiltIn::Cost | BuiltIn::Green => cost(compiled, stop),
     }
 }
 
@@ -98,15 +132,12 @@ pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
     }
 }
 
-fn min_moves(compiled: &Compiled<'_>) -> Outcome {
-    let limits = &compiled.problem.limits;
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a deadline are far below 2^53")]
-    let time_limit = limits.deadline_ms.map(|ms| ms as f64 / 1000.0);
+fn min_moves(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     let proven = |placement: Placement, certificate| {
         let proof = Proof { bound: Some(placement.bound), certificate };
         outcome(compiled, &placement.assignment, proof, Vec::new())
     };
-    match exact::min_moves(&compiled.model, &exact::Budget { time_limit, seed: limits.seed }) {
+    match exact::min_moves(&compiled.model, compiled.problem.limits.seed, stop) {
         Minimum::Optimal { placement, proof: exact::Proof::Certificate } => {
             proven(placement, Certificate::Counting)
         }

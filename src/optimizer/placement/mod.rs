@@ -35,7 +35,7 @@ pub use crate::hdag::{SolveLimits, Weights};
 pub use changes::changes;
 pub use check::check;
 pub use compile::{Compiled, Unknown, compile};
-pub use decide::{adopt, decide};
+pub use decide::{adopt, decide, decide_within};
 pub use model::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
 pub use objective::Objectives;
 pub use plan::{

@@ -63,7 +63,8 @@ pub struct Plan {
     pub gap: Option<f64>,
     /// How the bound was proven.
     pub certificate: Certificate,
-    /// Whether the same problem gives the same plan again. Not so with a wall-clock deadline.
+    /// Whether the same problem gives the same plan again. Not so when it asks for a wall-clock deadline, or when deciding
+    /// took all the time that the server allows.
     pub reproducible: bool,
     /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
     /// plan rests on.
@@ -127,6 +128,9 @@ pub struct Infeasibility {
     pub minimal: bool,
     /// The smallest changes that would make a placement possible; each alone is enough.
     pub relaxations: Vec<String>,
+    /// Whether the time ended before conflict and changes were worked out: they are what was found until then.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
 }
 
 /// The search ended without an answer.

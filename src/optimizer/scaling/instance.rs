@@ -147,6 +147,7 @@ impl<'a> Instance<'a> {
                 .map(|service| service.name.clone())
                 .zip(needed.iter().copied())
                 .collect(),
+            cut_short: false,
         }
     }
 
@@ -177,6 +178,7 @@ impl<'a> Instance<'a> {
             objective: self.objective(replicas),
             bound: None,
             optimal: false,
+            cut_short: false,
             services: (0..self.services.len()).map(scaling).collect(),
         }
     }

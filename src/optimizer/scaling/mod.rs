@@ -23,6 +23,7 @@ mod threshold;
 #[cfg(test)]
 mod tests;
 
+use super::Stop;
 pub use adopt::adopt;
 pub use check::check;
 pub use exact::exact;
@@ -38,11 +39,11 @@ pub use report::report;
 pub use strategy::{BuiltIn, Strategy};
 pub use threshold::threshold;
 
-/// Decides a problem by a built-in strategy.
+/// Decides a problem by a built-in strategy; ends when it has to, with the best that was found.
 #[must_use]
-pub fn decide(problem: &ScalingProblem, strategy: BuiltIn) -> ScalingOutcome {
+pub fn decide(problem: &ScalingProblem, strategy: BuiltIn, stop: &Stop) -> ScalingOutcome {
     match strategy {
-        BuiltIn::Exact => exact(problem),
+        BuiltIn::Exact => exact::exact_within(problem, stop),
         BuiltIn::Threshold => threshold(problem),
     }
 }

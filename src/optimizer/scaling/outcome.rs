@@ -35,6 +35,9 @@ pub struct ScalingPlan {
     pub bound: Option<f64>,
     /// Whether no plan within the constraints is better.
     pub optimal: bool,
+    /// Whether the search ended because the server allows it no more time: the same problem may get another plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
     /// Every service, by name.
     pub services: Vec<ServiceScaling>,
 }
@@ -70,6 +73,9 @@ pub struct ScalingInfeasibility {
     pub conflicts: Vec<ScalingConflict>,
     /// Service name to the replicas that it needs, were there room: what to place the graph with.
     pub needed: BTreeMap<String, i64>,
+    /// Whether the search ended because the server allows it no more time.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
 }
 
 impl ScalingInfeasibility {

@@ -3,6 +3,7 @@
 mod check;
 mod explanation;
 mod first_fit;
+mod stop;
 mod strategies;
 mod unknowns;
 

@@ -17,7 +17,10 @@ fn strategies_are_found_by_name() {
     let problem = two_services();
     for strategy in [BuiltIn::Exact, BuiltIn::Threshold] {
         let named = BuiltIn::named(strategy.name()).unwrap();
-        assert_eq!(plan_of(|problem| decide(problem, named), &problem).strategy, strategy.into());
+        assert_eq!(
+            plan_of(|problem| decide(problem, named, &Stop::never()), &problem).strategy,
+            strategy.into()
+        );
     }
     assert!(BuiltIn::named("none").is_none());
 }

@@ -94,9 +94,9 @@ proptest! {
     #[test]
     fn what_is_rationed_has_a_plan_and_takes_nothing_that_is_needed(problem in any_problem()) {
         for strategy in BuiltIn::ALL.iter().copied() {
-            let ScalingOutcome::Infeasible(cause) = decide(&problem, strategy) else { continue };
+            let ScalingOutcome::Infeasible(cause) = decide(&problem, strategy, &Stop::never()) else { continue };
             let Some(rationed) = ration(&problem, &cause) else { continue };
-            let outcome = decide(&rationed, strategy);
+            let outcome = decide(&rationed, strategy, &Stop::never());
             prop_assert_eq!(check(&rationed, &outcome), Ok(()));
             let ScalingOutcome::Decided(plan) = outcome else {
                 // `threshold` fills up in one order and may miss a minimum that another order reaches.
