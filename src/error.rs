@@ -63,6 +63,14 @@ pub enum Error {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// Too many decisions wait already.
+    #[error("{waiting} decisions wait already; try again later")]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+        /// When asking again may help.
+        retry_after: Duration,
+    },
     /// A feature needs a system that is not configured.
     #[error("{system} is not configured; set {setting}")]
     NotConfigured {
@@ -104,7 +112,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Client(error) => error.kind.is_transient(),
-            Self::Stale { .. } => true,
+            Self::Stale { .. } | Self::Busy { .. } => true,
             Self::Store(error) => error.is_transient(),
             _ => false,
         }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Parts};
+use crate::app::{App, Parts, Planner};
 use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
@@ -26,9 +26,6 @@ use crate::telemetry::{self, Metrics};
 
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
-
-/// Solves at the same time. One already uses two threads.
-const SOLVES: usize = 1;
 
 /// A server without its socket.
 pub struct Server {
@@ -77,7 +74,9 @@ impl Server {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         loops.wake_known().await?;
         loops.spawn(&tracker, &stop);
+        let planner = Planner::new(&settings, outside.clone());
         let app = App::new(Parts {
+            planner,
             settings: settings.clone(),
             store,
             outside,
@@ -86,7 +85,6 @@ impl Server {
             world,
             deciding: Mutex::default(),
             placements: AtomicU64::default(),
-            solving: Semaphore::new(SOLVES),
         });
         let (scaling, stopping) = (app.clone(), stop.clone());
         tracker.spawn(async move {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::placement::Decided;
+use super::planner::Decided;
 use super::{Accepted, App, RequestContext, service_names};
 use crate::config::check_strategy;
 use crate::error::{Error, Result};

@@ -9,6 +9,7 @@ mod decisions;
 mod deploy;
 mod lifecycle;
 mod placement;
+mod planner;
 mod readiness;
 mod scaling;
 mod types;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 
 pub use attributes::AttributesView;
 pub use placement::{Move, PlacementOptions, Proposal, Rescheduling};
+pub use planner::Planner;
 pub use scaling::{ScalingMemory, ScalingView, TickSummary};
 pub use types::*;
 
@@ -58,8 +60,8 @@ pub struct Parts {
     pub deciding: Mutex<()>,
     /// How often graphs were placed or started: tells whether what is known of the room is still so.
     pub placements: AtomicU64,
-    /// Solves that may run at the same time: each keeps a core busy.
-    pub solving: Semaphore,
+    /// Makes decisions of placement and scaling.
+    pub planner: Planner,
 }
 
 impl App {

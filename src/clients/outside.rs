@@ -63,7 +63,8 @@ impl Outside {
     /// Puts `ports` behind `calls`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls) -> Self {
-        Self(Arc::new(Inner { ports, calls, strategies: Strategies::default() }))
+        let strategies = Strategies::new(calls.settings());
+        Self(Arc::new(Inner { ports, calls, strategies }))
     }
 
     /// Reads all clusters now.
@@ -197,7 +198,9 @@ impl Outside {
         problem: &Problem,
     ) -> Result<BTreeMap<String, String>> {
         let question = ExternalPlacementQuestion { problem };
-        let answer: ExternalPlacementAnswer = self.ask(name, strategy, &question).await?;
+        let ExternalStrategy { url, deadline, .. } = strategy;
+        let endpoint = Endpoint { kind: "strategy", name, url, deadline: *deadline };
+        let answer: ExternalPlacementAnswer = self.ask(endpoint, &question).await?;
         Ok(answer.assignment)
     }
 
@@ -212,20 +215,23 @@ impl Outside {
         problem: &ScalingProblem,
     ) -> Result<BTreeMap<String, i64>> {
         let question = ExternalScalingQuestion { problem };
-        let answer: ExternalScalingAnswer = self.ask(name, strategy, &question).await?;
+        let ExternalStrategy { url, deadline, .. } = strategy;
+        let endpoint = Endpoint { kind: "scaling strategy", name, url, deadline: *deadline };
+        let answer: ExternalScalingAnswer = self.ask(endpoint, &question).await?;
         Ok(answer.replicas)
     }
 
-    async fn ask<A: DeserializeOwned, B>(
+    async fn ask<A: DeserializeOwned>(
         &self,
-        name: &str,
-        strategy: &ExternalStrategy<B>,
+        endpoint: Endpoint<'_>,
         question: &(impl Serialize + Sync),
     ) -> Result<A> {
-        let endpoint = Endpoint { name, url: &strategy.url, deadline: strategy.deadline };
-        let policy = Policy::Once(strategy.deadline);
+        let admitted = self.0.strategies.admit(endpoint)?;
+        let policy = Policy::Once(endpoint.deadline);
         let decide = Operation { system: "strategy", name: "decide", policy, proves: &[] };
-        self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await
+        let answer = self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await;
+        admitted.finish(&answer);
+        answer
     }
 
     /// Whether networks can be read.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use clusters::ClusterLabels;
 pub use load::{ConfigErrors, Flag, Loaded, Sources, language, load};
-pub use placement::{AttributeRequirement, IntentRule, PlacementSettings, ProjectPlacement};
+pub use placement::{AttributeRequirement, IntentRule, PlacementLimits, PlacementSettings, ProjectPlacement};
 pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
 pub(crate) use strategies::check_strategy;
 pub use strategies::{ExternalStrategies, ExternalStrategy};

@@ -27,8 +27,10 @@ pub struct PlacementSettings {
     pub strict: bool,
     /// Weights of the objective that differ from the strategy's own, by the names of [`WEIGHTS`].
     pub weights: BTreeMap<String, f64>,
-    /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
-    pub limits: BTreeMap<String, f64>,
+    /// How hard a decision may try.
+    pub limits: PlacementLimits,
+    /// Decisions that may wait for a solver; what comes then is refused.
+    pub solve_queue: usize,
     /// Strategies over HTTP, by name.
     pub external: ExternalStrategies<BuiltIn>,
     /// What intents beyond the information model mean.
@@ -44,10 +46,58 @@ impl Default for PlacementSettings {
             projects: BTreeMap::new(),
             strict: false,
             weights: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            limits: PlacementLimits::default(),
+            solve_queue: 64,
             external: BTreeMap::new(),
             intents: Vec::new(),
         }
+    }
+}
+
+/// Parameters of all decisions, and the most that a descriptor may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacementLimits {
+    /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
+    pub parameters: BTreeMap<String, f64>,
+    /// Longest that any decision may take, of placement or scaling.
+    pub max_deadline: Duration,
+    /// Most proposals of the local search that may be asked for.
+    pub max_iterations: u64,
+}
+
+impl Default for PlacementLimits {
+    fn default() -> Self {
+        Self {
+            parameters: BTreeMap::new(),
+            max_deadline: Duration::from_secs(10),
+            max_iterations: 100_000_000,
+        }
+    }
+}
+
+impl Parse for PlacementLimits {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let Value::Object(fields) = value else { return Err(format!("expected a mapping, found {value}")) };
+        let mut limits = Self::default();
+        for (name, value) in fields {
+            let read = match name.as_str() {
+                "max_deadline" => Duration::parse(value).map(|most| limits.max_deadline = most),
+                "max_iterations" => u64::parse(value).map(|most| limits.max_iterations = most),
+                _ => f64::parse(value).map(|number| {
+                    limits.parameters.insert(name.clone(), number);
+                }),
+            };
+            read.map_err(|message| format!("{name}: {message}"))?;
+        }
+        Ok(limits)
+    }
+
+    fn show(&self) -> Value {
+        let mut fields = serde_json::Map::new();
+        fields.insert("max_deadline".to_owned(), self.max_deadline.show());
+        fields.insert("max_iterations".to_owned(), self.max_iterations.show());
+        fields.extend(self.parameters.iter().map(|(name, value)| (name.clone(), value.show())));
+        Value::Object(fields)
     }
 }
 
@@ -201,7 +251,13 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
         strategy(format!("placement.intents entry {}", index + 1), &rule.strategy);
     }
     check_numbers("placement.weights", &WEIGHTS, &placement.weights, errors);
-    check_numbers("placement.limits", &PARAMETERS, &placement.limits, errors);
+    check_numbers("placement.limits", &PARAMETERS, &placement.limits.parameters, errors);
+    if placement.limits.max_deadline.is_zero() {
+        errors.push("placement.limits: max_deadline must be more than 0".to_owned());
+    }
+    if placement.solve_queue == 0 {
+        errors.push("placement.solve_queue must be more than 0".to_owned());
+    }
     for (index, rule) in placement.intents.iter().enumerate() {
         check_numbers(&format!("placement.intents entry {}", index + 1), &WEIGHTS, &rule.weights, errors);
     }

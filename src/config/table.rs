@@ -266,7 +266,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "placement.limits",
         None,
         placement.limits,
-        "Seed, budget and thresholds of placement that differ from their defaults."
+        "How hard decisions may try: `max_deadline` of any decision, `max_iterations` that may be asked for, and the parameters that differ from their defaults."
+    ),
+    row!(
+        "placement.solve_queue",
+        Some("SMO_SOLVE_QUEUE"),
+        placement.solve_queue,
+        "Decisions that may wait for a solver; further requests get 429."
     ),
     Setting {
         key: "placement.external",

@@ -189,7 +189,7 @@ async fn a_placement_by_an_external_strategy_is_computed_again_from_its_assignme
 async fn a_placement_made_by_the_clock_need_not_be_the_same(database: TestDatabase) {
     let app = priced(&database, |settings| {
         settings.placement.strategy = "cost".into();
-        settings.placement.limits.insert("deadline_ms".to_owned(), 50.0);
+        settings.placement.limits.parameters.insert("deadline_ms".to_owned(), 50.0);
     })
     .await;
     let decision = app.get(&newest(&app).await).await;

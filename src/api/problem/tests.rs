@@ -56,6 +56,7 @@ async fn every_error_has_its_status() {
         (Error::State("x".to_owned()), 400, "state", None),
         (Error::Conflict("x".to_owned()), 409, "conflict", None),
         (stale(), 503, "stale", Some("2")),
+        (Error::Busy { waiting: 64, retry_after: Duration::from_secs(5) }, 429, "busy", Some("5")),
         (
             Error::NotConfigured { system: "prometheus", setting: "PROMETHEUS_HOST" },
             503,

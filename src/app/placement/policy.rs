@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{IntentRule, PlacementSettings, check_strategy};
+use crate::config::{IntentRule, PlacementLimits, PlacementSettings, check_strategy};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
 use crate::optimizer::placement::{BuiltIn, Requirement, SolveLimits, Strategy, Weights};
@@ -77,13 +77,14 @@ pub(super) fn resolve(
         by_service: BTreeMap::new(),
     };
     let unusable = |section: &'static str| move |message| Error::invalid(section, message);
-    policy.set(&settings.weights, &settings.limits).map_err(unusable("/placement"))?;
+    policy.set(&settings.weights, &settings.limits.parameters).map_err(unusable("/placement"))?;
     policy.apply_rules(&settings.intents, descriptor).map_err(unusable("/placement/intents"))?;
     if descriptor.intent.energy_efficiency {
         policy.strategy = BuiltIn::Green.into();
     }
     let asked = &descriptor.placement;
     policy.set(&asked.weights, &asked.parameters).map_err(unusable("/hdaGraph/smo/placement"))?;
+    policy.clamp(&settings.limits);
     if let Some(name) = request.strategy.as_deref().or(asked.strategy.as_deref()) {
         policy.strategy = name.into();
     }
@@ -100,6 +101,21 @@ impl PlacementPolicy {
     fn set(&mut self, weights: &BTreeMap<String, f64>, limits: &BTreeMap<String, f64>) -> Result<(), String> {
         WEIGHTS.set(&mut self.weights, weights)?;
         PARAMETERS.set(&mut self.limits, limits)
+    }
+
+    /// Holds what was asked for to the operator's caps, with a warning.
+    fn clamp(&mut self, caps: &PlacementLimits) {
+        let max_deadline = u64::try_from(caps.max_deadline.as_millis()).unwrap_or(u64::MAX);
+        let numbers = [
+            ("deadline_ms", &mut self.limits.deadline_ms, max_deadline),
+            ("iterations", &mut self.limits.iterations, caps.max_iterations),
+        ];
+        for (name, number, most) in numbers {
+            if let Some(asked) = number.filter(|asked| *asked > most) {
+                *number = Some(most);
+                self.warnings.push(format!("{name}: {asked} was asked for, this server allows {most}"));
+            }
+        }
     }
 
     fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) -> Result<(), String> {
@@ -146,4 +162,51 @@ fn requirement(rule: &IntentRule, value: &Value) -> Option<Requirement> {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::hdag::{self, Format, IntentMapping, Limits};
+
+    fn descriptor(placement: &str) -> Descriptor {
+        let text = format!(
+            "hdaGraph: {{id: g, smo: {{placement: {placement}}}, services: [{{id: a, deployment: {{trigger: {{auto: }}}}, \
+             artifact: {{ociImage: 'oci://h/p/a'}}}}]}}"
+        );
+        hdag::parse(&text, Format::Yaml, &IntentMapping::default(), &Limits::default()).unwrap().descriptor
+    }
+
+    fn resolved(settings: &PlacementSettings, placement: &str) -> PlacementPolicy {
+        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementOptions::default())
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_beyond_the_caps_is_clamped_and_said() {
+        let mut settings = PlacementSettings::default();
+        settings.limits.max_deadline = Duration::from_secs(2);
+        settings.limits.max_iterations = 1000;
+        let policy = resolved(&settings, "{parameters: {deadline_ms: 600000, iterations: 1e9, seed: 5}}");
+        let SolveLimits { deadline_ms, iterations, seed, .. } = policy.limits;
+        assert_eq!((deadline_ms, iterations, seed), (Some(2000), Some(1000), 5));
+        assert_eq!(
+            policy.warnings,
+            [
+                "deadline_ms: 600000 was asked for, this server allows 2000",
+                "iterations: 1000000000 was asked for, this server allows 1000"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_within_the_caps_or_not_asked_for_stays() {
+        let settings = PlacementSettings::default();
+        let policy = resolved(&settings, "{parameters: {deadline_ms: 10000}}");
+        assert_eq!((policy.limits.deadline_ms, policy.limits.iterations), (Some(10_000), None));
+        assert!(policy.warnings.is_empty());
+        assert_eq!(resolved(&settings, "{strategy: cost}").limits, SolveLimits::default());
+    }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::policy::{Occasion, PlacementOptions, resolve};
 use super::problem::problem;
-use super::{Decided, PLACEMENT, verify};
+use crate::app::planner::{Caller, Decided, PLACEMENT, verify_placement};
 use crate::app::{Accepted, App, RequestContext};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, release_values, service_import_clusters};
@@ -76,7 +76,8 @@ impl App {
     /// answer and what is known is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
-        let decided = self.decide_rescheduling(&graph, &descriptor, options, &BTreeMap::new()).await?;
+        let decided =
+            self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::DryRun).await?;
         self.record_decision(&decided.record).await?;
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
@@ -95,7 +96,8 @@ impl App {
         let (graph, plan_id, moves) = {
             let _deciding = self.parts.deciding.lock().await;
             let (graph, descriptor) = self.placeable(name).await?;
-            let decided = self.decide_rescheduling(&graph, &descriptor, options, &BTreeMap::new()).await?;
+            let decided =
+                self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::Request).await?;
             let (id, moves) = (decided.record.id, moves(self.plan_or_record(&decided).await?));
             (
                 self.record_placement(graph, &descriptor, &decided, Recorded::not_yet(), &context.cause())
@@ -137,7 +139,7 @@ impl App {
             if !changes.is_empty() {
                 return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
             }
-            verify(&now, &decided.outcome)?;
+            verify_placement(&now, &decided.outcome)?;
             (
                 self.record_placement(graph, &descriptor, &decided, Recorded::before(), &context.cause())
                     .await?,
@@ -161,8 +163,9 @@ impl App {
         if graph.generation != known.generation {
             return Err(Error::changed_meanwhile(&graph.name));
         }
-        let decided =
-            self.decide_rescheduling(&graph, &descriptor, &PlacementOptions::default(), replicas).await?;
+        let decided = self
+            .decide_rescheduling(&graph, &descriptor, &PlacementOptions::default(), replicas, Caller::Loop)
+            .await?;
         let moves = moves(self.plan_or_record(&decided).await?);
         let graph = GraphRecord { rescheduled_at: Some(decided.record.created_at), ..graph };
         let recorded = Recorded { new: true, replicas };
@@ -210,6 +213,7 @@ impl App {
         descriptor: &Descriptor,
         options: &PlacementOptions,
         replicas: &BTreeMap<String, i64>,
+        caller: Caller,
     ) -> Result<Decided> {
         let at = now();
         self.refresh_clusters().await?;
@@ -222,7 +226,7 @@ impl App {
                 service.replicas = crate::optimizer::placement::ReplicaBounds::exactly(*wanted);
             }
         }
-        self.decide(problem, at).await
+        self.parts.planner.place(problem, caller, at).await
     }
 
     /// The problem that a plan was made for, as it would be made now.

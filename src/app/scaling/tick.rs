@@ -12,17 +12,14 @@ use super::spec::{GraphSpec, Query};
 use super::{ScalingMemory, TickSummary};
 use crate::app::App;
 use crate::app::placement::{CapacityView, ClusterSnapshot, Move};
-use crate::config::{ExternalStrategy, ScalingProfile};
-use crate::error::{Error, Result};
+use crate::config::ScalingProfile;
+use crate::error::Result;
 use crate::hdag::rate_query;
 use crate::model::condition;
 use crate::model::event::{self, Cause};
 use crate::model::now;
 use crate::model::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
-use crate::optimizer::scaling::{
-    self, BuiltIn, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy, check,
-};
-use crate::optimizer::{BuiltInStrategy, Stop};
+use crate::optimizer::scaling::{ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
 
 impl App {
     /// Looks at all graphs that are scaled, decides, and records what is wanted.
@@ -184,8 +181,8 @@ impl App {
             if step.is_rescheduled() {
                 return Ok(step);
             }
-            let (short, shortage) = (step.problem.clone(), cause.summary.clone());
-            if let Some(rationed) = on_blocking_pool(move || scaling::ration(&short, &cause)).await? {
+            let shortage = cause.summary.clone();
+            if let Some(rationed) = self.parts.planner.ration(step.problem.clone(), cause).await? {
                 step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
                 (step.problem, step.shortage) = (rationed, Some(shortage));
             }
@@ -203,48 +200,10 @@ impl App {
         Ok(step)
     }
 
-    /// The answer of the graph's strategy, which the checker has accepted.
+    /// The answer of the graph's strategy.
     async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-        let settings = &self.parts.settings.scaling;
-        let outcome = match spec.strategy.as_ref().unwrap_or(&settings.strategy) {
-            Strategy::BuiltIn(strategy) => on_blocking_pool(run_strategy(*strategy, problem)).await?,
-            Strategy::External(name) => match settings.external.get(name) {
-                Some(external) => self.decide_scaling_outside(name, external, problem).await?,
-                None => {
-                    tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
-                    on_blocking_pool(run_strategy(BuiltIn::Exact, problem)).await?
-                }
-            },
-        };
-        if let Err(faults) = check(problem, &outcome) {
-            tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
-            return Err(Error::Internal("a scaling strategy gave a wrong plan".into()));
-        }
-        Ok(outcome)
-    }
-
-    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
-    async fn decide_scaling_outside(
-        &self,
-        name: &str,
-        external: &ExternalStrategy<BuiltIn>,
-        problem: &ScalingProblem,
-    ) -> Result<ScalingOutcome> {
-        let answer = match self.parts.outside.ask_scaling(name, external, problem).await {
-            Ok(replicas) => scaling::adopt(problem, name, &replicas).map_err(|faults| faults.join("; ")),
-            Err(error) => Err(error.to_string()),
-        };
-        let message = match answer {
-            Ok(outcome) => return Ok(outcome),
-            Err(message) => message,
-        };
-        let fallback = external.fallback;
-        tracing::warn!(
-            graph.name = %problem.graph,
-            "scaling strategy {name} gave no usable answer, {} decides: {message}",
-            fallback.name()
-        );
-        on_blocking_pool(run_strategy(fallback, problem)).await
+        let strategy = spec.strategy.as_ref().unwrap_or(&self.parts.settings.scaling.strategy);
+        self.parts.planner.scale(problem.clone(), strategy).await
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
@@ -340,16 +299,6 @@ impl App {
         let clusters = problem::clusters(target, &snapshot, &snapshot.capacity(), &step.problem.services);
         Ok(clusters.iter().all(|cluster| step.fits(cluster)))
     }
-}
-
-fn run_strategy(strategy: BuiltIn, problem: &ScalingProblem) -> impl FnOnce() -> ScalingOutcome + use<> {
-    let problem = problem.clone();
-    move || scaling::decide(&problem, strategy, &Stop::never())
-}
-
-/// Decides on the blocking pool: a large graph may take a while.
-async fn on_blocking_pool<T: Send + 'static>(decide: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(decide).await.map_err(|error| Error::Internal(error.into()))
 }
 
 /// The services that need more replicas than they have, and how many.
