@@ -8,6 +8,7 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use problems::{Instance, Scaling};
+use smo::optimizer::Stop;
 use smo::optimizer::placement::{Problem, SolveLimits, Unknown, check, compile, decide, exact, search};
 use smo::optimizer::scaling;
 
@@ -47,9 +48,9 @@ fn min_moves(criterion: &mut Criterion) {
         let Some(problem) = placement(&format!("tight_{size}")) else { continue };
         group.bench_function(BenchmarkId::new("decide", size), |bencher| bencher.iter(|| decide(&problem)));
         let Ok(compiled) = compile(&problem, Unknown::Forbids) else { continue };
-        let budget = exact::Budget { time_limit: None, seed: problem.limits.seed };
+        let (seed, stop) = (problem.limits.seed, Stop::never());
         group.bench_function(BenchmarkId::new("solve", size), |bencher| {
-            bencher.iter(|| exact::min_moves(&compiled.model, &budget));
+            bencher.iter(|| exact::min_moves(&compiled.model, seed, &stop));
         });
         let Ok(outcome) = decide(&problem) else { continue };
         group.bench_function(BenchmarkId::new("check", size), |bencher| {

@@ -24,7 +24,8 @@ use clap::Parser;
 use problems::{Instance, Placement, Scaling};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use smo::optimizer::placement::{MIN_MOVES, Problem, SolveLimits, Unknown, check, compile, decide, exact};
+use smo::optimizer::Stop;
+use smo::optimizer::placement::{BuiltIn, Problem, SolveLimits, Unknown, check, compile, decide, exact};
 use smo::optimizer::scaling::{self, ScalingOutcome};
 
 /// About how many seconds a round of repetitions takes.
@@ -93,7 +94,7 @@ fn run(path: &Path, arguments: &Arguments) -> Result<Vec<Value>, Box<dyn Error>>
         Instance::Scaling(instance) => Ok(vec![replicas(&instance)?]),
         Instance::Placement(instance) => {
             let problem = instance.problem();
-            if problem.strategy == MIN_MOVES {
+            if problem.strategy == BuiltIn::MinMoves.into() {
                 return Ok(vec![moves(&instance, &problem)?]);
             }
             let cells = problem.services.len() * problem.clusters.len();
@@ -106,8 +107,8 @@ fn run(path: &Path, arguments: &Arguments) -> Result<Vec<Value>, Box<dyn Error>>
 fn moves(instance: &Placement, problem: &Problem) -> Result<Value, Box<dyn Error>> {
     let mut line = placement(instance, problem, true)?;
     let compiled = compile(problem, Unknown::Forbids)?;
-    let budget = exact::Budget { time_limit: None, seed: problem.limits.seed };
-    let solved = timed(true, || exact::min_moves(&compiled.model, &budget));
+    let (seed, stop) = (problem.limits.seed, Stop::never());
+    let solved = timed(true, || exact::min_moves(&compiled.model, seed, &stop));
     line["solve_cpu_s"] = json!(solved.cpu_s);
     Ok(line)
 }

@@ -74,6 +74,14 @@ pub enum Error {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// Too many decisions wait already.
+    #[error("{waiting} decisions wait already; try again later")]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+        /// When asking again may help.
+        retry_after: Duration,
+    },
     /// A feature needs a system that is not configured.
     #[error("{system} is not configured; set {setting}")]
     NotConfigured {

@@ -10,11 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, CapacityLedger, Parts, Scaler};
+use crate::app::{App, CapacityLedger, Parts, Planner, Scaler};
 use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
@@ -27,9 +26,6 @@ use crate::telemetry::{self, Metrics};
 
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
-
-/// Solves at the same time. One already uses two threads.
-const SOLVES: usize = 1;
 
 /// A loop that changes intent.
 type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -85,8 +81,10 @@ impl Server {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         loops.take_up_known().await?;
         loops.spawn(&tracker, &stop);
+        let planner = Planner::new(&settings, outside.clone());
         let shared = Arc::new(settings.clone());
         let app = App::new(Parts {
+            planner,
             settings: Arc::clone(&shared),
             ledger: CapacityLedger::new(store.clone(), clusters.clone(), shared),
             store,
@@ -94,7 +92,6 @@ impl Server {
             queue: queue.clone(),
             clusters,
             world,
-            solving: Semaphore::new(SOLVES),
         });
         for work in [Box::pin(Scaler::new(app.clone()).run()) as Loop, Box::pin(app.clone().run_alert_loop())]
         {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use smo::hdag::Resources;
 use smo::optimizer::ClusterAttributes;
 use smo::optimizer::placement::{
-    COST, ClusterState, Link, MIN_MOVES, Problem, ReplicaBounds, ServiceDemand, Weights,
+    BuiltIn, ClusterState, Link, Problem, ReplicaBounds, ServiceDemand, Weights,
 };
 use smo::optimizer::scaling::{Profile, ScaledService, ScalingCluster, ScalingProblem};
 
@@ -116,7 +116,7 @@ impl Placement {
         let clusters = (0..self.cap.len()).map(|cluster| self.cluster(cluster)).collect();
         let services = (0..self.cpu.len()).map(|service| self.service(service)).collect();
         let Some(costs) = &self.costs else {
-            return Problem::new("bench", MIN_MOVES, clusters, services);
+            return Problem::new("bench", BuiltIn::MinMoves, clusters, services);
         };
         let link = |(from, to, traffic): &(usize, usize, f64)| Link {
             from: service_name(*from),
@@ -127,7 +127,7 @@ impl Placement {
         let weights =
             Weights { moves: 1.0, activation: 1.0, price: 0.0, carbon: 1.0, latency: 1.0, balance: 0.0 };
         let links = costs.edges.iter().map(link).collect();
-        Problem { links, weights, ..Problem::new("bench", COST, clusters, services) }.sorted()
+        Problem { links, weights, ..Problem::new("bench", BuiltIn::Cost, clusters, services) }.sorted()
     }
 
     fn cluster(&self, index: usize) -> ClusterState {

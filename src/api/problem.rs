@@ -174,6 +174,7 @@ impl From<Error> for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "stale", "State of the clusters is too old")
             }
             Error::Contended { .. } => (StatusCode::SERVICE_UNAVAILABLE, "contended", "Capacity in demand"),
+            Error::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "busy", "Too many requests"),
             Error::NotConfigured { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-configured", "Not configured")
             }
@@ -190,8 +191,10 @@ impl From<Error> for ApiError {
             }
             Error::Infeasible(infeasibility) => answer.problem.explanation = Some(infeasibility),
             Error::WorldChanged { changes, .. } => answer.problem.changes = changes,
-            Error::Stale { retry_after, .. } | Error::Contended { retry_after, .. } => {
-                answer.retry_after = Some(retry_after)
+            Error::Stale { retry_after, .. }
+            | Error::Contended { retry_after, .. }
+            | Error::Busy { retry_after, .. } => {
+                answer.retry_after = Some(retry_after);
             }
             Error::Client(client) => {
                 answer.problem.system = Some(client.system);
@@ -217,6 +220,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
         Error::Conflict(_) | Error::Infeasible(_) | Error::WorldChanged { .. } => StatusCode::CONFLICT,
+        Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Stale { .. } | Error::Contended { .. } | Error::NotConfigured { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -303,6 +307,7 @@ impl IntoResponses for CommonErrors {
             RefOr::T(ResponseBuilder::new().description(description).content(MEDIA_TYPE, content).build())
         };
         BTreeMap::from([
+            ("429".to_owned(), answer("Too much waits already; `Retry-After` says when to ask again")),
             ("4XX".to_owned(), answer("The request was refused")),
             ("5XX".to_owned(), answer("The server, or a system that it needs, failed")),
         ])

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::change::Change;
 use super::ledger::Attempts;
-use super::placement::Decided;
+use super::planner::Decided;
 use super::{Accepted, App, RequestContext, service_names};
+use crate::config::check_strategy;
 use crate::error::{Error, Result};
 use crate::hdag::{
     self, Descriptor, Finding, Format, ParseError, is_dns_label, release_values, service_import_clusters,
@@ -17,7 +18,6 @@ use crate::model::event;
 use crate::model::now;
 use crate::model::owner_of;
 use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState};
-use crate::optimizer::scaling;
 use crate::store::SnapshotEpochs;
 
 /// Longest namespace that Kubernetes takes.
@@ -71,13 +71,8 @@ impl App {
     fn refuse_unknown_scaling(&self, descriptor: &Descriptor) -> Result<()> {
         let Some(name) = &descriptor.scaling.strategy else { return Ok(()) };
         let external = &self.parts.settings.scaling.external;
-        if scaling::strategy(name).is_some() || external.contains_key(name) {
-            return Ok(());
-        }
-        let known: Vec<&str> =
-            scaling::BUILT_IN.into_iter().chain(external.keys().map(String::as_str)).collect();
-        let message = format!("there is no scaling strategy {name:?}; known are {}", known.join(", "));
-        Err(Error::invalid("/hdaGraph/smo/scaling/strategy", message))
+        check_strategy(&name.as_str().into(), external)
+            .map_err(|message| Error::invalid("/hdaGraph/smo/scaling/strategy", message))
     }
 
     /// Decides the placement and records the graph; again, a bounded number of times, when others took its capacity.

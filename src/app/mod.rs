@@ -11,6 +11,7 @@ mod deploy;
 mod ledger;
 mod lifecycle;
 mod placement;
+mod planner;
 mod profiles;
 mod readiness;
 mod scaling;
@@ -20,12 +21,12 @@ mod types;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-
-pub use ledger::CapacityLedger;
+use tokio::sync::watch;
 
 pub use attributes::AttributesView;
+pub use ledger::CapacityLedger;
 pub use placement::{Move, PlacementOptions, Proposal, Rescheduling};
+pub use planner::Planner;
 pub use scaling::{Scaler, ScalingView, TickSummary};
 pub use types::*;
 
@@ -61,8 +62,8 @@ pub struct Parts {
     pub ledger: CapacityLedger,
     /// The simulated continuum, when the server runs on it.
     pub world: Option<World>,
-    /// Solves that may run at the same time: each keeps a core busy.
-    pub solving: Semaphore,
+    /// Makes decisions of placement and scaling.
+    pub planner: Planner,
 }
 
 impl App {

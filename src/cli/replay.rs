@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::{CliError, print, read};
 use crate::optimizer::placement::{self, Outcome, Problem, report};
-use crate::optimizer::scaling::{self, ScalingOutcome, ScalingProblem};
+use crate::optimizer::scaling::{self, BuiltIn, ScalingOutcome, ScalingProblem};
+use crate::optimizer::{Stop, Strategy};
 
 /// Why a decision cannot be replayed.
 #[derive(Debug, Error)]
@@ -37,8 +38,8 @@ pub(super) fn run(file: &Path) -> Result<(), CliError> {
 struct Replayed {
     /// The decision made now, for people.
     text: String,
-    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since it was made under a
-    /// wall-clock deadline or outside.
+    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since a clock ended its making or another
+    /// program made it.
     same: Option<bool>,
 }
 
@@ -52,29 +53,43 @@ fn replay(text: &str) -> Result<Replayed, ReplayError> {
 fn placement(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let problem: Problem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
     let recorded: Outcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
-    let decided = match recorded.plan().filter(|_| !placement::BUILT_IN.contains(&problem.strategy.as_str()))
-    {
-        // An external strategy decided: only the consequences of the assignment can be computed again.
-        Some(plan) => placement::adopt(&problem, &plan.assignment),
-        None => placement::decide(&problem),
+    let decided = match (&problem.strategy, recorded.plan()) {
+        // Another program decided it: only what follows from the assignment can be computed again.
+        (Strategy::External(_), Some(plan)) => placement::adopt(&problem, &plan.assignment),
+        (Strategy::External(_), None) | (Strategy::BuiltIn(_), _) => placement::decide(&problem),
     };
     let decided = decided.map_err(ReplayError::Undecidable)?;
-    let same = problem.limits.deadline_ms.is_none().then(|| decided == recorded);
+    let same = is_reproducible(&problem, &recorded).then(|| decided == recorded);
     Ok(Replayed { text: report(&problem, &decided), same })
+}
+
+/// Whether no clock had a part in a decision.
+fn is_reproducible(problem: &Problem, recorded: &Outcome) -> bool {
+    problem.limits.deadline_ms.is_none()
+        && match recorded {
+            Outcome::Optimal(plan) | Outcome::Feasible(plan) => plan.reproducible,
+            Outcome::Infeasible(cause) => !cause.cut_short,
+            Outcome::TimedOut(_) => false,
+        }
 }
 
 fn scaling(problem: Value, answer: Value) -> Result<Replayed, ReplayError> {
     let problem: ScalingProblem = serde_json::from_value(problem).map_err(ReplayError::NotADecision)?;
     let recorded: ScalingOutcome = serde_json::from_value(answer).map_err(ReplayError::NotADecision)?;
-    let name = match &recorded {
+    let strategy = match &recorded {
         ScalingOutcome::Decided(plan) => plan.strategy.clone(),
         ScalingOutcome::Infeasible(cause) => cause.strategy.clone(),
-        ScalingOutcome::Invalid(_) => scaling::EXACT.to_owned(),
+        ScalingOutcome::Invalid(_) => BuiltIn::Exact.into(),
     };
-    let Some(strategy) = scaling::strategy(&name) else {
+    let Strategy::BuiltIn(strategy) = strategy else {
         return Ok(Replayed { text: scaling::report(&problem, &recorded), same: None });
     };
-    let decided = strategy(&problem);
-    let same = Some(decided == recorded);
+    let decided = scaling::decide(&problem, strategy, &Stop::never());
+    let cut_short = match &recorded {
+        ScalingOutcome::Decided(plan) => plan.cut_short,
+        ScalingOutcome::Infeasible(cause) => cause.cut_short,
+        ScalingOutcome::Invalid(_) => false,
+    };
+    let same = (!cut_short).then(|| decided == recorded);
     Ok(Replayed { text: scaling::report(&problem, &decided), same })
 }

@@ -135,6 +135,12 @@ impl Calls {
         self.systems().values().map(|system| system.probe.clone()).collect()
     }
 
+    /// The settings of the calls.
+    #[must_use]
+    pub fn settings(&self) -> &CallSettings {
+        &self.inner.settings
+    }
+
     /// The fault steps that the calls go through.
     #[must_use]
     pub fn faults(&self) -> &Faults {

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::config::ExternalStrategy;
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
-use crate::optimizer::placement::Problem;
-use crate::optimizer::scaling::ScalingProblem;
+use crate::optimizer::placement::{self, Problem};
+use crate::optimizer::scaling::{self, ScalingProblem};
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
@@ -71,7 +71,7 @@ impl Outside {
     /// `stale_after`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
-        let (strategies, clusters_known) = (Strategies::default(), watch::Sender::new(false));
+        let (strategies, clusters_known) = (Strategies::new(calls.settings()), watch::Sender::new(false));
         Self(Arc::new(Inner { ports, calls, strategies, stale_after, clusters_known }))
     }
 
@@ -251,11 +251,13 @@ impl Outside {
     pub async fn ask_placement(
         &self,
         name: &str,
-        strategy: &ExternalStrategy,
+        strategy: &ExternalStrategy<placement::BuiltIn>,
         problem: &Problem,
     ) -> Result<BTreeMap<String, String>> {
         let question = ExternalPlacementQuestion { problem };
-        let answer: ExternalPlacementAnswer = self.ask(name, strategy, &question).await?;
+        let ExternalStrategy { url, deadline, .. } = strategy;
+        let endpoint = Endpoint { kind: "strategy", name, url, deadline: *deadline };
+        let answer: ExternalPlacementAnswer = self.ask(endpoint, &question).await?;
         Ok(answer.assignment)
     }
 
@@ -266,24 +268,27 @@ impl Outside {
     pub async fn ask_scaling(
         &self,
         name: &str,
-        strategy: &ExternalStrategy,
+        strategy: &ExternalStrategy<scaling::BuiltIn>,
         problem: &ScalingProblem,
     ) -> Result<BTreeMap<String, i64>> {
         let question = ExternalScalingQuestion { problem };
-        let answer: ExternalScalingAnswer = self.ask(name, strategy, &question).await?;
+        let ExternalStrategy { url, deadline, .. } = strategy;
+        let endpoint = Endpoint { kind: "scaling strategy", name, url, deadline: *deadline };
+        let answer: ExternalScalingAnswer = self.ask(endpoint, &question).await?;
         Ok(answer.replicas)
     }
 
     async fn ask<A: DeserializeOwned>(
         &self,
-        name: &str,
-        strategy: &ExternalStrategy,
+        endpoint: Endpoint<'_>,
         question: &(impl Serialize + Sync),
     ) -> Result<A> {
-        let endpoint = Endpoint { name, url: &strategy.url, deadline: strategy.deadline };
-        let policy = Policy::Once(strategy.deadline);
+        let admitted = self.0.strategies.admit(endpoint)?;
+        let policy = Policy::Once(endpoint.deadline);
         let decide = Operation { system: "strategy", name: "decide", policy, proves: &[] };
-        self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await
+        let answer = self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await;
+        admitted.finish(&answer);
+        answer
     }
 
     /// Whether networks can be read.

@@ -1,18 +1,26 @@
 //! External strategies: programs of the operator that decide over HTTP and JSON.
 //!
 //! The server posts the whole problem and takes an answer of a few lines. What they answer is checked like any plan
-//! before anyone acts on it; that, and the fallback, is the caller's work.
+//! before anyone acts on it; that, and the fallback, is the caller's work. Each program has a breaker of its own: one
+//! that is down costs its deadline a few times, not once for every graph.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::{ClientError, ClientErrorKind, Result};
+use crate::config::CallSettings;
 
-/// Where an external strategy answers.
+/// Where an external program answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint<'a> {
+    /// Which kind of program it is, for messages.
+    pub kind: &'static str,
     /// Its name in the configuration.
     pub name: &'a str,
     /// Its URL.
@@ -22,21 +30,46 @@ pub struct Endpoint<'a> {
 }
 
 /// Speaks to external strategies. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Strategies {
     http: reqwest::Client,
+    threshold: u32,
+    open_for: Duration,
+    breakers: Arc<Mutex<BTreeMap<(&'static str, String), Breaker>>>,
 }
 
 impl Strategies {
+    /// A client whose breakers have these settings.
+    pub(super) fn new(settings: &CallSettings) -> Self {
+        Self {
+            http: reqwest::Client::default(),
+            threshold: settings.breaker_threshold,
+            open_for: settings.breaker_open,
+            breakers: Arc::default(),
+        }
+    }
+
+    /// Asks the program's breaker for a call, which must be finished by the guard.
+    ///
+    /// # Errors
+    /// `CircuitOpen` when the program did not answer several times in a row.
+    pub(super) fn admit<'a>(&'a self, endpoint: Endpoint<'a>) -> Result<Admitted<'a>> {
+        self.breaker(endpoint, |breaker| breaker.admit(Instant::now())).map_err(|wait| {
+            let message = "did not answer several times in a row and is left alone for a while";
+            let mut error = failed(endpoint, ClientErrorKind::CircuitOpen, message);
+            error.retry_after = Some(wait);
+            error
+        })?;
+        Ok(Admitted { strategies: self, endpoint, finished: false })
+    }
+
     /// Posts a question and reads the answer.
     pub(super) async fn ask<A: DeserializeOwned>(
         &self,
         endpoint: Endpoint<'_>,
         question: &(impl Serialize + Sync),
     ) -> Result<A> {
-        let failed = |kind, what: &str| {
-            ClientError::new("strategy", kind, format!("external strategy {}: {what}", endpoint.name))
-        };
+        let failed = |kind, cause: &str| failed(endpoint, kind, cause);
         let request = self.http.post(endpoint.url).timeout(endpoint.deadline).json(question);
         let answer = request.send().await.map_err(|error| {
             let kind =
@@ -51,5 +84,43 @@ impl Strategies {
             let kind = if error.is_timeout() { ClientErrorKind::Timeout } else { ClientErrorKind::Failed };
             failed(kind, &format!("its answer cannot be read: {}", error.without_url()))
         })
+    }
+
+    fn breaker<R>(&self, endpoint: Endpoint<'_>, change: impl FnOnce(&mut Breaker) -> R) -> R {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Breaker::new(self.threshold, self.open_for);
+        change(breakers.entry((endpoint.kind, endpoint.name.to_owned())).or_insert_with(new))
+    }
+}
+
+fn failed(endpoint: Endpoint<'_>, kind: ClientErrorKind, cause: &str) -> ClientError {
+    ClientError::new("strategy", kind, format!("external {} {}: {cause}", endpoint.kind, endpoint.name))
+}
+
+/// A call that the breaker let through. Dropped unfinished, when its caller left, it says nothing about the program.
+pub(super) struct Admitted<'a> {
+    strategies: &'a Strategies,
+    endpoint: Endpoint<'a>,
+    finished: bool,
+}
+
+impl Admitted<'_> {
+    /// Books the outcome: only a program that does not answer in time, or cannot be reached, is left alone.
+    pub(super) fn finish<T>(mut self, answer: &Result<T>) {
+        self.finished = true;
+        let is_down = answer.as_ref().is_err_and(|error| {
+            matches!(error.kind, ClientErrorKind::Timeout | ClientErrorKind::Unreachable)
+        });
+        self.strategies.breaker(self.endpoint, |breaker| {
+            if is_down { breaker.failure(Instant::now()) } else { breaker.success() }
+        });
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.strategies.breaker(self.endpoint, |breaker| breaker.abandoned(Instant::now()));
+        }
     }
 }

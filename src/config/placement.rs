@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::section::{Section, shown};
-use super::strategies::{BuiltIn, ExternalStrategy, PLACEMENT_STRATEGIES};
+use super::strategies::{ExternalStrategies, check_strategy};
 use super::value::{Parse, scalar};
-use crate::hdag::{MAX_PATH, Numbers, PARAMETERS, WEIGHTS};
-use crate::optimizer::placement::AttributeTest;
+use crate::hdag::{MAX_PATH, PARAMETERS, Parameters, WEIGHTS};
+use crate::optimizer::placement::{AttributeTest, BuiltIn, Strategy};
 
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,19 +18,21 @@ pub struct PlacementSettings {
     /// follow at their next status round, may be older.
     pub settle: Duration,
     /// Strategy for new graphs.
-    pub strategy: String,
+    pub strategy: Strategy,
     /// Strategy for graphs that are placed already.
-    pub replacement_strategy: String,
+    pub replacement_strategy: Strategy,
     /// Strategies of single projects.
     pub projects: BTreeMap<String, ProjectPlacement>,
     /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
     pub strict: bool,
     /// Weights of the objective that differ from the strategy's own, by the names of [`WEIGHTS`].
     pub weights: BTreeMap<String, f64>,
-    /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
-    pub limits: BTreeMap<String, f64>,
+    /// How hard a decision may try.
+    pub limits: PlacementLimits,
+    /// Decisions that may wait for a solver; what comes then is refused.
+    pub solve_queue: usize,
     /// Strategies over HTTP, by name.
-    pub external: BTreeMap<String, ExternalStrategy>,
+    pub external: ExternalStrategies<BuiltIn>,
     /// Rules for intents beyond the information model.
     pub intents: Vec<IntentRule>,
 }
@@ -39,15 +41,63 @@ impl Default for PlacementSettings {
     fn default() -> Self {
         Self {
             settle: Duration::from_secs(30),
-            strategy: "first-fit".to_owned(),
-            replacement_strategy: "min-moves".to_owned(),
+            strategy: BuiltIn::FirstFit.into(),
+            replacement_strategy: BuiltIn::MinMoves.into(),
             projects: BTreeMap::new(),
             strict: false,
             weights: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            limits: PlacementLimits::default(),
+            solve_queue: 64,
             external: BTreeMap::new(),
             intents: Vec::new(),
         }
+    }
+}
+
+/// Parameters of all decisions, and the most that a descriptor may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacementLimits {
+    /// Seed, budget and thresholds that differ from their defaults, by the names of [`PARAMETERS`].
+    pub parameters: BTreeMap<String, f64>,
+    /// Longest that any decision may take, of placement or scaling.
+    pub max_deadline: Duration,
+    /// Most proposals of the local search that may be asked for.
+    pub max_iterations: u64,
+}
+
+impl Default for PlacementLimits {
+    fn default() -> Self {
+        Self {
+            parameters: BTreeMap::new(),
+            max_deadline: Duration::from_secs(10),
+            max_iterations: 100_000_000,
+        }
+    }
+}
+
+impl Parse for PlacementLimits {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let Value::Object(fields) = value else { return Err(format!("expected a mapping, found {value}")) };
+        let mut limits = Self::default();
+        for (name, value) in fields {
+            let read = match name.as_str() {
+                "max_deadline" => Duration::parse(value).map(|most| limits.max_deadline = most),
+                "max_iterations" => u64::parse(value).map(|most| limits.max_iterations = most),
+                _ => f64::parse(value).map(|number| {
+                    limits.parameters.insert(name.clone(), number);
+                }),
+            };
+            read.map_err(|message| format!("{name}: {message}"))?;
+        }
+        Ok(limits)
+    }
+
+    fn show(&self) -> Value {
+        let mut fields = serde_json::Map::new();
+        fields.insert("max_deadline".to_owned(), self.max_deadline.show());
+        fields.insert("max_iterations".to_owned(), self.max_iterations.show());
+        fields.extend(self.parameters.iter().map(|(name, value)| (name.clone(), value.show())));
+        Value::Object(fields)
     }
 }
 
@@ -55,9 +105,9 @@ impl Default for PlacementSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectPlacement {
     /// Strategy for new graphs.
-    pub strategy: Option<String>,
+    pub strategy: Option<Strategy>,
     /// Strategy for graphs that are placed already.
-    pub replacement_strategy: Option<String>,
+    pub replacement_strategy: Option<Strategy>,
 }
 
 /// A rule that gives an intent of a graph or service a meaning for its placement. All rules that apply count;
@@ -73,7 +123,7 @@ pub struct IntentRule {
     /// Weights of the objective, by the names of [`WEIGHTS`].
     pub weights: BTreeMap<String, f64>,
     /// Strategy for the graph.
-    pub strategy: Option<String>,
+    pub strategy: Option<Strategy>,
 }
 
 /// A condition on one attribute of a cluster.
@@ -186,9 +236,9 @@ impl Parse for AttributeRequirement {
 
 /// Reports names that do not exist and numbers out of bounds, with their keys.
 pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
-    let mut strategy = |key: String, name: &Option<String>| {
+    let mut strategy = |key: String, name: &Option<Strategy>| {
         let Some(name) = name else { return };
-        if let Err(message) = BuiltIn(&PLACEMENT_STRATEGIES).check(name, &placement.external) {
+        if let Err(message) = check_strategy(name, &placement.external) {
             errors.push(format!("{key}: {message}"));
         }
     };
@@ -201,14 +251,25 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
     for (index, rule) in placement.intents.iter().enumerate() {
         strategy(format!("placement.intents entry {}", index + 1), &rule.strategy);
     }
-    check_numbers("placement.weights", WEIGHTS, &placement.weights, errors);
-    check_numbers("placement.limits", PARAMETERS, &placement.limits, errors);
+    check_numbers("placement.weights", &WEIGHTS, &placement.weights, errors);
+    check_numbers("placement.limits", &PARAMETERS, &placement.limits.parameters, errors);
+    if placement.limits.max_deadline.is_zero() {
+        errors.push("placement.limits: max_deadline must be more than 0".to_owned());
+    }
+    if placement.solve_queue == 0 {
+        errors.push("placement.solve_queue must be more than 0".to_owned());
+    }
     for (index, rule) in placement.intents.iter().enumerate() {
-        check_numbers(&format!("placement.intents entry {}", index + 1), WEIGHTS, &rule.weights, errors);
+        check_numbers(&format!("placement.intents entry {}", index + 1), &WEIGHTS, &rule.weights, errors);
     }
 }
 
-fn check_numbers(key: &str, known: Numbers, numbers: &BTreeMap<String, f64>, errors: &mut Vec<String>) {
+fn check_numbers<T>(
+    key: &str,
+    known: &Parameters<T>,
+    numbers: &BTreeMap<String, f64>,
+    errors: &mut Vec<String>,
+) {
     for (name, value) in numbers {
         if let Err(message) = known.check(name, *value) {
             errors.push(format!("{key}: {name}: {message}"));

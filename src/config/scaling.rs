@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::section::{Section, shown};
-use super::strategies::{BuiltIn, ExternalStrategy, SCALING_STRATEGIES};
+use super::strategies::{ExternalStrategies, check_strategy};
 use super::value::Parse;
 use crate::hdag::{check_alpha, check_beta, check_expression, check_replicas, is_dns_label, rate_query};
-use crate::optimizer::scaling::{MOST_WEIGHT, ScalingWeights, Thresholds};
+use crate::optimizer::scaling::{BuiltIn, MOST_WEIGHT, ScalingWeights, Strategy, Thresholds};
 
 /// Minimum number of scrapes that a rate needs.
 const SCRAPES: u32 = 4;
@@ -22,7 +22,7 @@ pub struct ScalingSettings {
     /// Time between two ticks of a graph.
     pub interval: Duration,
     /// Strategy that decides on replicas.
-    pub strategy: String,
+    pub strategy: Strategy,
     /// The model whose results are reproduced.
     pub compat: ScalingCompat,
     /// Template of the query for the request rates of all services; its samples carry the label `service`
@@ -47,7 +47,7 @@ pub struct ScalingSettings {
     /// Ticks that are kept of each graph.
     pub history: usize,
     /// Strategies over HTTP, by name.
-    pub external: BTreeMap<String, ExternalStrategy>,
+    pub external: ExternalStrategies<BuiltIn>,
     /// Capacity models by the name of the service.
     pub profiles: BTreeMap<String, ScalingProfile>,
 }
@@ -96,7 +96,7 @@ impl Default for ScalingSettings {
         Self {
             enabled: false,
             interval: Duration::from_secs(30),
-            strategy: "exact".to_owned(),
+            strategy: BuiltIn::Exact.into(),
             compat: ScalingCompat::None,
             query: r#"sum by (service) (rate(flask_http_request_total{service=~"{services}"}[{window}]))"#
                 .to_owned(),
@@ -258,7 +258,7 @@ fn check_template(template: &str) -> Result<(), String> {
 
 /// Reports values that are out of bounds, with their keys.
 pub(super) fn check(scaling: &ScalingSettings, errors: &mut Vec<String>) {
-    let strategy = BuiltIn(&SCALING_STRATEGIES).check(&scaling.strategy, &scaling.external);
+    let strategy = check_strategy(&scaling.strategy, &scaling.external);
     let tolerance = match scaling.tolerance {
         tolerance if (0.0..1.0).contains(&tolerance) => Ok(()),
         tolerance => Err(format!("must be at least 0 and less than 1, not {tolerance}")),

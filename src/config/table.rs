@@ -10,7 +10,7 @@ use serde_json::json;
 use super::database;
 use super::scaling::ScalingProfile;
 use super::setting::{Setting, row};
-use super::strategies::{BuiltIn, PLACEMENT_STRATEGIES, SCALING_STRATEGIES, show_externals};
+use super::strategies::{parse_externals, show_externals};
 use super::value::{Parse, http_url, without_password};
 
 /// All settings, in the order of the documentation.
@@ -257,16 +257,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         "placement.limits",
         None,
         placement.limits,
-        "Parameters of placement that differ from their defaults: `seed`, `iterations`, `deadline_ms`, `exact_cells`, \
-         `ultralow_ms`, `neighbour_ms`, `unknown_latency_ms`, `balance_above`."
+        "How hard decisions may try: `max_deadline` of any decision, `max_iterations` that may be asked for, and the \
+         parameters that differ from their defaults: `seed`, `iterations`, `deadline_ms`, `exact_cells`, `ultralow_ms`, \
+         `neighbour_ms`, `unknown_latency_ms`, `balance_above`."
     )
     .example("neighbour_ms: 15"),
+    row!(
+        "placement.solve_queue",
+        Some("SMO_SOLVE_QUEUE"),
+        placement.solve_queue,
+        "Decisions that may wait for a solver; further requests get 429."
+    ),
     Setting::new(
         "placement.external",
         None,
         "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
         |settings, value| {
-            settings.placement.external = BuiltIn(&PLACEMENT_STRATEGIES).externals(value)?;
+            settings.placement.external = parse_externals(value)?;
             Ok(())
         },
         |settings| show_externals(&settings.placement.external),
@@ -374,7 +381,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         None,
         "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
         |settings, value| {
-            settings.scaling.external = BuiltIn(&SCALING_STRATEGIES).externals(value)?;
+            settings.scaling.external = parse_externals(value)?;
             Ok(())
         },
         |settings| show_externals(&settings.scaling.external),

@@ -35,8 +35,8 @@ pub use model::{
 pub use naming::{is_dns_label, slug};
 pub use order::dependency_order;
 pub use parameters::{
-    MAX_REPLICAS, MAX_WEIGHT, Numbers, PARAMETERS, WEIGHTS, check_alpha, check_beta, check_replicas,
-    check_weight,
+    MAX_REPLICAS, MAX_WEIGHT, PARAMETERS, Parameters, SolveLimits, WEIGHTS, Weights, check_alpha, check_beta,
+    check_replicas, check_weight,
 };
 pub use quantity::{
     QuantityError, bytes, cores_text, count, millicores, ram_rounded, ram_text, storage_rounded, storage_text,

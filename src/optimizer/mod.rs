@@ -9,9 +9,13 @@ mod external;
 pub mod placement;
 pub mod scaling;
 mod solver;
+mod stop;
+mod strategy;
 mod text;
 
 pub use attributes::{ClusterAttributes, LARGEST_ATTRIBUTE};
 pub use external::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
 };
+pub use stop::Stop;
+pub use strategy::{BuiltInStrategy, Strategy};

@@ -2,9 +2,11 @@
 //!
 //! Models are formulated with `good_lp`; this is the only place that knows which solver answers. With the feature
 //! `highs` it is `HiGHS`, otherwise microlp: pure Rust, and meant for some hundred integer variables. One thread,
-//! no output: without a time limit, equal formulations and options give equal answers.
+//! no output: as long as no deadline cuts a run off, equal formulations and options give equal answers.
 
 use good_lp::{Constraint, Expression, IntoAffineExpression, ProblemVariables};
+
+use super::Stop;
 
 /// A linear or mixed-integer problem: minimise the objective subject to the constraints.
 ///
@@ -30,8 +32,6 @@ impl Formulation {
 /// How hard to try.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
-    /// Seconds after which to stop with what has been found; makes the answer depend on the machine.
-    pub time_limit: Option<f64>,
     /// Stop as soon as objective − bound is at most this part of the objective.
     pub relative_gap: f64,
     /// Stop as soon as objective − bound is at most this; `HiGHS` only.
@@ -83,14 +83,17 @@ pub struct Solution {
     pub duals: Option<Vec<f64>>,
 }
 
-/// Solves a problem.
+/// Solves a problem in the time that is left. A run that begins does not notice a cancellation.
 #[must_use]
-pub fn minimise(formulation: Formulation, options: &Options) -> Answer {
+pub fn minimise(formulation: Formulation, options: &Options, stop: &Stop) -> Answer {
+    if stop.is_due() {
+        return Answer::Unknown { bound: None };
+    }
     let constant = formulation.objective.constant();
     if formulation.variables.is_empty() {
         return without_variables(&formulation);
     }
-    match backend::minimise(formulation, options) {
+    match backend::minimise(formulation, options, stop) {
         // Solvers leave the objective's constant out.
         Answer::Optimal(solution) => Answer::Optimal(solution.shifted(constant)),
         Answer::Feasible(solution) => Answer::Feasible(solution.shifted(constant)),
@@ -126,19 +129,24 @@ mod backend {
     use good_lp::SolverModel;
     use highs::{HighsModelStatus as Status, HighsSolutionStatus, SolvedModel, TrySetOptionError};
 
-    use super::{Answer, Formulation, Options, Solution};
+    use super::{Answer, Formulation, Options, Solution, Stop};
 
     /// Nodes of one branch and bound.
     const MOST_NODES: i32 = 20_000;
 
-    pub(super) fn minimise(formulation: Formulation, options: &Options) -> Answer {
+    pub(super) fn minimise(formulation: Formulation, options: &Options, stop: &Stop) -> Answer {
         let integer = formulation.is_mixed_integer();
         let mut problem = formulation.variables.minimise(formulation.objective).using(good_lp::highs);
         for constraint in formulation.constraints {
             problem.add_constraint(constraint);
         }
-        match solve(problem, options, integer) {
-            Some(solved) => read(&solved, integer),
+        match solve(problem, options, stop, integer) {
+            Some(solved) => {
+                if solved.status() == Status::ReachedTimeLimit {
+                    stop.note_cut();
+                }
+                read(&solved, integer)
+            }
             None => Answer::Unknown { bound: None },
         }
     }
@@ -149,10 +157,11 @@ mod backend {
     fn solve(
         problem: good_lp::solvers::highs::HighsProblem,
         options: &Options,
+        stop: &Stop,
         integer: bool,
     ) -> Option<SolvedModel> {
         let mut model = problem.try_into_inner().ok()?;
-        configure(&mut model, options).ok()?;
+        configure(&mut model, options, stop).ok()?;
         if let Some(start) = options.start.as_deref().filter(|_| integer) {
             // A start of the wrong length is refused: the solver then starts from nothing.
             model.try_set_solution(Some(start), None, None, None).ok();
@@ -160,7 +169,7 @@ mod backend {
         model.try_solve().ok()
     }
 
-    fn configure(model: &mut highs::Model, options: &Options) -> Result<(), TrySetOptionError> {
+    fn configure(model: &mut highs::Model, options: &Options, stop: &Stop) -> Result<(), TrySetOptionError> {
         model.try_set_option("threads", 1)?;
         model.try_set_option("parallel", "off")?;
         // Ends what would never end, at the same point everywhere.
@@ -169,7 +178,7 @@ mod backend {
         model.try_set_option("mip_abs_gap", options.absolute_gap)?;
         let seed = i32::try_from(options.seed & 0x7fff_ffff).unwrap_or_default();
         model.try_set_option("random_seed", seed)?;
-        options.time_limit.map_or(Ok(()), |seconds| model.try_set_option("time_limit", seconds))
+        stop.time_left().map_or(Ok(()), |left| model.try_set_option("time_limit", left.as_secs_f64()))
     }
 
     fn read(solved: &SolvedModel, integer: bool) -> Answer {
@@ -204,9 +213,9 @@ mod backend {
         WithMipGap, WithTimeLimit,
     };
 
-    use super::{Answer, Formulation, Options, Solution};
+    use super::{Answer, Formulation, Options, Solution, Stop};
 
-    pub(super) fn minimise(formulation: Formulation, options: &Options) -> Answer {
+    pub(super) fn minimise(formulation: Formulation, options: &Options, stop: &Stop) -> Answer {
         let integer = formulation.is_mixed_integer();
         let variables: Vec<Variable> =
             formulation.variables.iter_variables_with_def().map(|(variable, _)| variable).collect();
@@ -216,8 +225,8 @@ mod backend {
         let Ok(mut problem) = problem.with_mip_gap(options.relative_gap as f32) else {
             return Answer::Unknown { bound: None };
         };
-        if let Some(seconds) = options.time_limit {
-            problem = problem.with_time_limit(seconds);
+        if let Some(left) = stop.time_left() {
+            problem = problem.with_time_limit(left.as_secs_f64());
         }
         if let Some(start) = options.start.as_ref().filter(|_| integer) {
             problem = problem.with_initial_solution(variables.iter().copied().zip(start.iter().copied()));
@@ -226,7 +235,12 @@ mod backend {
             problem.add_constraint(constraint);
         }
         match problem.solve() {
-            Ok(solved) => read(solved, &variables),
+            Ok(solved) => {
+                if solved.status() == SolutionStatus::TimeLimit {
+                    stop.note_cut();
+                }
+                read(solved, &variables)
+            }
             Err(ResolutionError::Infeasible) => Answer::Infeasible,
             Err(_) => Answer::Unknown { bound: None },
         }
@@ -252,6 +266,8 @@ mod backend {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use good_lp::{constraint, variable};
 
     use super::*;
@@ -269,7 +285,9 @@ mod tests {
     #[test]
     fn an_integer_problem_is_solved_with_its_constant_and_bound() {
         // (2, 3): 5 − 6 − 6 = −7; (3, 1) gives −6 and the relaxation's (2, 3) is integer already.
-        let Answer::Optimal(solution) = minimise(knapsack(), &Options::default()) else { panic!() };
+        let Answer::Optimal(solution) = minimise(knapsack(), &Options::default(), &Stop::never()) else {
+            panic!()
+        };
         assert_eq!(solution.values.iter().map(|value| value.round()).collect::<Vec<_>>(), [2.0, 3.0]);
         assert!((solution.objective + 7.0).abs() < 1e-6 && (solution.bound + 7.0).abs() < 1e-6);
         assert_eq!(solution.duals, None);
@@ -278,7 +296,7 @@ mod tests {
     #[test]
     fn a_start_and_a_seed_change_nothing_of_the_optimum() {
         let options = Options { start: Some(vec![3.0, 1.0]), seed: u64::MAX, ..Options::default() };
-        let Answer::Optimal(solution) = minimise(knapsack(), &options) else { panic!() };
+        let Answer::Optimal(solution) = minimise(knapsack(), &options, &Stop::never()) else { panic!() };
         assert!((solution.objective + 7.0).abs() < 1e-6);
     }
 
@@ -287,13 +305,15 @@ mod tests {
         let mut formulation = knapsack();
         let x = formulation.variables.add(variable().integer().clamp(0, 1));
         formulation.constraints.push(constraint!(2 * x == 1));
-        assert_eq!(minimise(formulation, &Options::default()), Answer::Infeasible);
+        assert_eq!(minimise(formulation, &Options::default(), &Stop::never()), Answer::Infeasible);
     }
 
     #[test]
     fn an_empty_problem_costs_its_constant() {
         let formulation = Formulation { objective: Expression::from(4.0), ..Formulation::default() };
-        let Answer::Optimal(solution) = minimise(formulation, &Options::default()) else { panic!() };
+        let Answer::Optimal(solution) = minimise(formulation, &Options::default(), &Stop::never()) else {
+            panic!()
+        };
         assert_eq!((solution.objective, solution.bound, solution.values), (4.0, 4.0, Vec::new()));
     }
 
@@ -301,18 +321,26 @@ mod tests {
     fn an_empty_sum_is_not_one() {
         let constraints = vec![constraint!(Expression::default() == 1.0)];
         let formulation = Formulation { constraints, ..Formulation::default() };
-        assert_eq!(minimise(formulation, &Options::default()), Answer::Infeasible);
+        assert_eq!(minimise(formulation, &Options::default(), &Stop::never()), Answer::Infeasible);
     }
 
     #[test]
-    fn a_time_limit_of_zero_proves_nothing() {
-        let options = Options { time_limit: Some(0.0), ..Options::default() };
-        match minimise(knapsack(), &options) {
-            Answer::Infeasible => panic!("the problem is feasible"),
-            Answer::Optimal(solution) => assert!((solution.objective + 7.0).abs() < 1e-6),
-            Answer::Feasible(solution) => assert!(solution.bound <= -7.0),
-            Answer::Unknown { bound } => assert!(bound.is_none_or(|bound| bound <= -7.0)),
+    fn a_solver_does_not_begin_once_the_time_is_over_or_nobody_waits() {
+        let cancelled = Stop::never();
+        cancelled.cancel();
+        for stop in [Stop::at(Instant::now()), cancelled] {
+            let answer = minimise(knapsack(), &Options::default(), &stop);
+            assert_eq!(answer, Answer::Unknown { bound: None });
+            assert!(stop.has_cut());
         }
+    }
+
+    #[test]
+    fn a_deadline_far_away_changes_nothing() {
+        let stop = Stop::never().within(Duration::from_secs(3600));
+        let answer = minimise(knapsack(), &Options::default(), &stop);
+        assert_eq!(answer, minimise(knapsack(), &Options::default(), &Stop::never()));
+        assert!(!stop.has_cut());
     }
 
     #[cfg(feature = "highs")]
@@ -324,7 +352,9 @@ mod tests {
         let y = formulation.variables.add(variable().min(0));
         formulation.objective = 3 * x + y;
         formulation.constraints = vec![constraint!(x + y >= 4), constraint!(y <= 3)];
-        let Answer::Optimal(solution) = minimise(formulation, &Options::default()) else { panic!() };
+        let Answer::Optimal(solution) = minimise(formulation, &Options::default(), &Stop::never()) else {
+            panic!()
+        };
         let duals = solution.duals.unwrap();
         assert!((duals[0] - 3.0).abs() < 1e-6 && (duals[1] + 2.0).abs() < 1e-6, "{duals:?}");
     }

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
 use smo::faults::Faults;
+use smo::optimizer::{placement, scaling};
 use tokio::sync::Notify;
 
 use crate::support::app::{TestApp, graph, serve, service, world};
@@ -66,10 +67,6 @@ impl Strategy {
     }
 }
 
-fn external(url: String, deadline: Duration, fallback: &str) -> ExternalStrategy {
-    ExternalStrategy { url, deadline, fallback: fallback.to_owned() }
-}
-
 /// A server whose graph `g` is scaled by the strategy; the loop itself sleeps.
 async fn scaled_by(database: &TestDatabase, strategy: &Strategy, deadline: Duration) -> TestApp {
     scaled_at(database, strategy.serve().await, deadline).await
@@ -77,14 +74,16 @@ async fn scaled_by(database: &TestDatabase, strategy: &Strategy, deadline: Durat
 
 async fn scaled_at(database: &TestDatabase, url: String, deadline: Duration) -> TestApp {
     let change = |settings: &mut Settings| {
-        let scaling = &mut settings.scaling;
-        scaling.enabled = true;
-        scaling.interval = Duration::from_secs(3600);
-        scaling.cooldown = Duration::ZERO;
+        let settings = &mut settings.scaling;
+        settings.enabled = true;
+        settings.interval = Duration::from_secs(3600);
+        settings.cooldown = Duration::ZERO;
         let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 5 })).unwrap();
-        scaling.profiles.insert("a".to_owned(), profile);
-        scaling.strategy = "mine".to_owned();
-        scaling.external.insert("mine".to_owned(), external(url, deadline, "threshold"));
+        settings.profiles.insert("a".to_owned(), profile);
+        settings.strategy = "mine".into();
+        settings
+            .external
+            .insert("mine".to_owned(), ExternalStrategy::new(url, deadline, scaling::BuiltIn::Threshold));
     };
     let app = TestApp::start_with(database, world(), Faults::none(), change).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
@@ -170,8 +169,11 @@ async fn a_placement_strategy_that_is_too_slow_is_not_waited_for(database: TestD
     let slow = Strategy::silent();
     let url = slow.serve().await;
     let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
-        settings.placement.strategy = "slow".to_owned();
-        settings.placement.external.insert("slow".to_owned(), external(url, DEADLINE, "min-moves"));
+        settings.placement.strategy = "slow".into();
+        settings
+            .placement
+            .external
+            .insert("slow".to_owned(), ExternalStrategy::new(url, DEADLINE, placement::BuiltIn::MinMoves));
     })
     .await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
@@ -194,9 +196,12 @@ async fn a_strategy_that_is_down_does_not_keep_another_from_being_asked(database
     let url = up.serve().await;
     let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
         let deadline = Duration::from_secs(5);
-        let down = external("http://127.0.0.1:9".to_owned(), deadline, "min-moves");
+        let down = ExternalStrategy::new("http://127.0.0.1:9", deadline, placement::BuiltIn::MinMoves);
         settings.placement.external.insert("down".to_owned(), down);
-        settings.placement.external.insert("up".to_owned(), external(url, deadline, "min-moves"));
+        settings
+            .placement
+            .external
+            .insert("up".to_owned(), ExternalStrategy::new(url, deadline, placement::BuiltIn::MinMoves));
     })
     .await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;

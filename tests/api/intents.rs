@@ -449,10 +449,8 @@ placement:
 
 async fn a_project_has_strategies_of_its_own(database: TestDatabase) {
     let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
-        let own = ProjectPlacement {
-            strategy: Some("cost".to_owned()),
-            replacement_strategy: Some("green".to_owned()),
-        };
+        let own =
+            ProjectPlacement { strategy: Some("cost".into()), replacement_strategy: Some("green".into()) };
         settings.placement.projects.insert("thrifty".to_owned(), own);
     })
     .await;

@@ -1,7 +1,11 @@
 //! Placing a running graph again, and the record of decisions.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use smo::config::ExternalStrategy;
 use smo::faults::Faults;
+use smo::optimizer::placement::BuiltIn;
 
 use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -269,11 +273,7 @@ async fn strategy(cluster: &'static str) -> String {
 async fn an_external_strategy_decides_and_its_fallback_when_it_fails(database: TestDatabase) {
     let (good, bad) = (strategy("edge-2").await, strategy("nowhere").await);
     let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
-        let external = |url: &str| smo::config::ExternalStrategy {
-            url: url.to_owned(),
-            deadline: std::time::Duration::from_secs(5),
-            fallback: "min-moves".to_owned(),
-        };
+        let external = |url: &str| ExternalStrategy::new(url, Duration::from_secs(5), BuiltIn::MinMoves);
         let named =
             [("good", external(&good)), ("bad", external(&bad)), ("gone", external("http://127.0.0.1:9"))];
         settings.placement.external.extend(named.map(|(name, strategy)| (name.to_owned(), strategy)));

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use smo::config::{ExternalStrategy, ScalingProfile, Settings};
 use smo::faults::Faults;
+use smo::optimizer::placement::BuiltIn;
 
 use crate::support::app::{TestApp, graph, serve, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -174,9 +175,9 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
 async fn a_placement_by_an_external_strategy_is_computed_again_from_its_assignment(database: TestDatabase) {
     let answer = json!({ "assignment": { "a": "cloud", "b": "edge-1", "c": "edge-2" } });
     let url = serve(Router::new().fallback(async move || Json(answer.clone()))).await;
-    let strategy = ExternalStrategy { url, deadline: Duration::from_secs(5), fallback: "cost".to_owned() };
+    let strategy = ExternalStrategy::new(url, Duration::from_secs(5), BuiltIn::Cost);
     let app = priced(&database, |settings| {
-        settings.placement.strategy = "mine".to_owned();
+        settings.placement.strategy = "mine".into();
         settings.placement.external.insert("mine".to_owned(), strategy);
     })
     .await;
@@ -186,8 +187,8 @@ async fn a_placement_by_an_external_strategy_is_computed_again_from_its_assignme
 
 async fn a_placement_made_by_the_clock_need_not_be_the_same(database: TestDatabase) {
     let app = priced(&database, |settings| {
-        settings.placement.strategy = "cost".to_owned();
-        settings.placement.limits.insert("deadline_ms".to_owned(), 50.0);
+        settings.placement.strategy = "cost".into();
+        settings.placement.limits.parameters.insert("deadline_ms".to_owned(), 50.0);
     })
     .await;
     let decision = app.get(&newest(&app).await).await;

@@ -122,7 +122,7 @@ async fn the_rate_of_a_service_may_come_from_its_caller(database: TestDatabase) 
 
 async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDatabase) {
     let app = app(&database, |settings| {
-        settings.placement.strategy = "cost".to_owned();
+        settings.placement.strategy = "cost".into();
         settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 4));
     })
     .await;

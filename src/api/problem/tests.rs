@@ -56,6 +56,7 @@ async fn every_error_has_its_status() {
         (Error::State("x".to_owned()), 400, "state", None),
         (Error::Conflict("x".to_owned()), 409, "conflict", None),
         (stale(), 503, "stale", Some("2")),
+        (Error::Busy { waiting: 64, retry_after: Duration::from_secs(5) }, 429, "busy", Some("5")),
         (
             Error::NotConfigured { system: "prometheus", setting: "PROMETHEUS_HOST" },
             503,
@@ -104,7 +105,7 @@ async fn the_cause_of_an_internal_error_is_not_shown() {
 #[tokio::test]
 async fn an_infeasible_placement_is_explained() {
     let explanation = Infeasibility {
-        strategy: "first-fit".to_owned(),
+        strategy: "first-fit".into(),
         summary: "service a fits nowhere".to_owned(),
         services: vec!["a".to_owned()],
         clusters: vec![ClusterVerdict {
@@ -116,6 +117,7 @@ async fn an_infeasible_placement_is_explained() {
         proven: false,
         conflict: Vec::new(),
         minimal: false,
+        cut_short: false,
         relaxations: Vec::new(),
     };
     let (status, _, body) = answer(Error::Infeasible(Box::new(explanation))).await;

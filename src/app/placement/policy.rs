@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{IntentRule, PlacementSettings};
+use crate::config::{IntentRule, PlacementLimits, PlacementSettings, check_strategy};
 use crate::error::{Error, Result};
-use crate::hdag::Descriptor;
-use crate::optimizer::placement::{BUILT_IN, GREEN, Requirement, SolveLimits, Weights};
+use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
+use crate::optimizer::placement::{BuiltIn, Requirement, SolveLimits, Strategy, Weights};
 
 /// Whether a graph is placed for the first time or again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct PlacementOptions {
 /// How a placement is to be decided.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlacementPolicy {
-    pub(super) strategy: String,
+    pub(super) strategy: Strategy,
     pub(super) strict: bool,
     pub(super) weights: Weights,
     pub(super) limits: SolveLimits,
@@ -76,20 +76,20 @@ pub(super) fn resolve(
         everywhere: Vec::new(),
         by_service: BTreeMap::new(),
     };
-    policy.set(&settings.weights, &settings.limits);
-    policy.apply_rules(&settings.intents, descriptor);
+    let unusable = |section: &'static str| move |message| Error::invalid(section, message);
+    policy.set(&settings.weights, &settings.limits.parameters).map_err(unusable("/placement"))?;
+    policy.apply_rules(&settings.intents, descriptor).map_err(unusable("/placement/intents"))?;
     if descriptor.intent.energy_efficiency {
-        GREEN.clone_into(&mut policy.strategy);
+        policy.strategy = BuiltIn::Green.into();
     }
     let asked = &descriptor.placement;
-    policy.set(&asked.weights, &asked.parameters);
-    policy.strategy = request.strategy.clone().or(asked.strategy.clone()).unwrap_or(policy.strategy);
+    policy.set(&asked.weights, &asked.parameters).map_err(unusable("/hdaGraph/smo/placement"))?;
+    policy.clamp(&settings.limits);
+    if let Some(name) = request.strategy.as_deref().or(asked.strategy.as_deref()) {
+        policy.strategy = name.into();
+    }
     policy.strict = request.strict.or(asked.strict).unwrap_or(policy.strict);
-    let known = || BUILT_IN.into_iter().chain(settings.external.keys().map(String::as_str));
-    if !known().any(|name| name == policy.strategy) {
-        let names: Vec<&str> = known().collect();
-        let message =
-            format!("there is no placement strategy {:?}; known are {}", policy.strategy, names.join(", "));
+    if let Err(message) = check_strategy(&policy.strategy, &settings.external) {
         let pointer =
             if request.strategy.is_some() { "/strategy" } else { "/hdaGraph/smo/placement/strategy" };
         return Err(Error::invalid(pointer, message));
@@ -98,37 +98,49 @@ pub(super) fn resolve(
 }
 
 impl PlacementPolicy {
-    fn set(&mut self, weights: &BTreeMap<String, f64>, limits: &BTreeMap<String, f64>) {
-        // Names were checked where they were read.
-        for (name, value) in weights {
-            self.weights.set(name, *value);
-        }
-        for (name, value) in limits {
-            self.limits.set(name, *value);
+    fn set(&mut self, weights: &BTreeMap<String, f64>, limits: &BTreeMap<String, f64>) -> Result<(), String> {
+        WEIGHTS.set(&mut self.weights, weights)?;
+        PARAMETERS.set(&mut self.limits, limits)
+    }
+
+    /// Holds what was asked for to the operator's caps, with a warning.
+    fn clamp(&mut self, caps: &PlacementLimits) {
+        let max_deadline = u64::try_from(caps.max_deadline.as_millis()).unwrap_or(u64::MAX);
+        let numbers = [
+            ("deadline_ms", &mut self.limits.deadline_ms, max_deadline),
+            ("iterations", &mut self.limits.iterations, caps.max_iterations),
+        ];
+        for (name, number, most) in numbers {
+            if let Some(asked) = number.filter(|asked| *asked > most) {
+                *number = Some(most);
+                self.warnings.push(format!("{name}: {asked} was asked for, this server allows {most}"));
+            }
         }
     }
 
-    fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) {
+    fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) -> Result<(), String> {
         for rule in rules {
             if let Some(value) = matching(rule, &descriptor.intent.custom) {
                 self.everywhere.extend(requirement(rule, value));
-                self.tune(rule);
+                self.tune(rule)?;
             }
             for service in &descriptor.services {
                 if let Some(value) = matching(rule, &service.custom_intents) {
                     self.by_service.entry(service.id.clone()).or_default().extend(requirement(rule, value));
-                    self.tune(rule);
+                    self.tune(rule)?;
                 }
             }
         }
+        Ok(())
     }
 
-    /// Weights and strategies belong to the graph as a whole, whoever's intent asks for them.
-    fn tune(&mut self, rule: &IntentRule) {
-        self.set(&rule.weights, &BTreeMap::new());
+    /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them.
+    fn tune(&mut self, rule: &IntentRule) -> Result<(), String> {
+        WEIGHTS.set(&mut self.weights, &rule.weights)?;
         if let Some(strategy) = &rule.strategy {
             self.strategy.clone_from(strategy);
         }
+        Ok(())
     }
 }
 
@@ -150,4 +162,51 @@ fn requirement(rule: &IntentRule, value: &Value) -> Option<Requirement> {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::hdag::{self, Format, IntentMapping, Limits};
+
+    fn descriptor(placement: &str) -> Descriptor {
+        let text = format!(
+            "hdaGraph: {{id: g, smo: {{placement: {placement}}}, services: [{{id: a, deployment: {{trigger: {{auto: }}}}, \
+             artifact: {{ociImage: 'oci://h/p/a'}}}}]}}"
+        );
+        hdag::parse(&text, Format::Yaml, &IntentMapping::default(), &Limits::default()).unwrap().descriptor
+    }
+
+    fn resolved(settings: &PlacementSettings, placement: &str) -> PlacementPolicy {
+        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementOptions::default())
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_beyond_the_caps_is_clamped_and_said() {
+        let mut settings = PlacementSettings::default();
+        settings.limits.max_deadline = Duration::from_secs(2);
+        settings.limits.max_iterations = 1000;
+        let policy = resolved(&settings, "{parameters: {deadline_ms: 600000, iterations: 1e9, seed: 5}}");
+        let SolveLimits { deadline_ms, iterations, seed, .. } = policy.limits;
+        assert_eq!((deadline_ms, iterations, seed), (Some(2000), Some(1000), 5));
+        assert_eq!(
+            policy.warnings,
+            [
+                "deadline_ms: 600000 was asked for, this server allows 2000",
+                "iterations: 1000000000 was asked for, this server allows 1000"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_within_the_caps_or_not_asked_for_stays() {
+        let settings = PlacementSettings::default();
+        let policy = resolved(&settings, "{parameters: {deadline_ms: 10000}}");
+        assert_eq!((policy.limits.deadline_ms, policy.limits.iterations), (Some(10_000), None));
+        assert!(policy.warnings.is_empty());
+        assert_eq!(resolved(&settings, "{strategy: cost}").limits, SolveLimits::default());
+    }
 }

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::policy::{Occasion, PlacementOptions, resolve};
 use super::problem::problem;
-use super::{Decided, PLACEMENT, verify};
 use crate::app::change::Change;
 use crate::app::ledger::Attempts;
+use crate::app::planner::{Caller, Decided, PLACEMENT, verify_placement};
 use crate::app::{Accepted, App, RequestContext};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, release_values, service_import_clusters};
@@ -74,7 +74,8 @@ impl App {
     /// answer and what is known is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
-        let (decided, _) = self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED).await?;
+        let (decided, _) =
+            self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::DryRun).await?;
         self.record_decision(&decided.record).await?;
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
@@ -128,7 +129,7 @@ impl App {
     ) -> Result<(GraphRecord, Uuid, Vec<Move>)> {
         let (graph, descriptor) = self.placeable(name).await?;
         let (decided, decided_on) =
-            self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED).await?;
+            self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::Request).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
         let plan = PlanToApply {
             decided: &decided,
@@ -166,7 +167,7 @@ impl App {
         if !changes.is_empty() {
             return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
         }
-        verify(&current, &decided.outcome)?;
+        verify_placement(&current, &decided.outcome)?;
         let plan = PlanToApply {
             decided: &decided,
             is_new: false,
@@ -205,7 +206,8 @@ impl App {
             return Err(Error::changed_meanwhile(&graph.name));
         }
         let options = PlacementOptions::default();
-        let (decided, decided_on) = self.decide_rescheduling(&graph, &descriptor, &options, replicas).await?;
+        let (decided, decided_on) =
+            self.decide_rescheduling(&graph, &descriptor, &options, replicas, Caller::Loop).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
         let rescheduled_at = Some(decided.record.created_at);
         let plan = PlanToApply { decided: &decided, is_new: true, replicas, decided_on, rescheduled_at };
@@ -253,6 +255,7 @@ impl App {
         descriptor: &Descriptor,
         options: &PlacementOptions,
         replicas: &BTreeMap<String, i64>,
+        caller: Caller,
     ) -> Result<(Decided, SnapshotEpochs)> {
         let at = now();
         self.parts.ledger.refresh().await?;
@@ -265,7 +268,7 @@ impl App {
                 service.replicas = ReplicaBounds::exactly(*wanted);
             }
         }
-        Ok((self.decide(problem, at).await?, snapshot.capacity.epochs()))
+        Ok((self.parts.planner.place(problem, caller, at).await?, snapshot.capacity.epochs()))
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -277,7 +280,7 @@ impl App {
     ) -> Result<(Problem, SnapshotEpochs)> {
         self.parts.ledger.refresh().await?;
         let options =
-            PlacementOptions { strategy: Some(planned.strategy.clone()), strict: Some(planned.strict) };
+            PlacementOptions { strategy: Some(planned.strategy.to_string()), strict: Some(planned.strict) };
         let settings = &self.parts.settings.placement;
         let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, &options)?;
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, now()).await?;

@@ -49,7 +49,7 @@ impl App {
         let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
         Ok(ScalingView {
             enabled: graph.scaling_enabled.or(spec.enabled).unwrap_or(settings.enabled),
-            strategy: spec.strategy.unwrap_or_else(|| settings.strategy.clone()),
+            strategy: spec.strategy.unwrap_or_else(|| settings.strategy.clone()).to_string(),
             interval: settings.interval,
             ticks: self.parts.store.scaling_ticks(name, limit).await?,
         })

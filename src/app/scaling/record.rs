@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use crate::app::placement::{Move, to_value};
+use crate::app::placement::Move;
+use crate::app::planner::scaling_record;
 use crate::error::Result;
 use crate::model::condition::{ConditionUpdate, RATE_KNOWN};
 use crate::model::{DecisionRecord, ScalingTick};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
-
-/// What a decision about replicas is called in the store.
-const SCALING: &str = "scaling";
 
 /// What came of one graph in one tick.
 pub(super) struct Step {
@@ -72,25 +69,7 @@ pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
 
 /// The record of a decision.
 pub(super) fn decision(step: &Step, at: DateTime<Utc>) -> Result<DecisionRecord> {
-    let (strategy, word) = match &step.outcome {
-        ScalingOutcome::Decided(plan) => {
-            (plan.strategy.clone(), if plan.optimal { "optimal" } else { "feasible" })
-        }
-        ScalingOutcome::Infeasible(cause) => (cause.strategy.clone(), "infeasible"),
-        ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
-    };
-    Ok(DecisionRecord {
-        id: Uuid::now_v7(),
-        graph: step.problem.graph.clone(),
-        kind: SCALING.to_owned(),
-        problem: to_value(&step.problem)?,
-        plan: to_value(&step.outcome)?,
-        strategy,
-        outcome: word.to_owned(),
-        duration_ms: i64::try_from(step.duration.as_millis()).ok(),
-        created_at: at,
-        applied_at: None,
-    })
+    scaling_record(&step.problem, &step.outcome, step.duration, at)
 }
 
 /// A tick as it is shown.

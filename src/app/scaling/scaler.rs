@@ -17,16 +17,14 @@ use crate::app::App;
 use crate::app::change::Change;
 use crate::app::ledger::CapacitySnapshot;
 use crate::app::placement::Move;
-use crate::config::{ExternalStrategy, ScalingProfile, ScalingSettings};
+use crate::config::{ScalingProfile, ScalingSettings};
 use crate::error::{Error, Result};
 use crate::hdag::rate_query;
 use crate::model::event::GRAPH_SCALED;
 use crate::model::{
     Cause, DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState, condition, now,
 };
-use crate::optimizer::scaling::{
-    self, ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, ScalingStrategy, check,
-};
+use crate::optimizer::scaling::{ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
 use crate::store::{GraphUse, SnapshotEpochs};
 
 /// What a tick came to.
@@ -210,8 +208,8 @@ impl Scaler {
             if step.is_rescheduled() {
                 return Ok(step);
             }
-            let (short, shortage) = (step.problem.clone(), cause.summary.clone());
-            if let Some(rationed) = on_blocking_pool(move || scaling::ration(&short, &cause)).await? {
+            let shortage = cause.summary.clone();
+            if let Some(rationed) = self.app.parts.planner.ration(step.problem.clone(), cause).await? {
                 step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
                 (step.problem, step.shortage) = (rationed, Some(shortage));
             }
@@ -229,46 +227,10 @@ impl Scaler {
         Ok(step)
     }
 
-    /// The answer of the graph's strategy, which the checker has accepted.
+    /// The answer of the graph's strategy.
     async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-        let settings = self.settings();
-        let name = spec.strategy.as_ref().unwrap_or(&settings.strategy);
-        let outcome = match (scaling::strategy(name), settings.external.get(name)) {
-            (Some(strategy), _) => on_blocking_pool(run_strategy(strategy, problem)).await?,
-            (None, Some(external)) => self.decide_scaling_outside(name, external, problem).await?,
-            (None, None) => {
-                tracing::warn!(graph.name = %problem.graph, "there is no scaling strategy {name}: exact decides");
-                on_blocking_pool(run_strategy(scaling::exact, problem)).await?
-            }
-        };
-        if let Err(faults) = check(problem, &outcome) {
-            tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
-            return Err(Error::Internal("a scaling strategy gave a wrong plan".into()));
-        }
-        Ok(outcome)
-    }
-
-    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
-    async fn decide_scaling_outside(
-        &self,
-        name: &str,
-        external: &ExternalStrategy,
-        problem: &ScalingProblem,
-    ) -> Result<ScalingOutcome> {
-        let answer = match self.app.parts.outside.ask_scaling(name, external, problem).await {
-            Ok(replicas) => scaling::adopt(problem, name, &replicas).map_err(|faults| faults.join("; ")),
-            Err(error) => Err(error.to_string()),
-        };
-        let message = match answer {
-            Ok(outcome) => return Ok(outcome),
-            Err(message) => message,
-        };
-        let fallback = &external.fallback;
-        tracing::warn!(
-            graph.name = %problem.graph,
-            "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
-        );
-        on_blocking_pool(run_strategy(scaling::strategy(fallback).unwrap_or(scaling::exact), problem)).await
+        let strategy = spec.strategy.as_ref().unwrap_or(&self.settings().strategy);
+        self.app.parts.planner.scale(problem.clone(), strategy).await
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
@@ -375,19 +337,6 @@ impl Scaler {
         }
         Ok(tx.commit_unnumbered().await?)
     }
-}
-
-fn run_strategy(
-    strategy: ScalingStrategy,
-    problem: &ScalingProblem,
-) -> impl FnOnce() -> ScalingOutcome + use<> {
-    let problem = problem.clone();
-    move || strategy(&problem)
-}
-
-/// Decides on the blocking pool: a large graph may take a while.
-async fn on_blocking_pool<T: Send + 'static>(decide: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(decide).await.map_err(|error| Error::Internal(error.into()))
 }
 
 /// The services that need more replicas than they have, and how many.

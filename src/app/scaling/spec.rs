@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::config::{ScalingProfile, ScalingSettings};
 use crate::hdag::{self, Descriptor, RateSource};
-use crate::optimizer::scaling::Profile;
+use crate::optimizer::scaling::{Profile, Strategy};
 
 /// What a descriptor says about scaling, kept between ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GraphSpec {
     pub(super) enabled: Option<bool>,
-    pub(super) strategy: Option<String>,
+    pub(super) strategy: Option<Strategy>,
     pub(super) min_overall: Option<i64>,
     pub(super) max_overall: Option<i64>,
     /// Its placement is final.
@@ -56,7 +56,7 @@ impl GraphSpec {
         let availability = descriptor.intent.high_availability;
         Self {
             enabled: descriptor.scaling.enabled,
-            strategy: descriptor.scaling.strategy.clone(),
+            strategy: descriptor.scaling.strategy.as_deref().map(Strategy::from),
             min_overall: descriptor.intent.min_replicas_overall.filter(|_| availability),
             max_overall: descriptor.intent.max_replicas_overall.filter(|_| availability),
             pinned: availability,

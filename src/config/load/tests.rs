@@ -285,9 +285,13 @@ fn examples_of_values_can_be_read_and_differ_from_the_default() {
 
 #[test]
 fn the_meaning_of_weights_and_parameters_names_them_all() {
-    for (key, numbers) in [("placement.weights", WEIGHTS), ("placement.limits", PARAMETERS)] {
+    let names = [
+        ("placement.weights", WEIGHTS.names().collect::<Vec<_>>()),
+        ("placement.limits", PARAMETERS.names().collect()),
+    ];
+    for (key, names) in names {
         let row = SETTINGS.iter().find(|row| row.key == key).unwrap();
-        for name in numbers.names() {
+        for name in names {
             assert!(row.meaning.contains(&format!("`{name}`")), "{key}: {name}");
         }
     }

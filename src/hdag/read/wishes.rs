@@ -10,7 +10,7 @@ use super::reader::{Node, Object, Report};
 use super::references::References;
 use super::service::without_repeats;
 use crate::hdag::parameters::{
-    Numbers, PARAMETERS, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
+    PARAMETERS, Parameters, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
 };
 use crate::hdag::rules::{check_window, rate_query};
 use crate::hdag::{PlacementWishes, RateSource, ScalingWishes, ServiceScaling};
@@ -42,8 +42,8 @@ pub(super) fn read_graph(graph: &Object<'_>, report: &mut Report) -> GraphWishes
         placement: PlacementWishes {
             strategy: name(&placement, "strategy", report),
             strict: optional_flag(&placement, "strict", report),
-            parameters: numbers(&placement, "parameters", PARAMETERS, report),
-            weights: numbers(&placement, "weights", WEIGHTS, report),
+            parameters: numbers(&placement, "parameters", &PARAMETERS, report),
+            weights: numbers(&placement, "weights", &WEIGHTS, report),
         },
         scaling: ScalingWishes {
             enabled: optional_flag(&scaling, "enabled", report),
@@ -201,7 +201,12 @@ fn number(
     checked(&object.get(field)?, check, report)
 }
 
-fn numbers(object: &Object<'_>, field: &str, known: Numbers, report: &mut Report) -> BTreeMap<String, f64> {
+fn numbers<T>(
+    object: &Object<'_>,
+    field: &str,
+    known: &Parameters<T>,
+    report: &mut Report,
+) -> BTreeMap<String, f64> {
     let mut numbers = BTreeMap::new();
     for (name, node) in object.entries(field, report) {
         if let Some(value) = checked(&node, |value| known.check(name, value), report) {

@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AttributeTest, ClusterState, LatencyBound, Outcome, Plan, Problem, Requirement, ServiceDemand};
+use super::{
+    AttributeTest, BuiltIn, ClusterState, LatencyBound, Outcome, Plan, Problem, Requirement, ServiceDemand,
+    Strategy,
+};
 use crate::optimizer::ClusterAttributes;
 
 /// So many assignments are enumerated at most.
@@ -308,10 +311,12 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
             moved += service.move_weight;
         }
     }
-    if matches!(problem.strategy.as_str(), "first-fit" | "min-moves") {
-        return moved;
-    }
-    let weights = if problem.strategy == "green" { problem.weights.green() } else { problem.weights };
+    let weights = match &problem.strategy {
+        Strategy::BuiltIn(BuiltIn::FirstFit | BuiltIn::MinMoves) => None,
+        Strategy::BuiltIn(BuiltIn::Green) => Some(problem.weights.green()),
+        Strategy::BuiltIn(BuiltIn::Cost) | Strategy::External(_) => Some(problem.weights),
+    };
+    let Some(weights) = weights else { return moved };
     let mut total = weights.moves * moved;
     let highest = |read: fn(&ClusterAttributes) -> Option<f64>, none: f64| {
         let known = problem

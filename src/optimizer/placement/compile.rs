@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::model::{Edge, Matrix, Model, NANO, Overload, PairRule, RESOURCES};
 use super::proximity::{Proximity, Tri};
-use super::{Objectives, Problem, Requirement, ServiceDemand, Weights};
+use super::{BuiltIn, Objectives, Problem, Requirement, ServiceDemand, Strategy, Weights};
 use crate::hdag::Resources;
 use crate::optimizer::ClusterAttributes;
 
@@ -302,7 +302,12 @@ enum Kind {
 
 /// The weights that count for the problem's strategy.
 pub(super) fn effective_weights(problem: &Problem) -> Weights {
-    if problem.strategy == super::GREEN { problem.weights.green() } else { problem.weights }
+    match problem.strategy {
+        Strategy::BuiltIn(BuiltIn::Green) => problem.weights.green(),
+        Strategy::BuiltIn(BuiltIn::FirstFit | BuiltIn::MinMoves | BuiltIn::Cost) | Strategy::External(_) => {
+            problem.weights
+        }
+    }
 }
 
 /// Millicores of a cluster above which the term `balance` counts.

@@ -5,12 +5,13 @@
 //! as long as what is left is still infeasible; here in chunks that are halved, since most of them are superfluous.
 
 use super::compile::{Compiled, compile};
-use super::exact::{Budget, Feasibility, elastic, feasibility};
+use super::exact::{Feasibility, elastic, feasibility};
 use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
-use super::{BUILT_IN, FIRST_FIT, Infeasibility, Problem, ServiceDemand};
+use super::{BuiltIn, Infeasibility, Problem, ServiceDemand};
 use crate::hdag::{Resources, ram_text, storage_text};
 use crate::optimizer::text::cores;
+use crate::optimizer::{BuiltInStrategy, Stop};
 
 /// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
 const MOST_SOLVES: usize = 400;
@@ -35,15 +36,16 @@ enum Element {
 }
 
 /// Adds conflict and relaxations to the answer of a strategy that found no placement.
-pub(super) fn explained(compiled: &Compiled<'_>, mut cause: Infeasibility) -> Infeasibility {
+pub(super) fn explained(compiled: &Compiled<'_>, mut cause: Infeasibility, stop: &Stop) -> Infeasibility {
     if compiled.model.items() * compiled.model.clusters() > MOST_CELLS {
         return cause;
     }
-    let mut filter = Filter { compiled, solves: 0 };
+    let mut filter = Filter { compiled, stop, solves: 0 };
     let problem = compiled.problem;
     match filter.feasible(problem) {
         Some(true) => {
-            let others: Vec<&str> = BUILT_IN.into_iter().filter(|name| *name != FIRST_FIT).collect();
+            let looking_back = BuiltIn::ALL.iter().filter(|strategy| **strategy != BuiltIn::FirstFit);
+            let others: Vec<&str> = looking_back.map(|strategy| strategy.name()).collect();
             cause.relaxations.push(format!(
                 "a placement exists, but {} does not look back: use the strategy {}",
                 problem.strategy,
@@ -64,18 +66,24 @@ pub(super) fn explained(compiled: &Compiled<'_>, mut cause: Infeasibility) -> In
 
 struct Filter<'a> {
     compiled: &'a Compiled<'a>,
+    stop: &'a Stop,
     solves: usize,
 }
 
 impl Filter<'_> {
+    /// Whether no further model may be solved.
+    fn is_exhausted(&self) -> bool {
+        self.solves >= MOST_SOLVES || self.stop.is_due()
+    }
+
     /// Whether a problem has a placement; `None` when that could not be found out.
     fn feasible(&mut self, problem: &Problem) -> Option<bool> {
-        if self.solves >= MOST_SOLVES {
+        if self.is_exhausted() {
             return None;
         }
         self.solves += 1;
         let compiled = compile(problem, self.compiled.unknown).ok()?;
-        match feasibility(&compiled.model, &Budget::default()) {
+        match feasibility(&compiled.model, self.stop) {
             Feasibility::Feasible(_) => Some(true),
             Feasibility::Infeasible => Some(false),
             Feasibility::Unknown => None,
@@ -90,6 +98,9 @@ impl Filter<'_> {
         loop {
             let mut at = 0;
             while at < kept.len() {
+                if self.is_exhausted() {
+                    return (kept, false);
+                }
                 let mut fewer = kept.clone();
                 fewer.drain(at..kept.len().min(at + chunk));
                 let dropped: Vec<Element> =
@@ -113,11 +124,12 @@ impl Filter<'_> {
     /// Changes each of which alone makes a placement possible.
     fn relaxations(&mut self, conflict: &[Element]) -> Vec<String> {
         let problem = self.compiled.problem;
-        let mut relaxations: Vec<String> = elastic(&self.compiled.model, &Budget::default())
-            .map(|extra| room(problem, &extra))
-            .into_iter()
-            .collect();
+        let mut relaxations: Vec<String> =
+            elastic(&self.compiled.model, self.stop).map(|extra| room(problem, &extra)).into_iter().collect();
         for cluster in problem.clusters.iter().filter(|cluster| !cluster.available) {
+            if self.is_exhausted() {
+                return relaxations;
+            }
             let mut changed = problem.clone();
             changed.clusters.iter_mut().filter(|c| c.name == cluster.name).for_each(|c| c.available = true);
             if self.feasible(&changed) == Some(true) {

@@ -1,14 +1,14 @@
 //! The strategies `cost` and `green`: greedy, local search, and where the model is small enough an exact one; the
 //! bound comes from the exact model or from a relaxation.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::compile::Compiled;
 use super::decide::{infeasible, timed_out};
 use super::exact::{self, Feasibility};
 use super::explain::{Proof, outcome};
 use super::{Certificate, Model, Outcome, bound, search};
-use crate::optimizer::solver;
+use crate::optimizer::Stop;
 
 /// Threads of the local search; the result does not depend on their number.
 const THREADS: usize = 2;
@@ -18,31 +18,30 @@ const SOLVER_TOLERANCE: f64 = 2e-6;
 const MILP_CELLS: usize = 60;
 /// Rounds or nodes of the bound that no deadline leaves time for.
 const UNTIL_DEADLINE: usize = 100_000;
-/// Share of a deadline that the search gets; the rest is for the bound.
+/// Percent of the time that the search gets; the rest is for the bound.
 const SEARCHING: u32 = 70;
 
-pub(super) fn cost(compiled: &Compiled<'_>) -> Outcome {
+pub(super) fn cost(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     let (model, limits) = (&compiled.model, &compiled.problem.limits);
-    let deadline = limits.deadline_ms.map(Duration::from_millis).map(|time| (Instant::now(), time));
+    let searching = stop.after_share(SEARCHING);
     let budget = search::Budget {
         seed: limits.seed,
         iterations: limits.iterations.unwrap_or_else(|| search::iterations(model.items(), model.clusters())),
-        deadline: deadline.map(|(begun, time)| begun + time * SEARCHING / 100),
+        deadline: limits.deadline_ms.and(searching.deadline()),
         threads: THREADS,
     };
-    let Some(found) = search::anneal(model, &starts(model), &budget) else {
-        return match exact::feasibility(model, &exact::Budget::default()) {
+    let Some(found) = search::anneal(model, &starts(model), &budget, &searching) else {
+        return match exact::feasibility(model, stop) {
             Feasibility::Infeasible => Outcome::Infeasible(infeasible(compiled)),
-            Feasibility::Feasible(found) => conclude(compiled, found, deadline),
+            Feasibility::Feasible(found) => conclude(compiled, found, stop),
             Feasibility::Unknown => timed_out(compiled, "no placement was found within the budget"),
         };
     };
-    conclude(compiled, found, deadline)
+    conclude(compiled, found, stop)
 }
 
-fn conclude(compiled: &Compiled<'_>, found: Vec<usize>, deadline: Option<(Instant, Duration)>) -> Outcome {
-    let end = deadline.map(|(begun, time)| begun + time);
-    let (assignment, proof) = prove(compiled, found, end);
+fn conclude(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> Outcome {
+    let (assignment, proof) = prove(compiled, found, stop);
     outcome(compiled, &assignment, proof, Vec::new())
 }
 
@@ -53,35 +52,34 @@ fn starts(model: &Model) -> Vec<Vec<usize>> {
 }
 
 /// Proves a bound, and improves what was found where the proof comes across something better.
-fn prove(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) -> (Vec<usize>, Proof) {
+fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, Proof) {
     let (model, limits) = (&compiled.model, &compiled.problem.limits);
     if model.cost_of(&found) == 0 {
         return (found, Proof { bound: Some(0), certificate: Certificate::Counting });
     }
     let cells = model.items() * model.clusters();
-    let effort = effort(model, limits.exact_cells, end);
+    let effort = effort(model, limits.exact_cells, limits.deadline_ms.and(stop.deadline()));
     if cells > limits.exact_cells {
-        let bound = bound::lower_bound(model, Some(model.cost_of(&found)), &effort);
+        let bound = bound::lower_bound(model, Some(model.cost_of(&found)), &effort, stop);
         return (found, Proof { bound: Some(bound), certificate: Certificate::Relaxation });
     }
-    let exact = bound::branch_and_bound(model, Some(&found), &effort);
+    let exact = bound::branch_and_bound(model, Some(&found), &effort, stop);
     let assignment = exact.incumbent.map_or(found, |(assignment, _)| assignment);
     let proof = Proof { bound: Some(exact.bound), certificate: Certificate::Relaxation };
     if exact.bound >= model.cost_of(&assignment) || cells > MILP_CELLS {
         return (assignment, proof);
     }
-    by_milp(compiled, assignment, end)
+    let proven = exact.bound;
+    let (assignment, by_milp) = by_milp(compiled, assignment, stop);
+    // A solver that was cut off may know less than the branch and bound.
+    let proof = if by_milp.bound.is_some_and(|bound| bound > proven) { by_milp } else { proof };
+    (assignment, proof)
 }
 
 /// What the branch and bound left open, by a mixed-integer program.
-fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, end: Option<Instant>) -> (Vec<usize>, Proof) {
+fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, Proof) {
     let model = &compiled.model;
-    let options = solver::Options {
-        time_limit: end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64()),
-        seed: compiled.problem.limits.seed,
-        ..solver::Options::default()
-    };
-    let solved = bound::exact_cost(model, Some(&found), &options);
+    let solved = bound::exact_cost(model, Some(&found), compiled.problem.limits.seed, stop);
     let cost = model.cost_of(&found);
     let (assignment, cost) = solved.incumbent.unwrap_or((found, cost));
     #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]

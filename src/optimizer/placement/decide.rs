@@ -2,23 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use super::compile::{Compiled, Unknown, compile};
 use super::cost::cost;
 use super::exact::{self, Minimum, Placement};
 use super::explain::{Proof, outcome};
 use super::partial::PartialAssignment;
-use super::{Certificate, Infeasibility, Outcome, Problem, TimedOut, conflict, first_fit};
+use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
+use crate::optimizer::{BuiltInStrategy, Stop};
 
-/// Places services one after the other on the first cluster with room.
-pub const FIRST_FIT: &str = "first-fit";
-/// Moves as few services as possible.
-pub const MIN_MOVES: &str = "min-moves";
-/// Minimises activation, price, carbon, moves, latency and imbalance.
-pub const COST: &str = "cost";
-/// `cost` with carbon in the place of price.
-pub const GREEN: &str = "green";
-/// All of them.
-pub const BUILT_IN: [&str; 4] = [FIRST_FIT, MIN_MOVES, COST, GREEN];
+/// Warning of a plan that was cut short.
+const CUT: &str = "deciding took all the time that the server allows: the same problem may get another plan";
 
 /// Decides a problem by the built-in strategy that it names.
 ///
@@ -29,11 +24,32 @@ pub const BUILT_IN: [&str; 4] = [FIRST_FIT, MIN_MOVES, COST, GREEN];
 /// # Errors
 /// The strategy is not built in, or the problem has repeated names or numbers that are too large.
 pub fn decide(problem: &Problem) -> Result<Outcome, String> {
-    if !BUILT_IN.contains(&problem.strategy.as_str()) {
-        let known = BUILT_IN.join(", ");
-        return Err(format!("there is no strategy {:?}; built in are {known}", problem.strategy));
+    decide_within(problem, &Stop::never())
+}
+
+/// As [`decide`], but ends when it has to, with the best that was found. A deadline that the problem asks for holds as well.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> {
+    let asked = problem.limits.deadline_ms.map(Duration::from_millis);
+    let stop = &asked.map_or_else(|| stop.clone(), |time| stop.within(time));
+    let strategy = match &problem.strategy {
+        Strategy::BuiltIn(strategy) => *strategy,
+        Strategy::External(name) => {
+            let known = BuiltIn::names();
+            return Err(format!("there is no strategy {name:?}; built in are {known}"));
+        }
+    };
+    let explained = |compiled: &Compiled<'_>, outcome| match outcome {
+        Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause, stop)),
+        other => other,
+    };
+    let mut outcome = with_unknowns(problem, |compiled| solve(strategy, compiled, stop), explained)?;
+    if stop.has_cut() {
+        note_cut(&mut outcome, asked.is_some());
     }
-    with_unknowns(problem, solve)
+    Ok(outcome)
 }
 
 /// The outcome of an assignment that somebody else made, checked against the constraints.
@@ -41,19 +57,39 @@ pub fn decide(problem: &Problem) -> Result<Outcome, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result<Outcome, String> {
-    let adopted = with_unknowns(problem, |compiled| match compiled.ordinals(assignment) {
+    let solve = |compiled: &Compiled<'_>| match compiled.ordinals(assignment) {
         Some(ordinals) if compiled.model.is_feasible(&ordinals) => {
             outcome(compiled, &ordinals, Proof::NONE, Vec::new())
         }
         _ => timed_out(compiled, "the assignment breaks a constraint or names what does not exist"),
-    })?;
-    match adopted {
+    };
+    match with_unknowns(problem, solve, |_, outcome| outcome)? {
         Outcome::TimedOut(refused) => Err(refused.summary),
         other => Ok(other),
     }
 }
 
-fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) -> Result<Outcome, String> {
+/// Says of an outcome that its making was cut short; `asked` when the problem asked for the deadline itself.
+fn note_cut(outcome: &mut Outcome, asked: bool) {
+    match outcome {
+        Outcome::Optimal(plan) | Outcome::Feasible(plan) => {
+            plan.reproducible = false;
+            if !asked {
+                plan.warnings.push(CUT.to_owned());
+            }
+        }
+        Outcome::Infeasible(cause) => cause.cut_short = true,
+        Outcome::TimedOut(_) => {}
+    }
+}
+
+/// Solves what may count requirements that cannot be decided as not met, else as met; `explained` adds to the answer why
+/// there is no placement.
+fn with_unknowns(
+    problem: &Problem,
+    solve: impl Fn(&Compiled<'_>) -> Outcome,
+    explained: impl Fn(&Compiled<'_>, Outcome) -> Outcome,
+) -> Result<Outcome, String> {
     let compiled = compile(problem, Unknown::Forbids)?;
     if problem.strict || !compiled.undecidable {
         return Ok(explained(&compiled, solve(&compiled)));
@@ -72,22 +108,14 @@ fn with_unknowns(problem: &Problem, solve: impl Fn(&Compiled<'_>) -> Outcome) ->
     Ok(explained(&permissive, solve(&permissive)))
 }
 
-/// Adds to an infeasible outcome why, and what would help.
-fn explained(compiled: &Compiled<'_>, outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause)),
-        other => other,
-    }
-}
-
-fn solve(compiled: &Compiled<'_>) -> Outcome {
-    match compiled.problem.strategy.as_str() {
-        FIRST_FIT => match first_fit::first_fit(compiled) {
+fn solve(strategy: BuiltIn, compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
+    match strategy {
+        BuiltIn::FirstFit => match first_fit::first_fit(compiled) {
             Ok((assignment, reasons)) => outcome(compiled, &assignment, Proof::NONE, reasons),
             Err(cause) => Outcome::Infeasible(*cause),
         },
-        MIN_MOVES => min_moves(compiled),
-        _ => cost(compiled),
+        BuiltIn::MinMoves => min_moves(compiled, stop),
+        BuiltIn::Cost | BuiltIn::Green => cost(compiled, stop),
     }
 }
 
@@ -104,15 +132,12 @@ pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
     }
 }
 
-fn min_moves(compiled: &Compiled<'_>) -> Outcome {
-    let limits = &compiled.problem.limits;
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a deadline are far below 2^53")]
-    let time_limit = limits.deadline_ms.map(|ms| ms as f64 / 1000.0);
+fn min_moves(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     let proven = |placement: Placement, certificate| {
         let proof = Proof { bound: Some(placement.bound), certificate };
         outcome(compiled, &placement.assignment, proof, Vec::new())
     };
-    match exact::min_moves(&compiled.model, &exact::Budget { time_limit, seed: limits.seed }) {
+    match exact::min_moves(&compiled.model, compiled.problem.limits.seed, stop) {
         Minimum::Optimal { placement, proof: exact::Proof::Certificate } => {
             proven(placement, Certificate::Counting)
         }

@@ -77,5 +77,6 @@ pub(super) fn no_cluster(
         conflict: Vec::new(),
         minimal: false,
         relaxations: Vec::new(),
+        cut_short: false,
     }
 }

@@ -25,15 +25,17 @@ mod problem;
 mod proximity;
 mod report;
 pub mod search;
+mod strategy;
 mod violation;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::hdag::{SolveLimits, Weights};
 pub use changes::changes;
 pub use check::check;
 pub use compile::{Compiled, Unknown, compile};
-pub use decide::{BUILT_IN, COST, FIRST_FIT, GREEN, MIN_MOVES, adopt, decide};
+pub use decide::{adopt, decide, decide_within};
 pub use model::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
 pub use objective::Objectives;
 pub use plan::{
@@ -42,6 +44,6 @@ pub use plan::{
 };
 pub use problem::{
     AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
-    SolveLimits, Weights,
 };
 pub use report::report;
+pub use strategy::{BuiltIn, Strategy};

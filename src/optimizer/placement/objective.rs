@@ -1,7 +1,7 @@
 //! The value of an assignment, term by term, in cost units.
 
 use super::compile::{Compiled, balance_threshold, cores, effective_weights, pessimistic};
-use super::{Objective, Problem, Term};
+use super::{BuiltIn, Objective, Problem, Strategy, Term};
 
 /// Which objective a strategy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +13,13 @@ pub enum Objectives {
 }
 
 impl Objectives {
-    /// The objective of a strategy; that of any other than `first-fit` and `min-moves` is the cost.
+    /// The objective of a strategy. Plans of external ones are valued by their cost.
     #[must_use]
-    pub fn of(strategy: &str) -> Self {
-        if matches!(strategy, super::FIRST_FIT | super::MIN_MOVES) { Self::Moves } else { Self::Cost }
+    pub fn of(strategy: &Strategy) -> Self {
+        match strategy {
+            Strategy::BuiltIn(BuiltIn::FirstFit | BuiltIn::MinMoves) => Self::Moves,
+            Strategy::BuiltIn(BuiltIn::Cost | BuiltIn::Green) | Strategy::External(_) => Self::Cost,
+        }
     }
 }
 

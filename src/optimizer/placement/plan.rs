@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Strategy;
+
 /// Answer of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -47,7 +49,8 @@ impl Outcome {
 #[schema(as = PlacementPlan)]
 pub struct Plan {
     /// Name of the strategy that made the plan.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// Service name to cluster name.
     pub assignment: BTreeMap<String, String>,
     /// Service name to number of replicas that room was found for.
@@ -60,7 +63,8 @@ pub struct Plan {
     pub gap: Option<f64>,
     /// How the bound was proven.
     pub certificate: Certificate,
-    /// Whether the same problem gives the same plan again. Not so with a wall-clock deadline.
+    /// Whether the same problem gives the same plan again. Not so when it asks for a wall-clock deadline, or when deciding
+    /// took all the time that the server allows.
     pub reproducible: bool,
     /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
     /// plan rests on.
@@ -107,7 +111,8 @@ pub enum Certificate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Infeasibility {
     /// Name of the strategy that found none.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
     /// The services (one, or a co-located group) that are looked at per cluster.
@@ -123,13 +128,17 @@ pub struct Infeasibility {
     pub minimal: bool,
     /// The smallest changes that would make a placement possible; each alone is enough.
     pub relaxations: Vec<String>,
+    /// Whether the time ended before conflict and changes were worked out: they are what was found until then.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
 }
 
 /// The search ended without an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TimedOut {
     /// Name of the strategy.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
 }

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::hdag::Resources;
+use super::Strategy;
+use crate::hdag::{Resources, SolveLimits, Weights};
 use crate::optimizer::ClusterAttributes;
 
 /// A placement problem.
@@ -16,8 +17,8 @@ pub struct Problem {
     /// Name of the graph the decision is about.
     pub graph: String,
     /// Name of the strategy that is to decide.
-    #[schema(example = "cost")]
-    pub strategy: String,
+    #[schema(value_type = String, example = "cost")]
+    pub strategy: Strategy,
     /// The clusters that are known, by name.
     pub clusters: Vec<ClusterState>,
     /// The services to place, by name.
@@ -39,7 +40,7 @@ impl Problem {
     #[must_use]
     pub fn new(
         graph: impl Into<String>,
-        strategy: impl Into<String>,
+        strategy: impl Into<Strategy>,
         clusters: Vec<ClusterState>,
         services: Vec<ServiceDemand>,
     ) -> Self {
@@ -226,112 +227,4 @@ pub enum LatencyBound {
     Low,
     /// Less than [`SolveLimits::ultralow_ms`].
     Ultralow,
-}
-
-/// Weights of the objective of `cost` and `green`, in cost units.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Weights {
-    /// Cost of moving a service.
-    pub moves: f64,
-    /// Multiplies each used cluster's activation cost.
-    pub activation: f64,
-    /// Multiplies price per core-hour × cores.
-    pub price: f64,
-    /// Multiplies carbon per core-hour × cores.
-    pub carbon: f64,
-    /// Cost per millisecond of latency × traffic.
-    pub latency: f64,
-    /// Cost per core above [`SolveLimits::balance_above`] of a cluster's free CPU.
-    pub balance: f64,
-}
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self { moves: 2.0, activation: 1.0, price: 1.0, carbon: 0.01, latency: 0.1, balance: 0.5 }
-    }
-}
-
-impl Weights {
-    /// Sets a weight by its name; `false` when there is none of that name.
-    pub fn set(&mut self, name: &str, value: f64) -> bool {
-        let weight = match name {
-            "moves" => &mut self.moves,
-            "activation" => &mut self.activation,
-            "price" => &mut self.price,
-            "carbon" => &mut self.carbon,
-            "latency" => &mut self.latency,
-            "balance" => &mut self.balance,
-            _ => return false,
-        };
-        *weight = value;
-        true
-    }
-
-    /// The weights of `green`: carbon counts as much as price did, price only breaks ties.
-    #[must_use]
-    pub fn green(self) -> Self {
-        Self { price: self.price * 0.01, carbon: self.carbon * 100.0, ..self }
-    }
-}
-
-/// Seed, budget and thresholds of a solve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SolveLimits {
-    /// Seed of all chance.
-    pub seed: u64,
-    /// Proposals of the local search, over all restarts; `None` for as many as the size is worth. Equal problems
-    /// give equal plans.
-    pub iterations: Option<u64>,
-    /// Wall-clock deadline in milliseconds instead of the budget of iterations. The result is then not reproducible.
-    pub deadline_ms: Option<u64>,
-    /// Items × clusters up to which `cost` looks for the proven optimum as well.
-    pub exact_cells: usize,
-    /// Two clusters are ultra-low apart below this round-trip time (milliseconds).
-    pub ultralow_ms: f64,
-    /// Two clusters are neighbours up to this round-trip time (milliseconds).
-    pub neighbour_ms: f64,
-    /// Latency that counts between clusters of which none is known (milliseconds).
-    pub unknown_latency_ms: f64,
-    /// Share of a cluster's free CPU above which the term `balance` counts.
-    pub balance_above: f64,
-}
-
-impl Default for SolveLimits {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            iterations: None,
-            deadline_ms: None,
-            exact_cells: 500,
-            ultralow_ms: 10.0,
-            neighbour_ms: 20.0,
-            unknown_latency_ms: 100.0,
-            balance_above: 0.8,
-        }
-    }
-}
-
-impl SolveLimits {
-    /// Sets a limit by its name; `false` when there is none of that name. Whole numbers are given without fraction.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whoever states them checks them"
-    )]
-    pub fn set(&mut self, name: &str, value: f64) -> bool {
-        match name {
-            "seed" => self.seed = value as u64,
-            "iterations" => self.iterations = Some(value as u64),
-            "deadline_ms" => self.deadline_ms = Some(value as u64),
-            "exact_cells" => self.exact_cells = value as usize,
-            "ultralow_ms" => self.ultralow_ms = value,
-            "neighbour_ms" => self.neighbour_ms = value,
-            "unknown_latency_ms" => self.unknown_latency_ms = value,
-            "balance_above" => self.balance_above = value,
-            _ => return false,
-        }
-        true
-    }
 }

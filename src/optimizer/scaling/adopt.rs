@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::instance::Instance;
-use super::{ScalingOutcome, ScalingProblem, check, validate};
+use super::{ScalingOutcome, ScalingProblem, Strategy, check, validate};
 
 /// The outcome of these numbers of replicas, after the checker has accepted them.
 ///
@@ -34,7 +34,7 @@ pub fn adopt(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let outcome = ScalingOutcome::Decided(instance.plan(strategy, &numbers));
+    let outcome = ScalingOutcome::Decided(instance.plan(&Strategy::External(strategy.to_owned()), &numbers));
     check(problem, &outcome)?;
     Ok(outcome)
 }
@@ -60,7 +60,9 @@ mod tests {
         let adopted = |name: &str, replicas: i64| {
             adopt(&problem(), "mine", &BTreeMap::from([(name.to_owned(), replicas)]))
         };
-        assert!(matches!(adopted("a", 2), Ok(ScalingOutcome::Decided(plan)) if plan.strategy == "mine"));
+        assert!(
+            matches!(adopted("a", 2), Ok(ScalingOutcome::Decided(plan)) if plan.strategy.name() == "mine")
+        );
         // 15 requests/s need 2 replicas of 10, and no more than 3 are allowed.
         assert!(adopted("a", 1).is_err());
         assert!(adopted("a", 4).is_err());

@@ -13,9 +13,12 @@
 //! with a budget, the best answer and a bound.
 
 use super::program::{Group, Program, Solution};
+use crate::optimizer::Stop;
 
 /// States × rows made before the search stops with what it has: half a second or so.
 const BUDGET: usize = 1_000_000;
+/// States between two looks at the clock.
+const PULSE: usize = 64;
 /// States kept from one group to the next.
 const MOST_STATES: usize = 30_000;
 /// From so many states on, answers that are better by a negligible amount are not looked for.
@@ -23,12 +26,18 @@ const MANY_STATES: usize = 1000;
 
 /// The best answer of a program, beginning with a feasible one. When the search is large, an answer may be above the
 /// least cost by `negligible`.
-pub(super) fn run(program: &Program, multipliers: &[i128], start: Vec<i64>, negligible: i128) -> Solution {
+pub(super) fn run(
+    program: &Program,
+    multipliers: &[i128],
+    start: Vec<i64>,
+    negligible: i128,
+    stop: &Stop,
+) -> Solution {
     let relaxed = program.relaxed(multipliers);
     let excess = program.cost(&start) - relaxed;
     let curves = program.groups.iter().map(|group| Curve::new(group, multipliers)).collect();
     let mut search =
-        Search { program, multipliers, curves, order: Vec::new(), best: start, excess, negligible };
+        Search { program, stop, multipliers, curves, order: Vec::new(), best: start, excess, negligible };
     search.sort();
     let (filled, free) = (search.rush(), search.free());
     for (curve, filled) in search.curves.iter_mut().zip(filled) {
@@ -87,6 +96,7 @@ impl<'a> Curve<'a> {
 
 struct Search<'a> {
     program: &'a Program,
+    stop: &'a Stop,
     multipliers: &'a [i128],
     curves: Vec<Curve<'a>>,
     /// Groups by their cheapest deviation.
@@ -239,7 +249,8 @@ impl Search<'_> {
                 let made = states.len();
                 let limit = self.limit(made);
                 // No answer costs less than the relaxation.
-                if limit <= 0 || history.len() * self.multipliers.len() > BUDGET {
+                let over = history.len() * self.multipliers.len() > BUDGET;
+                if limit <= 0 || over || (index % PULSE == 0 && self.stop.is_due()) {
                     return states.iter().map(|state| state.spent - reach.saving).fold(proven, i128::min);
                 }
                 self.deviate(group, index, limit + reach.saving, &mut states, &mut history);

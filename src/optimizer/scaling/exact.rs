@@ -6,7 +6,8 @@
 //! variable; bounds over all services that this breaks join the clusters into one program. A program of one row (one
 //! scarce resource) is solved in pseudo-polynomial time, mostly in less than the sort takes. Several rows are solved
 //! exactly while few distinct needs or few services are involved; beyond, the search may end with the best plan
-//! found, a bound, and `optimal` false. It is counted in states, not in time, so that equal problems have equal plans.
+//! found, a bound, and `optimal` false. It is counted in states, not in time, so that equal problems have equal plans unless
+//! they are told to stop.
 //!
 //! Among plans of equal cost, one with the fewest replicas started or stopped is taken (unless a search is large).
 //! Solving again from an optimal answer changes nothing: with it as `previous`, nothing else costs less, by the
@@ -15,7 +16,8 @@
 use super::demand::{COST_UNIT, Demand};
 use super::instance::{Instance, RESOURCES, amounts};
 use super::program::{Group, Program, Segment};
-use super::{EXACT, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
+use super::{BuiltIn, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
+use crate::optimizer::Stop;
 
 /// By this part an objective may be above the least one and still be called so, when a search is large.
 const NEGLIGIBLE: f64 = 1e-9;
@@ -23,6 +25,11 @@ const NEGLIGIBLE: f64 = 1e-9;
 /// The cheapest plan within all constraints.
 #[must_use]
 pub fn exact(problem: &ScalingProblem) -> ScalingOutcome {
+    exact_within(problem, &Stop::never())
+}
+
+/// As [`exact`], but ends when it has to.
+pub(super) fn exact_within(problem: &ScalingProblem, stop: &Stop) -> ScalingOutcome {
     if let Err(faults) = validate(problem) {
         return ScalingOutcome::Invalid(ScalingInvalid { faults });
     }
@@ -30,18 +37,21 @@ pub fn exact(problem: &ScalingProblem) -> ScalingOutcome {
     let least = instance.least();
     let conflicts = instance.conflicts(&least);
     if !conflicts.is_empty() {
-        return ScalingOutcome::Infeasible(instance.infeasible(EXACT, conflicts, &least));
+        return ScalingOutcome::Infeasible(instance.infeasible(BuiltIn::Exact, conflicts, &least));
     }
-    let model = Model::new(&instance);
+    let model = Model::new(&instance, stop);
     match model.decide() {
         Ok(Decision { replicas, excess }) => {
-            let mut plan = instance.plan(EXACT, &replicas);
+            let mut plan = instance.plan(&BuiltIn::Exact.into(), &replicas);
             plan.optimal = excess <= model.negligible;
             plan.bound = Some(plan.objective.total - excess);
+            plan.cut_short = stop.has_cut();
             ScalingOutcome::Decided(plan)
         }
         Err(RoomMissing { conflict, needed }) => {
-            ScalingOutcome::Infeasible(instance.infeasible(EXACT, vec![conflict], &needed))
+            let mut refusal = instance.infeasible(BuiltIn::Exact, vec![conflict], &needed);
+            refusal.cut_short = stop.has_cut();
+            ScalingOutcome::Infeasible(refusal)
         }
     }
 }
@@ -70,6 +80,7 @@ struct Rows {
 
 struct Model<'a> {
     instance: &'a Instance<'a>,
+    stop: &'a Stop,
     least: Vec<i64>,
     /// Costs are multiplied by this before changes are added, so that changes decide among equal costs only.
     scale: i128,
@@ -78,14 +89,14 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn new(instance: &'a Instance<'a>) -> Self {
+    fn new(instance: &'a Instance<'a>, stop: &'a Stop) -> Self {
         let changes = |demand: &Demand| {
             (demand.most - demand.previous).abs().max((demand.previous - demand.least).abs())
         };
         let most: i64 = instance.demands.iter().map(changes).sum();
         let least = instance.least();
         let negligible = NEGLIGIBLE * (1.0 + instance.objective(&least).total);
-        Self { instance, least, scale: i128::from(most) + 1, negligible }
+        Self { instance, stop, least, scale: i128::from(most) + 1, negligible }
     }
 
     fn decide(&self) -> Result<Decision, RoomMissing> {
@@ -134,7 +145,8 @@ impl<'a> Model<'a> {
     fn solve(&self, members: &mut [usize], rows: Rows, start: Option<Vec<i64>>, decision: &mut Decision) {
         let program = self.program(members, rows, |service| self.segments(service));
         let start = start.unwrap_or_else(|| vec![0; program.groups.len()]);
-        let solution = program.clone().solve(start, (self.negligible * COST_UNIT) as i128 * self.scale);
+        let solution =
+            program.clone().solve(start, (self.negligible * COST_UNIT) as i128 * self.scale, self.stop);
         for service in members.iter() {
             decision.replicas[*service] = self.least[*service];
         }
@@ -158,7 +170,7 @@ impl<'a> Model<'a> {
         };
         let program = self.program(members, Rows { minimum: None, ..rows }, gain);
         let start = vec![0; program.groups.len()];
-        program.solve(start, 0).steps
+        program.solve(start, 0, self.stop).steps
     }
 
     /// The program of some services, in steps above their least replicas; equal needs on one cluster form a group.

@@ -3,8 +3,8 @@
 use super::demand::{Demand, Need, counted_millicores};
 use super::reason::Reason;
 use super::{
-    ScaledService, ScalingCluster, ScalingConflict, ScalingInfeasibility, ScalingPlan, ScalingProblem,
-    ServiceScaling,
+    BuiltIn, ScaledService, ScalingCluster, ScalingConflict, ScalingInfeasibility, ScalingPlan,
+    ScalingProblem, ServiceScaling, Strategy,
 };
 use crate::hdag::Resources;
 use crate::optimizer::placement::{Objective, Term, Violation};
@@ -132,13 +132,13 @@ impl<'a> Instance<'a> {
     /// The answer that there is no plan.
     pub fn infeasible(
         &self,
-        strategy: &str,
+        strategy: BuiltIn,
         conflicts: Vec<ScalingConflict>,
         needed: &[i64],
     ) -> ScalingInfeasibility {
         let sentences: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
         ScalingInfeasibility {
-            strategy: strategy.to_owned(),
+            strategy: strategy.into(),
             summary: sentences.join("; "),
             conflicts,
             needed: self
@@ -147,11 +147,12 @@ impl<'a> Instance<'a> {
                 .map(|service| service.name.clone())
                 .zip(needed.iter().copied())
                 .collect(),
+            cut_short: false,
         }
     }
 
     /// The answer with a plan of which nothing is proven.
-    pub fn plan(&self, strategy: &str, replicas: &[i64]) -> ScalingPlan {
+    pub fn plan(&self, strategy: &Strategy, replicas: &[i64]) -> ScalingPlan {
         let scaling = |index: usize| {
             let (service, demand) = (self.services[index], &self.demands[index]);
             let reason =
@@ -167,7 +168,7 @@ impl<'a> Instance<'a> {
             }
         };
         ScalingPlan {
-            strategy: strategy.to_owned(),
+            strategy: strategy.clone(),
             replicas: self
                 .services
                 .iter()
@@ -177,6 +178,7 @@ impl<'a> Instance<'a> {
             objective: self.objective(replicas),
             bound: None,
             optimal: false,
+            cut_short: false,
             services: (0..self.services.len()).map(scaling).collect(),
         }
     }

@@ -17,11 +17,13 @@ mod program;
 mod ration;
 mod reason;
 mod report;
+mod strategy;
 mod threshold;
 
 #[cfg(test)]
 mod tests;
 
+use super::Stop;
 pub use adopt::adopt;
 pub use check::check;
 pub use exact::exact;
@@ -34,25 +36,14 @@ pub use problem::{
 };
 pub use ration::ration;
 pub use report::report;
+pub use strategy::{BuiltIn, Strategy};
 pub use threshold::threshold;
 
-/// Name of the strategy [`exact()`].
-pub const EXACT: &str = "exact";
-/// Name of the strategy [`threshold()`].
-pub const THRESHOLD: &str = "threshold";
-
-/// All strategies.
-pub const BUILT_IN: [&str; 2] = [EXACT, THRESHOLD];
-
-/// A scaling strategy.
-pub type ScalingStrategy = fn(&ScalingProblem) -> ScalingOutcome;
-
-/// The strategy of a name.
+/// Decides a problem by a built-in strategy; ends when it has to, with the best that was found.
 #[must_use]
-pub fn strategy(name: &str) -> Option<ScalingStrategy> {
-    match name {
-        EXACT => Some(exact),
-        THRESHOLD => Some(threshold),
-        _ => None,
+pub fn decide(problem: &ScalingProblem, strategy: BuiltIn, stop: &Stop) -> ScalingOutcome {
+    match strategy {
+        BuiltIn::Exact => exact::exact_within(problem, stop),
+        BuiltIn::Threshold => threshold(problem),
     }
 }

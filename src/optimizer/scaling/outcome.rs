@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Strategy;
 use crate::optimizer::placement::{Objective, Violation};
 
 /// Answer of a scaling decision.
@@ -24,7 +25,8 @@ pub enum ScalingOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingPlan {
     /// Name of the strategy that made the plan.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// Service name to number of replicas.
     pub replicas: BTreeMap<String, i64>,
     /// The objective's value with its terms `utilisation`, `change` and `margin`.
@@ -33,6 +35,9 @@ pub struct ScalingPlan {
     pub bound: Option<f64>,
     /// Whether no plan within the constraints is better.
     pub optimal: bool,
+    /// Whether the search ended because the server allows it no more time: the same problem may get another plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
     /// Every service, by name.
     pub services: Vec<ServiceScaling>,
 }
@@ -60,13 +65,17 @@ pub struct ServiceScaling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingInfeasibility {
     /// Name of the strategy.
-    pub strategy: String,
+    #[schema(value_type = String)]
+    pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
     /// Everything that cannot hold; never empty.
     pub conflicts: Vec<ScalingConflict>,
     /// Service name to the replicas that it needs, were there room: what to place the graph with.
     pub needed: BTreeMap<String, i64>,
+    /// Whether the search ended because the server allows it no more time.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut_short: bool,
 }
 
 impl ScalingInfeasibility {

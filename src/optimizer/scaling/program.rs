@@ -6,6 +6,7 @@
 //! See Fisher, "The Lagrangian Relaxation Method for Solving Integer Programming Problems", Management Science 27 (1981).
 
 use super::core_search;
+use crate::optimizer::Stop;
 
 /// A run of unit steps of equal slope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +107,7 @@ impl Program {
     /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated. Time:
     /// `O(n log n)` for `n` segments and for what the search visits, mostly little; the knapsack problem is a special
     /// case, so no bound that is polynomial in `n` alone is known.
-    pub fn solve(mut self, start: Vec<i64>, negligible: i128) -> Solution {
+    pub fn solve(mut self, start: Vec<i64>, negligible: i128, stop: &Stop) -> Solution {
         let asks = |group: &Group| group.coefficients.iter().any(|coefficient| *coefficient < 0);
         if !self.groups.iter().any(asks) {
             for group in &mut self.groups {
@@ -116,7 +117,7 @@ impl Program {
         }
         self.drop_loose_rows();
         let multipliers = self.multipliers();
-        core_search::run(&self, &multipliers, start, negligible)
+        core_search::run(&self, &multipliers, start, negligible, stop)
     }
 
     fn drop_loose_rows(&mut self) {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::demand::{Demand, Need};
-use super::{ScaledService, ScalingConflict, ScalingProblem, THRESHOLD};
+use super::{BuiltIn, ScaledService, ScalingConflict, ScalingProblem, Strategy};
 
 /// So many services are named in a sentence.
 const MAX_NAMED: usize = 8;
@@ -11,7 +11,7 @@ const MAX_NAMED: usize = 8;
 /// A decision on one service, with what it was made of.
 pub(super) struct Reason<'a> {
     pub problem: &'a ScalingProblem,
-    pub strategy: &'a str,
+    pub strategy: &'a Strategy,
     pub service: &'a ScaledService,
     pub demand: &'a Demand,
     pub replicas: i64,
@@ -102,7 +102,7 @@ impl Reason<'_> {
     /// Why a service gets more than it needs and holds.
     fn write_surplus(&self, text: &mut String) -> fmt::Result {
         let (problem, now) = (self.problem, Count(self.replicas));
-        if self.strategy == THRESHOLD {
+        if *self.strategy == Strategy::BuiltIn(BuiltIn::Threshold) {
             let capacity = self.service.profile.alpha * self.replicas as f64 + self.service.profile.beta;
             let share = self.service.rate.unwrap_or(0.0) / capacity;
             let [share, low, high] =

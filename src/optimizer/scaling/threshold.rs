@@ -7,7 +7,7 @@
 use super::demand::Need;
 use super::instance::{Instance, amounts};
 use super::{
-    ScaledService, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, THRESHOLD, validate,
+    BuiltIn, ScaledService, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate,
 };
 
 /// The plan of the classic rule; it minimises nothing.
@@ -22,9 +22,9 @@ pub fn threshold(problem: &ScalingProblem) -> ScalingOutcome {
     raise_to_minimum(&instance, &mut replicas);
     let conflicts: Vec<ScalingConflict> = instance.conflicts(&replicas);
     if conflicts.is_empty() {
-        ScalingOutcome::Decided(instance.plan(THRESHOLD, &replicas))
+        ScalingOutcome::Decided(instance.plan(&BuiltIn::Threshold.into(), &replicas))
     } else {
-        ScalingOutcome::Infeasible(instance.infeasible(THRESHOLD, conflicts, &replicas))
+        ScalingOutcome::Infeasible(instance.infeasible(BuiltIn::Threshold, conflicts, &replicas))
     }
 }
 

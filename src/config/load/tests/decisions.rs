@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{AttributeRequirement, ExternalStrategy, IntentRule, ScalingCompat, ScalingProfile};
+use crate::config::{
+    AttributeRequirement, ExternalStrategy, IntentRule, PlacementLimits, ScalingCompat, ScalingProfile,
+};
 use crate::hdag::{self, Format};
-use crate::optimizer::placement::AttributeTest;
+use crate::optimizer::placement::{self, AttributeTest};
+use crate::optimizer::scaling;
 
 fn faults(text: &str) -> Vec<String> {
     errors(&[("SMO_CONFIG", "/etc/smo.yaml")], &[("/etc/smo.yaml", text)])
@@ -18,7 +21,7 @@ placement:
   projects: {demo: {strategy: green}}
   strict: yes
   weights: {price: 2, carbon: "0.5"}
-  limits: {seed: 7, neighbour_ms: 15}
+  limits: {seed: 7, neighbour_ms: 15, max_deadline: 2s, max_iterations: 5000}
   external: {mine: {url: "u:secret@h:9000/place", deadline: 200ms, fallback: cost}, other: {url: h}}
   intents:
     - {path: energy_preference, value: renewable_high, require: {attribute: energy_class, one_of: [wind, 5]},
@@ -40,6 +43,10 @@ clusters:
 cluster_labels: {region: example.org/region}
 "#;
 
+fn external<B>(url: &str, deadline: u64, fallback: B) -> ExternalStrategy<B> {
+    ExternalStrategy::new(url, Duration::from_millis(deadline), fallback)
+}
+
 #[test]
 fn everything_can_be_stated_and_is_shown_as_it_can_be_read() {
     let settings = with_file(EVERYTHING);
@@ -48,16 +55,16 @@ fn everything_can_be_stated_and_is_shown_as_it_can_be_read() {
     assert!(!yaml.contains("secret") && !format!("{:?}", settings.placement).contains("secret"), "{yaml}");
     assert_eq!(with_file(&yaml).to_yaml(), yaml);
     let placement = &settings.placement;
-    assert_eq!(placement.projects["demo"].strategy.as_deref(), Some("green"));
-    assert_eq!((placement.weights["carbon"], placement.limits["seed"]), (0.5, 7.0));
-    let external = |url: &str, deadline, fallback: &str| ExternalStrategy {
-        url: url.to_owned(),
-        deadline: Duration::from_millis(deadline),
-        fallback: fallback.to_owned(),
-    };
-    assert_eq!(placement.external["mine"], external("http://u:secret@h:9000/place", 200, "cost"));
-    assert_eq!(placement.external["other"], external("http://h", 5000, "first-fit"));
-    assert_eq!(settings.scaling.external["far"], external("http://h", 5000, "exact"));
+    let PlacementLimits { max_deadline, max_iterations, .. } = &placement.limits;
+    assert_eq!((*max_deadline, *max_iterations), (Duration::from_secs(2), 5000));
+    assert_eq!(placement.projects["demo"].strategy, Some("green".into()));
+    assert_eq!((placement.weights["carbon"], placement.limits.parameters["seed"]), (0.5, 7.0));
+    assert_eq!(
+        placement.external["mine"],
+        external("http://u:secret@h:9000/place", 200, placement::BuiltIn::Cost)
+    );
+    assert_eq!(placement.external["other"], external("http://h", 5000, placement::BuiltIn::FirstFit));
+    assert_eq!(settings.scaling.external["far"], external("http://h", 5000, scaling::BuiltIn::Exact));
     assert_eq!(settings.clusters["edge-1"].latencies_ms["cloud"], 25.0);
     assert_eq!(settings.cluster_labels.region, "example.org/region");
     assert_eq!(settings.cluster_labels.site, "smo.io/site");
@@ -93,7 +100,7 @@ fn a_rule_applies_to_its_value_however_it_is_spelt() {
         value,
         require: None,
         weights: BTreeMap::new(),
-        strategy: Some("green".to_owned()),
+        strategy: Some("green".into()),
     };
     for (wanted, value, applies) in [
         (None, json!("anything"), true),
@@ -165,6 +172,9 @@ fn malformed_sections_are_refused() {
     for (text, message) in [
         ("placement: {projects: {demo: cost}}", "demo: expected a mapping, found \"cost\""),
         ("placement: {weights: {price: much}}", "price: \"much\" is not a number"),
+        ("placement: {limits: {max_deadline: 0}}", "placement.limits: max_deadline must be more than 0"),
+        ("placement: {limits: {max_iterations: -1}}", "max_iterations: \"-1\" is not a whole number"),
+        ("placement: {solve_queue: 0}", "placement.solve_queue must be more than 0"),
         ("placement: {external: {cost: {url: h}}}", "cost: a built-in strategy has this name"),
         ("placement: {external: {My_Own: {url: h}}}", "My_Own: a name has at most 63 lower-case letters"),
         ("placement: {external: {x: {}}}", "x: url is required"),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::super::model::RESOURCES;
 use super::domain::Domain;
 use super::dual::{Dual, Multipliers, Parts};
+use crate::optimizer::Stop;
 
 /// How steps change over a run.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,21 @@ pub(super) struct Schedule {
     pub(super) last: f64,
     /// What remains of the direction from round to round.
     pub(super) memory: f32,
+}
+
+/// How long a run may go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace<'a> {
+    /// Time to use up; steps shrink towards it.
+    pub(super) deadline: Option<Instant>,
+    /// Ends the run, and leaves its steps as they are.
+    pub(super) stop: &'a Stop,
+}
+
+impl Pace<'_> {
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline) || self.stop.is_due()
+    }
 }
 
 /// Averages of the parts' solutions over the last rounds: what to branch on.
@@ -52,7 +68,7 @@ pub(super) fn ascend(
     multipliers: &mut Multipliers,
     upper: Option<i64>,
     schedule: Schedule,
-    deadline: Option<Instant>,
+    pace: Pace<'_>,
 ) -> Averages {
     let (cells, clusters) = (multipliers.values.price.len(), dual.model.clusters());
     let mut averages = Averages { place: vec![0.0; cells], open: vec![0.0; clusters], labels: Vec::new() };
@@ -66,8 +82,8 @@ pub(super) fn ascend(
     let mut best_bound = f64::NEG_INFINITY;
     let started = Instant::now();
     for round in 0..schedule.rounds {
-        let spent = deadline.map_or(0.0, |deadline| spent(started, deadline));
-        if spent >= 1.0 {
+        let spent = pace.deadline.map_or(0.0, |deadline| spent(started, deadline));
+        if spent >= 1.0 || pace.stop.is_due() {
             break;
         }
         dual.evaluate(domain, multipliers, round % 2 == 0, &mut parts);

@@ -5,9 +5,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::time::Instant;
 
-use super::ascent::{Averages, Schedule, ascend};
+use super::ascent::{Averages, Pace, Schedule, ascend};
 use super::domain::{Domain, Use};
 use super::dual::{Dual, Multipliers};
 
@@ -45,20 +44,15 @@ pub(super) struct Search<'a> {
     upper: Option<i64>,
     /// The assignment that costs `upper`, if it was found here.
     found: Option<Vec<usize>>,
-    deadline: Option<Instant>,
+    pace: Pace<'a>,
     open: BinaryHeap<Node>,
     created: usize,
 }
 
 impl<'a> Search<'a> {
     /// The root: all assignments, multipliers improved by `schedule`.
-    pub(super) fn new(
-        dual: &'a Dual<'a>,
-        upper: Option<i64>,
-        schedule: Schedule,
-        deadline: Option<Instant>,
-    ) -> Self {
-        let mut search = Self { dual, upper, found: None, deadline, open: BinaryHeap::new(), created: 0 };
+    pub(super) fn new(dual: &'a Dual<'a>, upper: Option<i64>, schedule: Schedule, pace: Pace<'a>) -> Self {
+        let mut search = Self { dual, upper, found: None, pace, open: BinaryHeap::new(), created: 0 };
         search.add(Domain::new(dual.model), dual.start(), schedule, 0);
         search
     }
@@ -76,7 +70,7 @@ impl<'a> Search<'a> {
 
     /// Splits the weakest node. False when nothing is left to do or the time or memory is used up.
     pub(super) fn step(&mut self) -> bool {
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self.pace.is_over() {
             return false;
         }
         if self.open.peek().is_some_and(|node| self.upper.is_some_and(|upper| node.bound >= upper)) {
@@ -97,7 +91,7 @@ impl<'a> Search<'a> {
 
     /// Bounds a domain, and keeps it unless it is empty or no better than the incumbent.
     fn add(&mut self, mut domain: Domain, mut multipliers: Multipliers, schedule: Schedule, parent: i64) {
-        let averages = ascend(self.dual, &domain, &mut multipliers, self.upper, schedule, self.deadline);
+        let averages = ascend(self.dual, &domain, &mut multipliers, self.upper, schedule, self.pace);
         self.try_assignment(&averages.labels);
         let Some(bound) = self.dual.certify(&mut domain, &multipliers, self.upper) else { return };
         let mut bound = bound.max(parent);

@@ -16,6 +16,7 @@
 use good_lp::{Constraint, Expression, Variable, variable};
 
 use super::super::model::{Edge, Model, NANO, PairRule, RESOURCES};
+use crate::optimizer::Stop;
 use crate::optimizer::solver::{Answer, Formulation, Options, minimise};
 
 /// The best assignment known after an exact method, and how good it can still be.
@@ -32,16 +33,16 @@ pub struct Exact {
 const TOLERANCE: f64 = 1e-6;
 
 /// Minimises the cost by a mixed-integer program that starts from a feasible assignment, if there is one.
-/// `options.start` is not used. Meant for some hundred items × clusters.
+/// Meant for some hundred items × clusters.
 #[must_use]
-pub fn exact_cost(model: &Model, start: Option<&[usize]>, options: &Options) -> Exact {
+pub fn exact_cost(model: &Model, start: Option<&[usize]>, seed: u64, stop: &Stop) -> Exact {
     let start = start.filter(|start| model.is_feasible(start));
     let mut program = Program::new(model, start);
     program.build();
     let Program { formulation, values, places, .. } = program;
-    let options = Options { start: start.map(|_| values), ..options.clone() };
+    let options = Options { start: start.map(|_| values), seed, ..Options::default() };
     let mut incumbent = start.map(|start| (start.to_vec(), model.cost_of(start)));
-    let (solution, bound) = match minimise(formulation, &options) {
+    let (solution, bound) = match minimise(formulation, &options, stop) {
         Answer::Optimal(solution) | Answer::Feasible(solution) => {
             let bound = solution.bound;
             (Some(solution), bound)

@@ -36,7 +36,8 @@ mod tests;
 use std::time::Instant;
 
 use super::model::Model;
-use ascent::Schedule;
+use crate::optimizer::Stop;
+use ascent::{Pace, Schedule};
 use branch_and_bound::Search;
 use dual::Dual;
 pub use milp::{Exact, exact_cost};
@@ -48,7 +49,7 @@ pub struct Effort {
     pub rounds: usize,
     /// Nodes of the branch and bound to split; one costs as much as 120 rounds.
     pub nodes: usize,
-    /// When to stop at the latest; the root may use all the time until then if its rounds do not end before.
+    /// Time to use up: step lengths follow it, and the root may take all of it if its rounds do not end before.
     pub deadline: Option<Instant>,
 }
 
@@ -85,31 +86,32 @@ const COST_LIMIT: f64 = (1_u64 << 58) as f64;
 /// feasible assignment. `upper` is the cost of an incumbent, if there is one: it sets step lengths, cuts the search,
 /// and the bound is never above it.
 #[must_use]
-pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort) -> i64 {
+pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort, stop: &Stop) -> i64 {
     if model.cost_ceiling() > COST_LIMIT {
         return 0;
     }
     let dual = Dual::new(model);
-    run(&dual, upper, effort).bound()
+    run(&dual, upper, effort, stop).bound()
 }
 
 /// Minimises the cost by branch and bound on the same bound, from a feasible assignment, if there is one. With enough
 /// effort the answer is an exact optimum, proven in integers.
 #[must_use]
-pub fn branch_and_bound(model: &Model, start: Option<&[usize]>, effort: &Effort) -> Exact {
+pub fn branch_and_bound(model: &Model, start: Option<&[usize]>, effort: &Effort, stop: &Stop) -> Exact {
     let start = start.filter(|start| model.is_feasible(start));
     let start = start.map(|start| (start.to_vec(), model.cost_of(start)));
     if model.cost_ceiling() > COST_LIMIT {
         return Exact { incumbent: start, bound: 0 };
     }
     let dual = Dual::new(model);
-    let search = run(&dual, start.as_ref().map(|(_, cost)| *cost), effort);
+    let search = run(&dual, start.as_ref().map(|(_, cost)| *cost), effort, stop);
     let bound = search.bound();
     Exact { incumbent: search.into_found().or(start), bound }
 }
 
-fn run<'a>(dual: &'a Dual<'a>, upper: Option<i64>, effort: &Effort) -> Search<'a> {
-    let mut search = Search::new(dual, upper, Schedule { rounds: effort.rounds, ..ROOT }, effort.deadline);
+fn run<'a>(dual: &'a Dual<'a>, upper: Option<i64>, effort: &Effort, stop: &'a Stop) -> Search<'a> {
+    let pace = Pace { deadline: effort.deadline, stop };
+    let mut search = Search::new(dual, upper, Schedule { rounds: effort.rounds, ..ROOT }, pace);
     for _ in 0..effort.nodes {
         if !search.step() {
             break;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::model::{Edge, Matrix, Model, Overload, PairRule};
 use super::knapsack::{Candidate, Number, cover, knapsack};
 use super::{Effort, branch_and_bound, exact_cost, lower_bound};
-use crate::optimizer::solver::Options;
+use crate::optimizer::Stop;
 
 /// Enough to finish the search of a tiny model.
 const COMPLETE: Effort = Effort { rounds: 50, nodes: 10_000, deadline: None };
@@ -84,33 +84,33 @@ proptest! {
     fn the_bound_is_never_above_the_optimum(model in tiny_models(), rounds in 0_usize..80, nodes in 0_usize..6) {
         let effort = Effort { rounds, nodes, deadline: None };
         if let Some(optimum) = model.brute_force() {
-            prop_assert!(lower_bound(&model, None, &effort) <= optimum);
-            prop_assert!(lower_bound(&model, Some(optimum), &effort) <= optimum);
+            prop_assert!(lower_bound(&model, None, &effort, &Stop::never()) <= optimum);
+            prop_assert!(lower_bound(&model, Some(optimum), &effort, &Stop::never()) <= optimum);
             let worse = optimum + 10_000_000_000;
-            prop_assert!(lower_bound(&model, Some(worse), &effort) <= optimum);
+            prop_assert!(lower_bound(&model, Some(worse), &effort, &Stop::never()) <= optimum);
         } else {
-            let _bound = lower_bound(&model, None, &effort);
+            let _bound = lower_bound(&model, None, &effort, &Stop::never());
         }
     }
 
     #[test]
     fn a_complete_search_proves_the_optimum_or_that_there_is_none(model in tiny_models()) {
         let optimum = model.brute_force();
-        prop_assert_eq!(lower_bound(&model, None, &COMPLETE), optimum.unwrap_or(i64::MAX));
+        prop_assert_eq!(lower_bound(&model, None, &COMPLETE, &Stop::never()), optimum.unwrap_or(i64::MAX));
         if let Some(optimum) = optimum {
-            prop_assert_eq!(lower_bound(&model, Some(optimum), &COMPLETE), optimum);
+            prop_assert_eq!(lower_bound(&model, Some(optimum), &COMPLETE, &Stop::never()), optimum);
         }
     }
 
     #[test]
     fn branch_and_bound_finds_the_optimum(model in tiny_models()) {
         let optimum = model.brute_force();
-        let found = branch_and_bound(&model, None, &COMPLETE);
+        let found = branch_and_bound(&model, None, &COMPLETE, &Stop::never());
         prop_assert_eq!(found.incumbent.as_ref().map(|(_, cost)| *cost), optimum);
         prop_assert_eq!(found.bound, optimum.unwrap_or(i64::MAX));
         if let Some((assignment, _)) = found.incumbent {
             prop_assert!(model.is_feasible(&assignment));
-            prop_assert_eq!(branch_and_bound(&model, Some(&assignment), &COMPLETE).incumbent, Some((assignment, found.bound)));
+            prop_assert_eq!(branch_and_bound(&model, Some(&assignment), &COMPLETE, &Stop::never()).incumbent, Some((assignment, found.bound)));
         }
     }
 
@@ -158,13 +158,13 @@ proptest! {
             model.latency = symmetric(model.clusters(), &vec![latency; model.clusters().pow(2)], Some(0));
         }
         let optimum = model.brute_force();
-        let found = exact_cost(&model, None, &Options::default());
+        let found = exact_cost(&model, None, 0, &Stop::never());
         prop_assert_eq!(found.incumbent.as_ref().map(|(_, cost)| *cost), optimum);
         prop_assert!(found.bound <= optimum.unwrap_or(i64::MAX));
         if let Some((assignment, cost)) = found.incumbent {
             prop_assert!(model.is_feasible(&assignment));
             prop_assert!(found.bound as f64 >= cost as f64 * (1.0 - 1e-5) - 1e3, "{} {}", found.bound, cost);
-            let again = exact_cost(&model, Some(&assignment), &Options::default());
+            let again = exact_cost(&model, Some(&assignment), 0, &Stop::never());
             prop_assert_eq!(again.incumbent.map(|(_, cost)| cost), Some(cost));
         }
     }
@@ -172,15 +172,15 @@ proptest! {
     #[test]
     fn equal_models_give_equal_bounds(model in tiny_models()) {
         let effort = Effort { rounds: 30, nodes: 2, deadline: None };
-        prop_assert_eq!(lower_bound(&model, None, &effort), lower_bound(&model, None, &effort));
+        prop_assert_eq!(lower_bound(&model, None, &effort, &Stop::never()), lower_bound(&model, None, &effort, &Stop::never()));
     }
 }
 
 #[test]
 fn models_without_items_or_clusters_have_a_bound() {
-    assert_eq!(lower_bound(&Model::free(0, 0), None, &COMPLETE), 0);
-    assert_eq!(lower_bound(&Model::free(0, 2), None, &COMPLETE), 0);
-    assert_eq!(lower_bound(&Model::free(2, 0), None, &COMPLETE), i64::MAX);
+    assert_eq!(lower_bound(&Model::free(0, 0), None, &COMPLETE, &Stop::never()), 0);
+    assert_eq!(lower_bound(&Model::free(0, 2), None, &COMPLETE, &Stop::never()), 0);
+    assert_eq!(lower_bound(&Model::free(2, 0), None, &COMPLETE, &Stop::never()), i64::MAX);
 }
 
 /// Three items of 6 of 10 cores need three clusters, although 18 of 30 cores would do in the LP relaxation:
@@ -191,7 +191,7 @@ fn knapsacks_see_that_items_cannot_be_cut() {
     model.demand = vec![[6, 0, 0, 0]; 3];
     model.capacity = vec![[10, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![5_000_000_000; 4];
-    let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None });
+    let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None }, &Stop::never());
     assert!((14_900_000_000..=15_000_000_000).contains(&bound), "{bound}");
 }
 
@@ -202,7 +202,7 @@ fn the_covering_problem_rounds_the_number_of_clusters_up() {
     model.demand = vec![[1, 0, 0, 0]; 10];
     model.capacity = vec![[4, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![2_000_000_000; 4];
-    let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None });
+    let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None }, &Stop::never());
     assert!((5_900_000_000..=6_000_000_000).contains(&bound), "{bound}");
 }
 
@@ -211,7 +211,7 @@ fn the_covering_problem_rounds_the_number_of_clusters_up() {
 fn enormous_costs_do_not_overflow() {
     let mut model = Model::free(3, 2);
     model.cost = Matrix::new(3, 2, i64::MAX / 4);
-    assert_eq!(lower_bound(&model, None, &COMPLETE), 0);
+    assert_eq!(lower_bound(&model, None, &COMPLETE, &Stop::never()), 0);
 }
 
 #[test]
@@ -219,5 +219,5 @@ fn a_deadline_in_the_past_still_gives_a_valid_bound() {
     let mut model = Model::free(2, 2);
     model.cost = Matrix::new(2, 2, 3);
     let effort = Effort { deadline: Some(std::time::Instant::now()), ..COMPLETE };
-    assert_eq!(lower_bound(&model, None, &effort), 6);
+    assert_eq!(lower_bound(&model, None, &effort, &Stop::never()), 6);
 }

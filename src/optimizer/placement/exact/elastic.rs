@@ -3,10 +3,10 @@
 use good_lp::{Expression, variable};
 
 use super::super::{Model, RESOURCES};
-use super::Budget;
 use super::groups::{Grouping, Objective};
 use super::packing::shares;
 use super::program::Program;
+use crate::optimizer::Stop;
 use crate::optimizer::solver::{self, Formulation};
 
 /// The objective counts parts per million of what all items need.
@@ -18,18 +18,13 @@ const GAP: f64 = 1e-2;
 /// rules; all zeros for a feasible model. Resources are weighed by what all items need of them, and the weighed sum
 /// is the least to one part in a hundred.
 ///
-/// `None` when no capacity helps, or when no way was found within the budget; with a time limit, the additional
-/// capacity suffices but may be further from the least.
+/// `None` when no capacity helps, or when no way was found in time. Cut off, the additional capacity suffices but may be
+/// further from the least.
 #[must_use]
-pub fn elastic(model: &Model, budget: &Budget) -> Option<Vec<[i64; RESOURCES]>> {
+pub fn elastic(model: &Model, stop: &Stop) -> Option<Vec<[i64; RESOURCES]>> {
     let program = Program::new(model, Objective::None, Grouping::Alike);
-    let options = solver::Options {
-        time_limit: budget.time_limit,
-        relative_gap: GAP,
-        seed: budget.seed,
-        ..solver::Options::default()
-    };
-    let solution = solver::minimise(formulation(model, &program), &options).into_solution()?;
+    let options = solver::Options { relative_gap: GAP, ..solver::Options::default() };
+    let solution = solver::minimise(formulation(model, &program), &options, stop).into_solution()?;
     let assignment = program.assignment(&solution.values)?;
     let missing = |(used, capacity): (&[i64; RESOURCES], &[i64; RESOURCES])| {
         std::array::from_fn(|resource| (used[resource] - capacity[resource]).max(0))

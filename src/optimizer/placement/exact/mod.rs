@@ -24,14 +24,12 @@ pub use elastic::elastic;
 use self::certificate::Certificate;
 use self::groups::Objective;
 use super::Model;
+use crate::optimizer::Stop;
 
-/// What a search with a solver may use.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Budget {
-    /// Seconds for each run of the solver; makes the answer depend on the machine.
-    pub time_limit: Option<f64>,
-    /// Seed of the solver's choices between equals.
-    pub seed: u64,
+/// What the runs of the solver for one answer have in common.
+struct Run<'a> {
+    seed: u64,
+    stop: &'a Stop,
 }
 
 /// An assignment that keeps every constraint.
@@ -71,11 +69,11 @@ pub enum Minimum {
         /// Why it is optimal.
         proof: Proof,
     },
-    /// The best that was found within the budget.
+    /// The best that was found in time.
     Feasible(Placement),
     /// No feasible assignment exists.
     Infeasible,
-    /// Neither a feasible assignment nor a proof that there is none was found within the budget.
+    /// Neither a feasible assignment nor a proof that there is none was found in time.
     Unknown {
         /// Lower bound of the nano-cost, should an assignment exist.
         bound: i64,
@@ -89,23 +87,26 @@ pub enum Feasibility {
     Feasible(Vec<usize>),
     /// None does.
     Infeasible,
-    /// Not decided within the budget.
+    /// Not decided in time.
     Unknown,
 }
 
-/// Minimises `Σ cost[i][e(i)]`; with the costs of moving alone, the weighted number of moves.
+/// Minimises `Σ cost[i][e(i)]`; with the costs of moving alone, the weighted number of moves. The seed decides the solver's
+/// choices between equals.
 #[must_use]
-pub fn min_moves(model: &Model, budget: &Budget) -> Minimum {
+pub fn min_moves(model: &Model, seed: u64, stop: &Stop) -> Minimum {
     match certificate::certify(model) {
         Certificate::Optimal(placement) => Minimum::Optimal { placement, proof: Proof::Certificate },
         Certificate::Infeasible => Minimum::Infeasible,
-        Certificate::Open { found, bound } => rounds::minimise(model, Objective::Cost, found, bound, budget),
+        Certificate::Open { found, bound } => {
+            rounds::minimise(model, Objective::Cost, found, bound, &Run { seed, stop })
+        }
     }
 }
 
 /// Finds any assignment that keeps all constraints.
 #[must_use]
-pub fn feasibility(model: &Model, budget: &Budget) -> Feasibility {
+pub fn feasibility(model: &Model, stop: &Stop) -> Feasibility {
     match certificate::certify(model) {
         Certificate::Optimal(Placement { assignment, .. })
         | Certificate::Open { found: Some(assignment), .. } => return Feasibility::Feasible(assignment),
@@ -115,7 +116,7 @@ pub fn feasibility(model: &Model, budget: &Budget) -> Feasibility {
     if let Some(assignment) = packing::pack(model) {
         return Feasibility::Feasible(assignment);
     }
-    match rounds::minimise(model, Objective::None, None, 0, budget) {
+    match rounds::minimise(model, Objective::None, None, 0, &Run { seed: 0, stop }) {
         Minimum::Optimal { placement, .. } | Minimum::Feasible(placement) => {
             Feasibility::Feasible(placement.assignment)
         }

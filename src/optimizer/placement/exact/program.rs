@@ -13,7 +13,7 @@ use good_lp::{Expression, Variable, variable};
 use super::super::{Matrix, Model, PairRule, RESOURCES};
 use super::groups::{Group, Grouping, Objective, groups};
 use super::scale::Scale;
-use super::{Budget, Placement};
+use super::{Placement, Run};
 use crate::optimizer::solver::{self, Answer, Formulation};
 
 /// Where items of a group are counted.
@@ -203,21 +203,20 @@ impl<'a> Program<'a> {
     }
 
     /// Solves the program with its capacities.
-    pub(super) fn solve(&self, start: Option<&Placement>, budget: &Budget) -> Answer {
+    pub(super) fn solve(&self, start: Option<&Placement>, run: &Run<'_>) -> Answer {
         let mut formulation = self.formulation.clone();
         for load in self.loads() {
             let limit = self.scales[load.resource].limit(self.model.capacity[load.cluster][load.resource]);
             formulation.constraints.push(load.sum.leq(limit));
         }
         let options = solver::Options {
-            time_limit: budget.time_limit,
             // Objectives in integers: whatever is closer than one is the same.
             absolute_gap: if self.costs.scale.is_exact() { 0.999 } else { 0.0 },
-            seed: budget.seed,
+            seed: run.seed,
             start: start.map(|start| self.values(&start.assignment)),
             ..solver::Options::default()
         };
-        solver::minimise(formulation, &options)
+        solver::minimise(formulation, &options, run.stop)
     }
 
     /// The nano-cost that an answer proves to be necessary.

@@ -7,7 +7,7 @@
 use super::super::Model;
 use super::groups::{Grouping, Objective};
 use super::program::Program;
-use super::{Budget, Minimum, Placement, Proof};
+use super::{Minimum, Placement, Proof, Run};
 use crate::optimizer::solver::Answer;
 
 /// How often to cut: sets that differ by less than a tolerance from what fits are rare.
@@ -19,13 +19,13 @@ pub(super) fn minimise(
     objective: Objective,
     start: Option<Vec<usize>>,
     mut bound: i64,
-    budget: &Budget,
+    run: &Run<'_>,
 ) -> Minimum {
     let mut program = Program::new(model, objective, Grouping::Alike);
     let mut best = start.map(|assignment| Placement::new(model, assignment, bound));
     let mut proven = false;
     for round in 0..ROUNDS {
-        let answer = program.solve(best.as_ref(), budget);
+        let answer = program.solve(best.as_ref(), run);
         if answer == Answer::Infeasible && best.is_none() {
             return Minimum::Infeasible;
         }

@@ -7,8 +7,6 @@ use super::*;
 
 /// Nano-cost of one move.
 const MOVE: i64 = NANO as i64;
-const BUDGET: Budget = Budget { time_limit: None, seed: 0 };
-
 /// Items of so many millicores on these clusters; every other cluster is allowed, each move costs the same.
 fn model(demand: &[i64], capacity: &[i64], current: &[Option<usize>]) -> Model {
     let mut model = Model { current: current.to_vec(), ..Model::of_cpu(demand, capacity) };
@@ -46,13 +44,13 @@ fn optimum(minimum: Minimum) -> (Vec<usize>, i64, Proof) {
 
 /// The answer of the program alone, without the certificate.
 fn by_program(model: &Model) -> Minimum {
-    rounds::minimise(model, Objective::Cost, None, 0, &BUDGET)
+    rounds::minimise(model, Objective::Cost, None, 0, &Run { seed: 0, stop: &Stop::never() })
 }
 
 #[test]
 fn what_fits_stays() {
     let model = model(&[3, 4, 5], &[7, 5], &[Some(0), Some(0), Some(1)]);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)), (vec![0, 0, 1], 0, Proof::Certificate));
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())), (vec![0, 0, 1], 0, Proof::Certificate));
     assert_eq!(optimum(by_program(&model)), (vec![0, 0, 1], 0, Proof::Program));
 }
 
@@ -60,14 +58,14 @@ fn what_fits_stays() {
 fn the_smallest_sufficient_resident_leaves_an_overfull_cluster() {
     // Cluster 0 has 10 for 2 + 3 + 4 + 4 = 13: one has to leave, 3 is the smallest that suffices and fits the free 3.
     let model = model(&[2, 3, 4, 4], &[10, 3], &[Some(0); 4]);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)), (vec![0, 1, 0, 0], MOVE, Proof::Certificate));
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())), (vec![0, 1, 0, 0], MOVE, Proof::Certificate));
     assert_eq!(optimum(by_program(&model)), (vec![0, 1, 0, 0], MOVE, Proof::Program));
 }
 
 #[test]
 fn of_equal_items_the_lowest_leaves_for_the_lowest_cluster() {
     let model = model(&[2, 2, 2], &[4, 2, 2], &[Some(0); 3]);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)).0, [1, 0, 0]);
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())).0, [1, 0, 0]);
     assert_eq!(optimum(by_program(&model)).0.iter().filter(|cluster| **cluster == 0).count(), 2);
     assert_ne!(optimum(by_program(&model)).0[0], 0);
 }
@@ -77,7 +75,7 @@ fn items_without_a_usable_cluster_have_to_move_and_new_ones_cost_the_same_anywhe
     // Item 0 may not stay on cluster 0, item 1 is new: two charges of a move, whatever happens.
     let mut model = model(&[1, 1], &[9, 9], &[Some(0), None]);
     model.allowed.set(0, 0, false);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)).1, 2 * MOVE);
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())).1, 2 * MOVE);
     assert_eq!(optimum(by_program(&model)).1, 2 * MOVE);
 }
 
@@ -87,7 +85,7 @@ fn a_chain_of_moves_that_the_count_does_not_see_is_found_by_the_program() {
     let mut model = model(&[3, 3], &[0, 3, 3], &[Some(0), Some(2)]);
     model.allowed.set(0, 1, false);
     model.allowed.set(0, 0, false);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)), (vec![2, 1], 2 * MOVE, Proof::Program));
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())), (vec![2, 1], 2 * MOVE, Proof::Program));
 }
 
 #[test]
@@ -96,14 +94,17 @@ fn the_resource_that_needs_most_removals_counts() {
     let mut model = model(&[2, 2, 2, 2], &[7, 100], &[Some(0); 4]);
     model.demand.iter_mut().for_each(|demand| demand[1] = 4);
     model.capacity[0][1] = 8;
-    assert_eq!(optimum(min_moves(&model, &BUDGET)), (vec![1, 1, 0, 0], 2 * MOVE, Proof::Certificate));
+    assert_eq!(
+        optimum(min_moves(&model, 0, &Stop::never())),
+        (vec![1, 1, 0, 0], 2 * MOVE, Proof::Certificate)
+    );
 }
 
 #[test]
 fn the_cheaper_item_moves_when_weights_differ() {
     let mut model = model(&[4, 4, 4], &[8, 8], &[Some(0); 3]);
     charge_moves(&mut model, &[3 * MOVE, MOVE / 2, 2 * MOVE]);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)).1, MOVE / 2);
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())).1, MOVE / 2);
     assert_eq!(optimum(by_program(&model)).1, MOVE / 2);
 }
 
@@ -111,7 +112,7 @@ fn the_cheaper_item_moves_when_weights_differ() {
 fn items_that_must_be_apart_are_separated_by_one_move() {
     let mut model = model(&[1, 1], &[9, 9], &[Some(1), Some(1)]);
     keep_apart(&mut model, 0, 1);
-    let (assignment, cost, proof) = optimum(min_moves(&model, &BUDGET));
+    let (assignment, cost, proof) = optimum(min_moves(&model, 0, &Stop::never()));
     assert_eq!((cost, proof), (MOVE, Proof::Program));
     assert!(model.is_feasible(&assignment));
 }
@@ -122,18 +123,18 @@ fn three_items_apart_on_two_clusters_are_infeasible() {
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         keep_apart(&mut model, a, b);
     }
-    assert_eq!(min_moves(&model, &BUDGET), Minimum::Infeasible);
-    assert_eq!(feasibility(&model, &BUDGET), Feasibility::Infeasible);
-    assert_eq!(elastic(&model, &BUDGET), None);
+    assert_eq!(min_moves(&model, 0, &Stop::never()), Minimum::Infeasible);
+    assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
+    assert_eq!(elastic(&model, &Stop::never()), None);
 }
 
 #[test]
 fn a_packing_that_totals_hide_is_infeasible() {
     // 5 + 5 + 5 on 7 + 8: enough in total, but only one fits on each.
     let model = model(&[5, 5, 5], &[7, 8], &[Some(0); 3]);
-    assert_eq!(feasibility(&model, &BUDGET), Feasibility::Infeasible);
+    assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
     // Two on cluster 1 (8) need 2 more; two on cluster 0 (7) would need 3.
-    assert_eq!(elastic(&model, &BUDGET), Some(vec![[0; 4], [2, 0, 0, 0]]));
+    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; 4], [2, 0, 0, 0]]));
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn bytes_are_exact_whatever_the_tolerance_of_the_solver() {
     model.demand = vec![[0, half, 0, 0], [0, half + 1, 0, 0], [0, half + 3, 0, 0]];
     model.capacity = vec![[0, 2 * half + 2, 0, 0], [0, half + 1, 0, 0]];
     // Only {0, 2} = 2·half + 3 and {1, 2} exceed cluster 0; {0, 1} fits, but then item 2 does not fit cluster 1.
-    assert_eq!(feasibility(&model, &BUDGET), Feasibility::Infeasible);
+    assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
     model.capacity[0][1] += 1;
     assert_eq!(optimum(by_program(&model)).0, [0, 1, 0]);
 }
@@ -152,9 +153,9 @@ fn bytes_are_exact_whatever_the_tolerance_of_the_solver() {
 #[test]
 fn an_empty_model_has_an_empty_answer() {
     let model = model(&[], &[1], &[]);
-    assert_eq!(optimum(min_moves(&model, &BUDGET)).0, Vec::<usize>::new());
+    assert_eq!(optimum(min_moves(&model, 0, &Stop::never())).0, Vec::<usize>::new());
     assert_eq!(optimum(by_program(&model)).0, Vec::<usize>::new());
-    assert_eq!(elastic(&model, &BUDGET), Some(vec![[0; 4]]));
+    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; 4]]));
 }
 
 /// The least sum of parts of the total demand by which capacities are exceeded; `None` when no capacity helps.
@@ -260,7 +261,7 @@ proptest! {
 
     #[test]
     fn the_least_cost_is_that_of_brute_force(model in models()) {
-        check_minimum(&model, min_moves(&model, &BUDGET))?;
+        check_minimum(&model, min_moves(&model, 0, &Stop::never()))?;
     }
 
     #[test]
@@ -270,7 +271,7 @@ proptest! {
 
     #[test]
     fn feasibility_is_that_of_brute_force(model in models()) {
-        match feasibility(&model, &BUDGET) {
+        match feasibility(&model, &Stop::never()) {
             Feasibility::Feasible(assignment) => prop_assert!(model.is_feasible(&assignment)),
             Feasibility::Infeasible => prop_assert_eq!(model.brute_force(), None),
             Feasibility::Unknown => prop_assert!(false, "not decided"),
@@ -279,15 +280,15 @@ proptest! {
 
     #[test]
     fn solving_again_from_the_answer_moves_nothing(model in models()) {
-        if let Minimum::Optimal { placement, .. } = min_moves(&model, &BUDGET) {
-            let again = optimum(min_moves(&moved(&model, &placement.assignment), &BUDGET));
+        if let Minimum::Optimal { placement, .. } = min_moves(&model, 0, &Stop::never()) {
+            let again = optimum(min_moves(&moved(&model, &placement.assignment), 0, &Stop::never()));
             prop_assert_eq!(again, (placement.assignment, 0, Proof::Certificate));
         }
     }
 
     #[test]
     fn the_extension_makes_the_model_feasible_and_is_least(model in models()) {
-        let extra = elastic(&model, &BUDGET);
+        let extra = elastic(&model, &Stop::never());
         let least = least_extension(&model);
         prop_assert_eq!(extra.is_none(), least.is_none());
         if let (Some(extra), Some(least)) = (extra, least) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::landscape::Landscape;
 use super::random::{Random, below, tolerance};
 use super::state::State;
+use crate::optimizer::Stop;
 
 /// Temperatures are parts of 1024 of [`Landscape::scale`]; exploring starts here.
 pub(super) const HOT: i64 = 1024;
@@ -31,19 +32,31 @@ const GROUP: usize = 8;
 
 /// How long a chain goes on.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
+pub(super) struct Pace<'a> {
+    length: Length,
+    /// Ends the chain before.
+    stop: &'a Stop,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Length {
     /// So many proposals.
     Steps(u64),
     /// From one instant to another.
     Time(Instant, Instant),
 }
 
-impl Pace {
+impl<'a> Pace<'a> {
+    /// So many proposals.
+    pub(super) fn steps(steps: u64, stop: &'a Stop) -> Self {
+        Self { length: Length::Steps(steps), stop }
+    }
+
     /// From now on, an equal share of the time until `end` among so many chains.
-    pub(super) fn until(end: Instant, chains: usize) -> Self {
+    pub(super) fn until(end: Instant, chains: usize, stop: &'a Stop) -> Self {
         let now = Instant::now();
         let share = end.saturating_duration_since(now) / u32::try_from(chains).unwrap_or(u32::MAX).max(1);
-        Self::Time(now, now + share)
+        Self { length: Length::Time(now, now + share), stop }
     }
 }
 
@@ -52,7 +65,7 @@ pub(super) fn anneal_chain<'a>(
     landscape: &'a Landscape<'a>,
     start: &[usize],
     heat: i64,
-    pace: Pace,
+    pace: &Pace<'_>,
     random: Random,
 ) -> Option<Vec<usize>> {
     let mut chain = Chain {
@@ -98,18 +111,23 @@ impl Chain<'_> {
         }
     }
 
-    fn run(&mut self, pace: Pace, epoch: u64) {
-        match pace {
-            Pace::Steps(total) => {
+    fn run(&mut self, pace: &Pace<'_>, epoch: u64) {
+        match pace.length {
+            Length::Steps(total) => {
                 let until = |epoch: u64| u128::from(total) * u128::from(epoch) / u128::from(EPOCHS);
-                for _ in until(epoch)..until(epoch + 1) {
-                    self.step();
+                let (mut done, end) = (until(epoch), until(epoch + 1));
+                while done < end && !pace.stop.is_due() {
+                    let pulse = end.min(done + u128::from(PULSE));
+                    for _ in done..pulse {
+                        self.step();
+                    }
+                    done = pulse;
                 }
             }
-            Pace::Time(start, end) => {
+            Length::Time(start, end) => {
                 let end =
                     start + end.saturating_duration_since(start).mul_f64((epoch + 1) as f64 / EPOCHS as f64);
-                while Instant::now() < end {
+                while Instant::now() < end && !pace.stop.is_due() {
                     for _ in 0..PULSE {
                         self.step();
                     }

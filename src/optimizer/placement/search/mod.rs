@@ -28,6 +28,7 @@ pub use self::plan::iterations;
 use self::plan::{Phase, phases};
 use self::random::Random;
 use super::Model;
+use crate::optimizer::Stop;
 
 /// How much a search may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +37,9 @@ pub struct Budget {
     pub seed: u64,
     /// Changes proposed by all chains together; [`iterations`] recommends a number.
     pub iterations: u64,
-    /// When to stop, instead of `iterations`; the answer then depends on the speed of the machine.
+    /// Time to use up, instead of `iterations`; the answer then depends on the speed of the machine.
     pub deadline: Option<Instant>,
-    /// Threads to use, at least one. Without a deadline they do not change the answer.
+    /// Threads to use, at least one. As long as no clock ends the search, they do not change the answer.
     pub threads: usize,
 }
 
@@ -48,7 +49,7 @@ pub struct Budget {
 /// no more than any of these. Of equally cheap results it is the one with the fewest items away from
 /// [`Model::current`], then the lexicographically first.
 #[must_use]
-pub fn anneal(model: &Model, start: &[Vec<usize>], budget: &Budget) -> Option<Vec<usize>> {
+pub fn anneal(model: &Model, start: &[Vec<usize>], budget: &Budget, stop: &Stop) -> Option<Vec<usize>> {
     let landscape = Landscape::new(model)?;
     let first = greedy::start(&landscape);
     let mut pool = Pool { model, best_first: Vec::new() };
@@ -61,7 +62,7 @@ pub fn anneal(model: &Model, start: &[Vec<usize>], budget: &Budget) -> Option<Ve
     let mut streams = 0;
     for phase in phases(model, budget, began) {
         let starts = pool.starts(phase.chains, &first);
-        let found = run(&landscape, &phase, &starts, streams, budget);
+        let found = run(&landscape, &phase, &starts, streams, budget, stop);
         streams += phase.chains;
         pool.add(found);
     }
@@ -79,6 +80,7 @@ fn run(
     starts: &[Vec<usize>],
     first_stream: usize,
     budget: &Budget,
+    stop: &Stop,
 ) -> Vec<Vec<usize>> {
     let threads = budget.threads.clamp(1, phase.chains);
     let work = |thread: usize| -> Vec<(usize, Vec<usize>)> {
@@ -86,11 +88,11 @@ fn run(
         for chain in (thread..phase.chains).step_by(threads) {
             let remaining = (phase.chains - chain).div_ceil(threads);
             let pace = match phase.end {
-                Some(end) => Pace::until(end, remaining),
-                None => Pace::Steps(phase.steps),
+                Some(end) => Pace::until(end, remaining, stop),
+                None => Pace::steps(phase.steps, stop),
             };
             let random = Random::new(budget.seed, (first_stream + chain) as u64);
-            let best = anneal_chain(landscape, &starts[chain], phase.heat, pace, random);
+            let best = anneal_chain(landscape, &starts[chain], phase.heat, &pace, random);
             found.extend(best.map(|best| (chain, best)));
         }
         found

@@ -8,6 +8,7 @@ use super::landscape::Landscape;
 use super::random::{Random, below, tolerance};
 use super::state::State;
 use super::{Budget, anneal, greedy, iterations};
+use crate::optimizer::Stop;
 use crate::optimizer::placement::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
 
 const UNLIMITED: [i64; RESOURCES] = [i64::MAX; RESOURCES];
@@ -36,18 +37,18 @@ fn same(clusters: usize) -> Matrix<bool> {
 #[test]
 fn a_model_without_items_has_the_empty_assignment() {
     assert_eq!(greedy(&Model::of_cpu(&[], &[10])), Some(vec![]));
-    assert_eq!(anneal(&Model::of_cpu(&[], &[10]), &[], &budget(0, 1000)), Some(vec![]));
-    assert_eq!(anneal(&Model::of_cpu(&[], &[]), &[], &budget(0, 1000)), Some(vec![]));
+    assert_eq!(anneal(&Model::of_cpu(&[], &[10]), &[], &budget(0, 1000), &Stop::never()), Some(vec![]));
+    assert_eq!(anneal(&Model::of_cpu(&[], &[]), &[], &budget(0, 1000), &Stop::never()), Some(vec![]));
 }
 
 #[test]
 fn items_without_an_allowed_cluster_have_no_assignment() {
-    assert_eq!(anneal(&Model::of_cpu(&[1], &[]), &[], &budget(0, 1000)), None);
+    assert_eq!(anneal(&Model::of_cpu(&[1], &[]), &[], &budget(0, 1000), &Stop::never()), None);
     let mut pinned = Model::of_cpu(&[1, 1], &[10, 10]);
     pinned.allowed.set(1, 0, false);
     pinned.allowed.set(1, 1, false);
     assert_eq!(greedy(&pinned), None);
-    assert_eq!(anneal(&pinned, &[vec![0, 0]], &budget(0, 1000)), None);
+    assert_eq!(anneal(&pinned, &[vec![0, 0]], &budget(0, 1000), &Stop::never()), None);
 }
 
 #[test]
@@ -55,8 +56,8 @@ fn the_only_assignment_is_found_without_a_budget() {
     let mut pinned = Model::of_cpu(&[1, 1], &[2, 2]);
     pinned.allowed.set(0, 0, false);
     pinned.allowed.set(1, 1, false);
-    assert_eq!(anneal(&pinned, &[], &budget(0, 0)), Some(vec![1, 0]));
-    assert_eq!(anneal(&Model::of_cpu(&[1, 2], &[2]), &[], &budget(0, 1000)), None);
+    assert_eq!(anneal(&pinned, &[], &budget(0, 0), &Stop::never()), Some(vec![1, 0]));
+    assert_eq!(anneal(&Model::of_cpu(&[1, 2], &[2]), &[], &budget(0, 1000), &Stop::never()), None);
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn search_leaves_the_cheap_cluster_to_where_it_saves_most() {
     // Greedy: 3 -> cluster 0 (1), 2 and 2 -> cluster 1 (5 + 5): 11. Better: 2 and 2 -> 0 (1 + 1), 3 -> 1 (5): 7.
     let mut model = Model::of_cpu(&[2, 3, 2], &[4, 4]);
     model.cost = matrix(&[vec![1, 5], vec![1, 5], vec![1, 5]], 2, 0);
-    assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![0, 1, 0]));
+    assert_eq!(anneal(&model, &[], &budget(1, 20_000), &Stop::never()), Some(vec![0, 1, 0]));
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn talking_items_meet_where_both_fit() {
     model.cost = matrix(&[vec![1, 3, 4], vec![3, 1, 4]], 3, 0);
     model.latency = matrix(&[vec![0, 7, 9], vec![7, 0, 9], vec![9, 9, 0]], 3, 0);
     model.edges = vec![Edge { a: 0, b: 1, weight: 10 }];
-    assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![2, 2]));
+    assert_eq!(anneal(&model, &[], &budget(1, 20_000), &Stop::never()), Some(vec![2, 2]));
 }
 
 #[test]
@@ -105,9 +106,9 @@ fn overload_is_paid_only_if_it_is_cheaper() {
     let mut model = Model::of_cpu(&[4, 4], &[8, 8]);
     model.activation = vec![0, 5];
     model.overload = Some(Overload { rate: 3, threshold: vec![6, i64::MAX] });
-    assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![0, 1]));
+    assert_eq!(anneal(&model, &[], &budget(1, 20_000), &Stop::never()), Some(vec![0, 1]));
     model.activation = vec![0, 7];
-    assert_eq!(anneal(&model, &[], &budget(1, 20_000)), Some(vec![0, 0]));
+    assert_eq!(anneal(&model, &[], &budget(1, 20_000), &Stop::never()), Some(vec![0, 0]));
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn of_equally_cheap_assignments_the_one_with_fewest_moves_wins() {
     let mut model = Model::of_cpu(&[1, 1, 1], &[9, 9]);
     model.current = vec![Some(1), None, Some(1)];
     assert_eq!(
-        anneal(&model, &[vec![1, 0, 1], vec![0, 0, 0], vec![1, 1, 1]], &budget(3, 0)),
+        anneal(&model, &[vec![1, 0, 1], vec![0, 0, 0], vec![1, 1, 1]], &budget(3, 0), &Stop::never()),
         Some(vec![1, 0, 1])
     );
 }
@@ -131,7 +132,7 @@ fn search_repairs_what_insertion_breaks() {
     assert_eq!(model.brute_force(), None);
     model.capacity[1][0] = 9;
     assert_eq!(greedy(&model), None);
-    let found = anneal(&model, &[], &budget(0, 20_000));
+    let found = anneal(&model, &[], &budget(0, 20_000), &Stop::never());
     assert!(found.is_some_and(|found| model.is_feasible(&found)));
 }
 
@@ -140,14 +141,17 @@ fn unlimited_capacity_does_not_overflow() {
     let mut model = Model::of_cpu(&[1 << 40, 1 << 40, 0], &[0, 0]);
     model.capacity = vec![UNLIMITED; 2];
     model.activation = vec![1 << 40, 1];
-    assert_eq!(anneal(&model, &[], &budget(0, 20_000)), Some(vec![1, 1, 1]));
+    assert_eq!(anneal(&model, &[], &budget(0, 20_000), &Stop::never()), Some(vec![1, 1, 1]));
 }
 
 #[test]
 fn a_start_of_the_wrong_shape_is_ignored() {
     let model = Model::of_cpu(&[1, 1], &[2, 2]);
     let starts = [vec![], vec![7, 7], vec![0, 1, 0]];
-    assert!(anneal(&model, &starts, &budget(0, 1000)).is_some_and(|found| model.is_feasible(&found)));
+    assert!(
+        anneal(&model, &starts, &budget(0, 1000), &Stop::never())
+            .is_some_and(|found| model.is_feasible(&found))
+    );
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn a_deadline_ends_the_search() {
     for left in [Duration::ZERO, Duration::from_millis(30)] {
         let deadline = Instant::now() + left;
         let budget = Budget { seed: 0, iterations: u64::MAX, deadline: Some(deadline), threads: 2 };
-        let found = anneal(&model, &[], &budget);
+        let found = anneal(&model, &[], &budget, &Stop::never());
         assert!(found.is_some_and(|found| model.is_feasible(&found)));
         assert!(Instant::now() < deadline + Duration::from_secs(5));
     }
@@ -166,7 +170,8 @@ fn a_deadline_ends_the_search() {
 fn threads_do_not_change_the_answer() {
     for seed in 0..3 {
         let model = random_model(seed, 30, 6);
-        let answer = |threads| anneal(&model, &[], &Budget { threads, ..budget(seed, 400_000) });
+        let answer =
+            |threads| anneal(&model, &[], &Budget { threads, ..budget(seed, 400_000) }, &Stop::never());
         let alone = answer(1);
         assert!(alone.is_some());
         for threads in [0, 2, 3, 64] {
@@ -321,7 +326,7 @@ proptest! {
 
     #[test]
     fn tiny_models_are_solved_to_the_optimum(model in tiny_model(), seed in any::<u64>()) {
-        let found = anneal(&model, &[], &budget(seed, 30_000));
+        let found = anneal(&model, &[], &budget(seed, 30_000), &Stop::never());
         prop_assert!(found.as_ref().is_none_or(|found| model.is_feasible(found)));
         prop_assert_eq!(found.map(|found| model.cost_of(&found)), model.brute_force());
     }
@@ -330,7 +335,7 @@ proptest! {
     fn the_result_is_no_worse_than_any_start(seed in any::<u64>(), items in 1..20_usize, clusters in 1..6_usize, steps in 0..3000_u64) {
         let model = random_model(seed, items, clusters);
         let start: Vec<usize> = (0..items).map(|item| item % clusters).collect();
-        let found = anneal(&model, std::slice::from_ref(&start), &budget(seed, steps));
+        let found = anneal(&model, std::slice::from_ref(&start), &budget(seed, steps), &Stop::never());
         for known in [greedy(&model), model.is_feasible(&start).then_some(start)].into_iter().flatten() {
             let found = found.as_ref().expect("a feasible start is an answer");
             prop_assert!(model.is_feasible(found));

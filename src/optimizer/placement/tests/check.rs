@@ -96,7 +96,7 @@ fn claims_about_the_objective_are_computed_again() {
     moved.current = Some("x".to_owned());
     let room = amount(10, 10, 10, 0);
     let problem = Problem {
-        strategy: MIN_MOVES.to_owned(),
+        strategy: BuiltIn::MinMoves.into(),
         ..in_turn("g", vec![cluster("x", room), cluster("y", room)], vec![moved])
     };
     let mut plan = stated(&problem, &[("a", "y")]);

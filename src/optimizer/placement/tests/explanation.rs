@@ -23,7 +23,7 @@ fn problem() -> Problem {
         ],
         vec![camera, service("detect", amount(1500, 2 * GIB, GB, 0))],
     );
-    problem.strategy = COST.to_owned();
+    problem.strategy = BuiltIn::Cost.into();
     problem.links = vec![link("camera", "detect", None)];
     problem
 }

@@ -3,6 +3,7 @@
 mod check;
 mod explanation;
 mod first_fit;
+mod stop;
 mod strategies;
 mod unknowns;
 
@@ -36,7 +37,7 @@ fn service(name: &str, needs: Resources) -> ServiceDemand {
 /// The problem with its services considered in the order given, which need not be that of their names.
 fn in_turn(graph: &str, clusters: Vec<ClusterState>, mut services: Vec<ServiceDemand>) -> Problem {
     (0..).zip(&mut services).for_each(|(rank, service)| service.rank = rank);
-    Problem::new(graph, FIRST_FIT, clusters, services)
+    Problem::new(graph, BuiltIn::FirstFit, clusters, services)
 }
 
 fn plan(problem: &Problem) -> Plan {

@@ -4,6 +4,7 @@ use crate::optimizer::ClusterAttributes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::optimizer::BuiltInStrategy;
 
 prop_compose! {
     fn any_cluster()(
@@ -57,7 +58,7 @@ prop_compose! {
         clusters in prop::collection::vec(any_cluster(), 1..4),
         services in prop::collection::vec(any_service(), 0..5),
         links in prop::collection::vec((0..4_usize, 0..4_usize, 0..3_u8, prop::option::weighted(0.4, any::<bool>())), 0..4),
-        strategy in prop::sample::select(BUILT_IN.to_vec()),
+        strategy in prop::sample::select(BuiltIn::ALL.to_vec()),
         strict in any::<bool>(),
     ) -> Problem {
         let name = |prefix: &str, index: usize| format!("{prefix}{index}");
@@ -75,7 +76,7 @@ prop_compose! {
             bound: bound.map(|low| if low { LatencyBound::Low } else { LatencyBound::Ultralow }),
             ..link(&name("s", one), &name("s", other), None)
         }).collect();
-        problem.strategy = strategy.to_owned();
+        problem.strategy = strategy.into();
         problem.strict = strict;
         problem.limits.iterations = Some(3000);
         problem.sorted()
@@ -112,7 +113,7 @@ proptest! {
             Outcome::Optimal(plan) | Outcome::Feasible(plan) => {
                 let unknown = if plan.unknown_allowed { Unknown::Allows } else { Unknown::Forbids };
                 let best = brute_force(&problem, unknown).unwrap();
-                if problem.strategy != FIRST_FIT {
+                if problem.strategy != BuiltIn::FirstFit.into() {
                     prop_assert!((plan.objective.total - best).abs() < 1e-6, "{} is not {}", plan.objective.total, best);
                 }
                 if let Some(bound) = plan.bound {
@@ -123,7 +124,7 @@ proptest! {
                 let unknown = if problem.strict { Unknown::Forbids } else { Unknown::Allows };
                 let exists = brute_force(&problem, unknown).is_some();
                 prop_assert_eq!(exists, !cause.proven, "{:?}", cause);
-                prop_assert!(problem.strategy == FIRST_FIT || !exists);
+                prop_assert!(problem.strategy == BuiltIn::FirstFit.into() || !exists);
             }
             Outcome::TimedOut(cause) => prop_assert!(false, "timed out: {}", cause.summary),
         }
@@ -152,8 +153,8 @@ proptest! {
             for service in &mut again.services {
                 service.current = Some(plan.assignment[&service.name].clone());
             }
-            if problem.strategy == FIRST_FIT {
-                again.strategy = MIN_MOVES.to_owned();
+            if problem.strategy == BuiltIn::FirstFit.into() {
+                again.strategy = BuiltIn::MinMoves.into();
             }
             let outcome = decide(&again).unwrap();
             let moves = &outcome.plan().unwrap().objective.terms[0];
@@ -181,7 +182,7 @@ fn a_problem_survives_its_serialisation_and_gives_the_same_plan() {
         vec![cluster("a", room), cluster("b", room)],
         vec![service("x", amount(3000, GIB, GB, 0)), service("y", amount(3000, GIB, GB, 0))],
     );
-    problem.strategy = COST.to_owned();
+    problem.strategy = BuiltIn::Cost.into();
     problem.links = vec![link("x", "y", None)];
     let text = serde_json::to_string(&problem).unwrap();
     let read: Problem = serde_json::from_str(&text).unwrap();
@@ -191,7 +192,7 @@ fn a_problem_survives_its_serialisation_and_gives_the_same_plan() {
 
 #[test]
 fn an_unknown_strategy_is_refused_with_the_known_ones() {
-    let problem = Problem { strategy: "best".to_owned(), ..in_turn("g", Vec::new(), Vec::new()) };
+    let problem = Problem { strategy: "best".into(), ..in_turn("g", Vec::new(), Vec::new()) };
     let error = decide(&problem).unwrap_err();
     assert_eq!(error, "there is no strategy \"best\"; built in are first-fit, min-moves, cost, green");
 }
@@ -203,7 +204,7 @@ fn min_moves_moves_only_what_an_overfull_cluster_forces() {
         ["x", "y", "z"].map(|name| service(name, amount(1000, 1, 1, 0))).into();
     services.iter_mut().for_each(|service| service.current = Some("a".to_owned()));
     let clusters = vec![cluster("a", amount(2000, 9, 9, 0)), cluster("b", amount(1000, 9, 9, 0))];
-    let problem = Problem { strategy: MIN_MOVES.to_owned(), ..in_turn("g", clusters, services) };
+    let problem = Problem { strategy: BuiltIn::MinMoves.into(), ..in_turn("g", clusters, services) };
     let outcome = decide(&problem).unwrap();
     let Outcome::Optimal(plan) = &outcome else { panic!("{outcome:?}") };
     assert_eq!(plan.objective.total, 1.0);
@@ -224,11 +225,11 @@ fn green_prefers_clean_clusters_where_cost_prefers_cheap_ones() {
         ClusterState { attributes: attributes(1.0, 400.0), ..cluster("cheap", room) },
         ClusterState { attributes: attributes(5.0, 10.0), ..cluster("clean", room) },
     ];
-    let on = |strategy: &str| {
+    let on = |strategy: BuiltIn| {
         let problem = in_turn("g", clusters.clone(), vec![service("s", amount(1000, 1, 1, 0))]);
-        let problem = Problem { strategy: strategy.to_owned(), ..problem };
+        let problem = Problem { strategy: strategy.into(), ..problem };
         plan(&problem).assignment["s"].clone()
     };
     // cost: 1·1 + 0.01·400 = 5 against 5 + 0.1 = 5.1; green: 0.01 + 400 against 0.05 + 10.
-    assert_eq!([on(COST), on(GREEN)], ["cheap", "clean"]);
+    assert_eq!([on(BuiltIn::Cost), on(BuiltIn::Green)], ["cheap", "clean"]);
 }

@@ -1,6 +1,7 @@
 //! What becomes of intents that the clusters' data cannot decide.
 
 use super::*;
+use crate::optimizer::BuiltInStrategy;
 use crate::optimizer::ClusterAttributes;
 
 /// Two clusters that hold one of two services each.
@@ -18,8 +19,8 @@ fn apart(bound: LatencyBound) -> Problem {
 
 #[test]
 fn an_unknown_latency_is_a_warning_or_in_a_strict_problem_a_refusal() {
-    for strategy in BUILT_IN {
-        let mut problem = Problem { strategy: strategy.to_owned(), ..apart(LatencyBound::Ultralow) };
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let mut problem = Problem { strategy: strategy.into(), ..apart(LatencyBound::Ultralow) };
         let plan = plan(&problem);
         assert!(plan.unknown_allowed);
         assert!(
@@ -44,7 +45,7 @@ fn an_unknown_latency_is_a_warning_or_in_a_strict_problem_a_refusal() {
 #[test]
 fn what_is_known_is_preferred_to_what_is_not() {
     // y fits beside x on "large": then no latency has to be known.
-    let mut problem = Problem { strategy: COST.to_owned(), ..apart(LatencyBound::Low) };
+    let mut problem = Problem { strategy: BuiltIn::Cost.into(), ..apart(LatencyBound::Low) };
     problem.clusters.push(cluster("large", amount(2000, GIB, GB, 0)));
     let plan = plan(&problem);
     assert_eq!(places(&plan), [("x", "large"), ("y", "large")]);
@@ -56,7 +57,7 @@ fn what_is_known_is_preferred_to_what_is_not() {
 fn services_that_rest_on_the_unknown_already_are_not_moved() {
     let mut problem = apart(LatencyBound::Low);
     problem.clusters.push(cluster("large", amount(2000, GIB, GB, 0)));
-    problem.strategy = MIN_MOVES.to_owned();
+    problem.strategy = BuiltIn::MinMoves.into();
     problem.services[0].current = Some("a".to_owned());
     problem.services[1].current = Some("b".to_owned());
     let plan = plan(&problem);
@@ -101,7 +102,7 @@ fn an_unknown_price_is_never_cheap() {
     for unknown in [None, Some(0.0)] {
         let clusters = vec![priced("a", unknown), priced("b", Some(2.0)), priced("c", Some(3.0))];
         let problem = in_turn("g", clusters, vec![service("s", amount(1000, 1, 1, 0))]);
-        let plan = plan(&Problem { strategy: COST.to_owned(), ..problem });
+        let plan = plan(&Problem { strategy: BuiltIn::Cost.into(), ..problem });
         assert_eq!(places(&plan), [("s", "b")]);
         assert!(plan.warnings.iter().any(|text| text.starts_with("price_per_core_hour of a is unknown")));
     }

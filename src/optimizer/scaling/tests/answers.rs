@@ -1,6 +1,7 @@
 //! What answers look like: as data, as text, and to the checker.
 
 use super::*;
+use crate::optimizer::BuiltInStrategy;
 
 fn two_services() -> ScalingProblem {
     let needs = Resources { ram_bytes: GIB / 2, ..cpu(500) };
@@ -14,10 +15,14 @@ fn two_services() -> ScalingProblem {
 #[test]
 fn strategies_are_found_by_name() {
     let problem = two_services();
-    for name in [EXACT, THRESHOLD] {
-        assert_eq!(plan_of(strategy(name).unwrap(), &problem).strategy, name);
+    for strategy in [BuiltIn::Exact, BuiltIn::Threshold] {
+        let named = BuiltIn::named(strategy.name()).unwrap();
+        assert_eq!(
+            plan_of(|problem| decide(problem, named, &Stop::never()), &problem).strategy,
+            strategy.into()
+        );
     }
-    assert!(strategy("none").is_none());
+    assert!(BuiltIn::named("none").is_none());
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn an_unknown_rate_holds_the_replicas() {
     assert_eq!(
         plan,
         ScalingPlan {
-            strategy: EXACT.to_owned(),
+            strategy: BuiltIn::Exact.into(),
             optimal: true,
             bound: plan.bound,
             ..plan_of(threshold, &problem)

@@ -37,7 +37,7 @@ fn problem(millicores: i64, services: Vec<ScaledService>) -> ScalingProblem {
 }
 
 /// The plan, which must pass the checker.
-fn plan_of(strategy: ScalingStrategy, problem: &ScalingProblem) -> ScalingPlan {
+fn plan_of(strategy: impl Fn(&ScalingProblem) -> ScalingOutcome, problem: &ScalingProblem) -> ScalingPlan {
     let outcome = strategy(problem);
     assert_eq!(check(problem, &outcome), Ok(()));
     match outcome {
@@ -47,7 +47,10 @@ fn plan_of(strategy: ScalingStrategy, problem: &ScalingProblem) -> ScalingPlan {
 }
 
 /// The refusal, which must pass the checker.
-fn refusal_of(strategy: ScalingStrategy, problem: &ScalingProblem) -> ScalingInfeasibility {
+fn refusal_of(
+    strategy: impl Fn(&ScalingProblem) -> ScalingOutcome,
+    problem: &ScalingProblem,
+) -> ScalingInfeasibility {
     let outcome = strategy(problem);
     assert_eq!(check(problem, &outcome), Ok(()));
     match outcome {

@@ -2,6 +2,7 @@
 
 use super::super::program::{Group, Program, Segment};
 use super::Random;
+use crate::optimizer::Stop;
 
 fn random_program(random: &mut Random) -> Program {
     let rows = random.within(0, 3);
@@ -50,7 +51,7 @@ fn a_program_is_solved_like_by_brute_force() {
     let mut random = Random(11);
     for _ in 0..3000 {
         let program = random_program(&mut random);
-        let solution = program.clone().solve(vec![0; program.groups.len()], 0);
+        let solution = program.clone().solve(vec![0; program.groups.len()], 0, &Stop::never());
         assert!(is_feasible(&program, &solution.steps), "{solution:?} of {program:?}");
         assert_eq!(solution.cost, program.cost(&solution.steps));
         assert_eq!(solution.cost, least(&program, &mut Vec::new()), "{solution:?} of {program:?}");
@@ -70,7 +71,7 @@ fn large_numbers_without_a_common_divisor_are_solved_exactly() {
     let groups: Vec<Group> = (0..300).map(|_| group(&mut random)).collect();
     let all: i128 = groups.iter().map(|group| group.coefficients[0] * i128::from(group.most())).sum();
     let program = Program { limits: vec![all - 1_000_003], groups };
-    let solution = program.clone().solve(vec![0; 300], 0);
+    let solution = program.clone().solve(vec![0; 300], 0, &Stop::never());
     assert!(is_feasible(&program, &solution.steps));
     assert_eq!(solution.bound, solution.cost);
 }

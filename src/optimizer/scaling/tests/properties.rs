@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::optimizer::BuiltInStrategy;
 
 prop_compose! {
     fn any_service()(
@@ -92,15 +93,14 @@ proptest! {
 
     #[test]
     fn what_is_rationed_has_a_plan_and_takes_nothing_that_is_needed(problem in any_problem()) {
-        for name in BUILT_IN {
-            let strategy = strategy(name).unwrap();
-            let ScalingOutcome::Infeasible(cause) = strategy(&problem) else { continue };
+        for strategy in BuiltIn::ALL.iter().copied() {
+            let ScalingOutcome::Infeasible(cause) = decide(&problem, strategy, &Stop::never()) else { continue };
             let Some(rationed) = ration(&problem, &cause) else { continue };
-            let outcome = strategy(&rationed);
+            let outcome = decide(&rationed, strategy, &Stop::never());
             prop_assert_eq!(check(&rationed, &outcome), Ok(()));
             let ScalingOutcome::Decided(plan) = outcome else {
                 // `threshold` fills up in one order and may miss a minimum that another order reaches.
-                prop_assert!(name == THRESHOLD && rationed.min_overall.is_some(), "{rationed:?}");
+                prop_assert!(strategy == BuiltIn::Threshold && rationed.min_overall.is_some(), "{rationed:?}");
                 continue;
             };
             for service in &rationed.services {

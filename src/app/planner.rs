@@ -1,0 +1,316 @@
+//! Decisions from problem to record: the strategy, built in or external, and the independent check of what it answers. The
+//! same for placement and scaling.
+//!
+//! Built-in strategies run on the blocking pool, few at a time. A solve keeps its permit until its *thread* has ended,
+//! whatever became of the caller; when the caller goes away, the solve is asked to end.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+pub(in crate::app) use self::queue::Caller;
+use self::queue::SolveQueue;
+use crate::clients::Outside;
+use crate::config::{ExternalStrategies, Settings};
+use crate::error::{Error, Result};
+use crate::model::DecisionRecord;
+use crate::optimizer::placement::{self, Outcome, Plan, Problem};
+use crate::optimizer::scaling::{self, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
+use crate::optimizer::{BuiltInStrategy, Stop, Strategy};
+
+/// Solves at the same time. One of placement already uses two threads.
+const SOLVES: usize = 1;
+/// When a client may ask again that was refused because too many wait.
+const RETRY_BUSY: Duration = Duration::from_secs(5);
+/// What a decision about clusters is called in the store.
+pub(in crate::app) const PLACEMENT: &str = "placement";
+/// What a decision about replicas is called in the store.
+const SCALING: &str = "scaling";
+
+/// Makes decisions. Cheap to clone.
+#[derive(Clone)]
+pub struct Planner {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    outside: Outside,
+    queue: SolveQueue,
+    /// Longest that a solve may take.
+    max_deadline: Duration,
+    placement: ExternalStrategies<placement::BuiltIn>,
+    scaling: ExternalStrategies<scaling::BuiltIn>,
+}
+
+/// A decision about a placement, which the checker has accepted, and the record of how it came about.
+#[derive(Debug)]
+pub(in crate::app) struct Decided {
+    pub(in crate::app) outcome: Outcome,
+    pub(in crate::app) record: DecisionRecord,
+}
+
+impl Decided {
+    /// The plan.
+    ///
+    /// # Errors
+    /// There is no placement, or none was found in time.
+    pub(in crate::app) fn plan(&self) -> Result<&Plan> {
+        match &self.outcome {
+            Outcome::Optimal(plan) | Outcome::Feasible(plan) => Ok(plan),
+            Outcome::Infeasible(cause) => Err(Error::Infeasible(Box::new(cause.clone()))),
+            Outcome::TimedOut(cause) => {
+                Err(Error::Conflict(format!("{}: {}", cause.strategy, cause.summary)))
+            }
+        }
+    }
+}
+
+impl Planner {
+    /// A planner for the strategies of these settings.
+    #[must_use]
+    pub fn new(settings: &Settings, outside: Outside) -> Self {
+        let placement = &settings.placement;
+        let inner = Inner {
+            outside,
+            queue: SolveQueue::new(SOLVES, placement.solve_queue),
+            max_deadline: placement.limits.max_deadline,
+            placement: placement.external.clone(),
+            scaling: settings.scaling.external.clone(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Decides where the services of a graph run.
+    ///
+    /// # Errors
+    /// Too many decisions wait; the problem or the plan is wrong.
+    pub(in crate::app) async fn place(
+        &self,
+        problem: Problem,
+        caller: Caller,
+        at: DateTime<Utc>,
+    ) -> Result<Decided> {
+        let begun = Instant::now();
+        let (problem, outcome) = match problem.strategy.clone() {
+            Strategy::BuiltIn(_) => self.place_built_in(problem, caller).await?,
+            Strategy::External(name) => self.place_outside(problem, &name, caller).await?,
+        };
+        verify_placement(&problem, &outcome)?;
+        let duration = begun.elapsed();
+        tracing::info!(
+            graph.name = %problem.graph,
+            duration_ms = duration.as_millis(),
+            "placement of {} by {}: {}",
+            problem.graph,
+            problem.strategy,
+            outcome.word()
+        );
+        let (strategy, word) = (problem.strategy.to_string(), outcome.word());
+        let record = record(PLACEMENT, &problem.graph, (&problem, &outcome), (strategy, word), duration, at)?;
+        Ok(Decided { outcome, record })
+    }
+
+    async fn place_built_in(&self, problem: Problem, caller: Caller) -> Result<(Problem, Outcome)> {
+        let decide = move |stop: &Stop| {
+            let outcome = placement::decide_within(&problem, stop);
+            (problem, outcome)
+        };
+        let (problem, outcome) = self.solve(caller, decide).await?;
+        Ok((problem, outcome.map_err(|message| Error::invalid("/hdaGraph", message))?))
+    }
+
+    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
+    async fn place_outside(
+        &self,
+        mut problem: Problem,
+        name: &str,
+        caller: Caller,
+    ) -> Result<(Problem, Outcome)> {
+        let external = self.inner.placement.get(name);
+        let external =
+            external.ok_or_else(|| Error::Internal(format!("no external strategy {name}").into()))?;
+        let answer = self.inner.outside.ask_placement(name, external, &problem).await;
+        let adopted = match answer {
+            Ok(assignment) => placement::adopt(&problem, &assignment),
+            Err(error) => Err(error.to_string()),
+        };
+        let refusal = match adopted {
+            Ok(outcome) => return Ok((problem, outcome)),
+            Err(message) => message,
+        };
+        let fallback = external.fallback.name();
+        let message = format!("strategy {name} gave no usable answer, {fallback} decided: {refusal}");
+        tracing::warn!(graph.name = %problem.graph, "{message}");
+        problem.strategy = external.fallback.into();
+        problem.warnings.push(message);
+        self.place_built_in(problem, caller).await
+    }
+
+    /// Decides how many replicas the services of a graph have.
+    ///
+    /// # Errors
+    /// The plan is wrong.
+    pub(in crate::app) async fn scale(
+        &self,
+        problem: ScalingProblem,
+        strategy: &scaling::Strategy,
+    ) -> Result<ScalingOutcome> {
+        let (problem, outcome) = match strategy {
+            Strategy::BuiltIn(strategy) => self.scale_built_in(problem, *strategy).await?,
+            Strategy::External(name) => self.scale_outside(problem, name).await?,
+        };
+        if let Err(faults) = scaling::check(&problem, &outcome) {
+            tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
+            return Err(Error::Internal(format!("scaling strategy {strategy} gave a wrong plan").into()));
+        }
+        Ok(outcome)
+    }
+
+    async fn scale_built_in(
+        &self,
+        problem: ScalingProblem,
+        strategy: scaling::BuiltIn,
+    ) -> Result<(ScalingProblem, ScalingOutcome)> {
+        let decide = move |stop: &Stop| {
+            let outcome = scaling::decide(&problem, strategy, stop);
+            (problem, outcome)
+        };
+        self.solve(Caller::Loop, decide).await
+    }
+
+    async fn scale_outside(
+        &self,
+        problem: ScalingProblem,
+        name: &str,
+    ) -> Result<(ScalingProblem, ScalingOutcome)> {
+        let graph = &problem.graph;
+        let Some(external) = self.inner.scaling.get(name) else {
+            tracing::warn!(graph.name = %graph, "there is no scaling strategy {name}: exact decides");
+            return self.scale_built_in(problem, scaling::BuiltIn::Exact).await;
+        };
+        let answer = self.inner.outside.ask_scaling(name, external, &problem).await;
+        let adopted = match answer {
+            Ok(replicas) => scaling::adopt(&problem, name, &replicas).map_err(|faults| faults.join("; ")),
+            Err(error) => Err(error.to_string()),
+        };
+        match adopted {
+            Ok(outcome) => Ok((problem, outcome)),
+            Err(message) => {
+                let fallback = external.fallback.name();
+                tracing::warn!(
+                    graph.name = %graph,
+                    "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
+                );
+                self.scale_built_in(problem, external.fallback).await
+            }
+        }
+    }
+
+    /// The problem in which the services share what there is, when what they need does not fit.
+    ///
+    /// # Errors
+    /// The computation panicked.
+    pub(in crate::app) async fn ration(
+        &self,
+        problem: ScalingProblem,
+        cause: ScalingInfeasibility,
+    ) -> Result<Option<ScalingProblem>> {
+        self.solve(Caller::Loop, move |_| scaling::ration(&problem, &cause)).await
+    }
+
+    /// Runs one solve on the blocking pool once it has a permit.
+    async fn solve<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(&Stop) -> T + Send + 'static,
+    ) -> Result<T> {
+        let permit = self
+            .inner
+            .queue
+            .acquire(caller)
+            .await
+            .map_err(|full| Error::Busy { waiting: full.waiting, retry_after: RETRY_BUSY })?;
+        let stop = Stop::never().within(self.inner.max_deadline);
+        let _cancelled_with_the_caller = CancelOnDrop(stop.clone());
+        let solve = move || {
+            // Held by the thread: a caller that leaves cannot make room for one more.
+            let _permit = permit;
+            work(&stop)
+        };
+        tokio::task::spawn_blocking(solve).await.map_err(|error| Error::Internal(error.into()))
+    }
+}
+
+/// Cancels a solve whose caller is no longer there.
+struct CancelOnDrop(Stop);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The record of a decision about replicas.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(in crate::app) fn scaling_record(
+    problem: &ScalingProblem,
+    outcome: &ScalingOutcome,
+    duration: Duration,
+    at: DateTime<Utc>,
+) -> Result<DecisionRecord> {
+    let told = match outcome {
+        ScalingOutcome::Decided(plan) => {
+            (plan.strategy.to_string(), if plan.optimal { "optimal" } else { "feasible" })
+        }
+        ScalingOutcome::Infeasible(cause) => (cause.strategy.to_string(), "infeasible"),
+        ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
+    };
+    record(SCALING, &problem.graph, (problem, outcome), told, duration, at)
+}
+
+fn record(
+    kind: &str,
+    graph: &str,
+    (problem, outcome): (&impl Serialize, &impl Serialize),
+    (strategy, word): (String, &str),
+    duration: Duration,
+    at: DateTime<Utc>,
+) -> Result<DecisionRecord> {
+    Ok(DecisionRecord {
+        id: Uuid::now_v7(),
+        graph: graph.to_owned(),
+        kind: kind.to_owned(),
+        problem: to_value(problem)?,
+        plan: to_value(outcome)?,
+        strategy,
+        outcome: word.to_owned(),
+        duration_ms: i64::try_from(duration.as_millis()).ok(),
+        created_at: at,
+        applied_at: None,
+    })
+}
+
+fn to_value(data: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(data).map_err(|error| Error::Internal(error.into()))
+}
+
+/// No plan is acted on unless the independent checker accepts it.
+///
+/// # Errors
+/// The plan is wrong, which is a bug.
+pub(in crate::app) fn verify_placement(problem: &Problem, outcome: &Outcome) -> Result<()> {
+    placement::check(problem, outcome).map_err(|violations| {
+        let strategy = &problem.strategy;
+        tracing::error!(?problem, ?outcome, "the plan of strategy {strategy} is wrong: {violations:?}");
+        Error::Internal(format!("strategy {strategy} gave a wrong plan").into())
+    })
+}

@@ -1,0 +1,26 @@
+//! The built-in scaling strategies.
+
+use crate::optimizer::{self, BuiltInStrategy};
+
+/// A scaling strategy that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// The cheapest numbers of replicas within all constraints: [`super::exact()`].
+    Exact,
+    /// The classic rule of two marks: [`super::threshold()`].
+    Threshold,
+}
+
+/// What decides how many replicas services have.
+pub type Strategy = optimizer::Strategy<BuiltIn>;
+
+impl BuiltInStrategy for BuiltIn {
+    const ALL: &'static [Self] = &[Self::Exact, Self::Threshold];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Threshold => "threshold",
+        }
+    }
+}
