@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Semaphore};
@@ -113,7 +114,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let faults = settings.kill_at_step.map_or_else(Faults::none, Faults::kill_at);
     let store = Store::connect(&settings.database_url).await?.with_faults(faults.clone());
     let mut lock = store.lock_instance().await?;
-    let (ports, world) = connect(&settings).await?;
+    let installation = installation(&settings);
+    let (ports, world) = connect(&settings, &installation).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
@@ -151,9 +153,18 @@ pub async fn migrate(settings: Settings) -> Result<()> {
     Ok(Store::connect(&settings.database_url).await?.migrate().await?)
 }
 
-async fn connect(settings: &Settings) -> Result<(Ports, Option<World>)> {
+/// Id of this installation: the setting, else one that is the same at every start on this database.
+fn installation(settings: &Settings) -> String {
+    settings.installation.clone().unwrap_or_else(|| {
+        let digest = Sha256::digest(settings.database_url.as_bytes());
+        let bytes = std::array::from_fn(|at| digest[at]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+    })
+}
+
+async fn connect(settings: &Settings, installation: &str) -> Result<(Ports, Option<World>)> {
     match settings.mode {
-        Mode::Real => Ok((real_ports(settings).await?, None)),
+        Mode::Real => Ok((real_ports(settings, installation).await?, None)),
         Mode::Simulated => {
             let continuum = match &settings.simulation_file {
                 Some(path) => Continuum::load(path),
@@ -161,17 +172,17 @@ async fn connect(settings: &Settings) -> Result<(Ports, Option<World>)> {
             };
             let continuum = continuum.map_err(|error| Error::Internal(error.into()))?;
             let world = World::new(continuum, SIMULATION_SEED);
-            Ok((mixed_ports(settings, &world).await?, Some(world)))
+            Ok((mixed_ports(settings, &world, installation).await?, Some(world)))
         }
     }
 }
 
 /// What has a setting is real, the rest is simulated.
-async fn mixed_ports(settings: &Settings, world: &World) -> Result<Ports> {
-    let simulated = world.ports();
-    let real = optional_ports(settings).await?;
+async fn mixed_ports(settings: &Settings, world: &World, installation: &str) -> Result<Ports> {
+    let simulated = world.ports_of(installation);
+    let real = optional_ports(settings, installation).await?;
     let base = match settings.karmada.kubeconfig {
-        Some(_) => real_ports(settings).await?,
+        Some(_) => real_ports(settings, installation).await?,
         None => simulated.clone(),
     };
     Ok(Ports {

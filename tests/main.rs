@@ -8,5 +8,6 @@
 mod api;
 mod contract;
 mod floors;
+mod names;
 mod store;
 mod support;

@@ -52,10 +52,14 @@ pub struct Settings {
     pub stale_after: Duration,
     /// One namespace for the releases of all graphs instead of the project's name.
     pub namespace: Option<String>,
+    /// Id of this installation, which marks what it makes; `None` for the one that the database keeps.
+    pub installation: Option<String>,
+    /// Labels by which smo knows the objects that it makes.
+    pub labels: ObjectLabels,
     /// Connection to Karmada.
     pub karmada: KarmadaSettings,
-    /// Submariner's broker; `None` when not configured.
-    pub submariner: Option<KubeconfigSettings>,
+    /// Submariner.
+    pub submariner: SubmarinerSettings,
     /// Monitoring cluster and Prometheus.
     pub monitoring: MonitoringSettings,
     /// The Helm program.
@@ -109,6 +113,28 @@ pub struct KarmadaSettings {
     pub gpu_label: String,
 }
 
+/// Names of the labels by which smo knows the objects that it makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectLabels {
+    /// Says which installation made an object.
+    pub installation: String,
+    /// Says to which graph it belongs.
+    pub graph: String,
+    /// Holds the digest of what was applied.
+    pub digest: String,
+}
+
+/// Submariner: the broker, which knows the clusters' networks, and the gateways, which measure round-trip times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmarinerSettings {
+    /// Kubeconfig of the broker; `None` when not configured.
+    pub kubeconfig: Option<KubeconfigSettings>,
+    /// Namespace of the broker's Cluster objects.
+    pub broker_namespace: String,
+    /// Namespace of the Gateway objects in each member.
+    pub gateway_namespace: String,
+}
+
 /// Monitoring cluster (where prometheus-operator runs) and Prometheus.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MonitoringSettings {
@@ -124,6 +150,8 @@ pub struct MonitoringSettings {
     pub reload: bool,
     /// Value of the label `severity` of alerts.
     pub severity: String,
+    /// Query that gives the alerts that fire, with the labels `alertname`, `graph` and `service`.
+    pub alerts_query: String,
 }
 
 /// The Helm program.
@@ -195,8 +223,14 @@ impl Default for Settings {
             wait: Duration::from_secs(60),
             stale_after: Duration::from_secs(5 * 60),
             namespace: None,
+            installation: None,
+            labels: ObjectLabels::default(),
             karmada: KarmadaSettings { kubeconfig: None, gpu_label: "acceleration".to_owned() },
-            submariner: None,
+            submariner: SubmarinerSettings {
+                kubeconfig: None,
+                broker_namespace: "submariner-k8s-broker".to_owned(),
+                gateway_namespace: "submariner-operator".to_owned(),
+            },
             monitoring: MonitoringSettings::default(),
             helm: HelmSettings {
                 bin: PathBuf::from("helm"),
@@ -219,6 +253,16 @@ impl Default for Settings {
     }
 }
 
+impl Default for ObjectLabels {
+    fn default() -> Self {
+        Self {
+            installation: "smo-installation".to_owned(),
+            graph: "smo-graph".to_owned(),
+            digest: "smo-digest".to_owned(),
+        }
+    }
+}
+
 impl Default for MonitoringSettings {
     fn default() -> Self {
         Self {
@@ -228,6 +272,8 @@ impl Default for MonitoringSettings {
             prometheus_url: None,
             reload: true,
             severity: "critical".to_owned(),
+            // Other rules carry no such labels.
+            alerts_query: r#"ALERTS{alertstate="firing",graph!="",service!=""}"#.to_owned(),
         }
     }
 }
@@ -276,6 +322,7 @@ impl fmt::Debug for MonitoringSettings {
             .field("prometheus_url", &self.prometheus_url.as_deref().map(value::without_password))
             .field("reload", &self.reload)
             .field("severity", &self.severity)
+            .field("alerts_query", &self.alerts_query)
             .finish()
     }
 }

@@ -81,6 +81,31 @@ pub(super) const SETTINGS: &[Setting] = &[
         "One namespace for the releases of all graphs instead of the project's name."
     ),
     row!(
+        "installation",
+        Some("SMO_INSTALLATION"),
+        installation,
+        "Id of this installation, by which several of them on one Karmada leave each other's releases and rules alone; \
+         without it one that the database keeps."
+    ),
+    row!(
+        "labels.installation",
+        Some("SMO_INSTALLATION_LABEL"),
+        labels.installation,
+        "Label of releases and PrometheusRules that says which installation made them."
+    ),
+    row!(
+        "labels.graph",
+        Some("SMO_GRAPH_LABEL"),
+        labels.graph,
+        "Label that says to which graph they belong."
+    ),
+    row!(
+        "labels.digest",
+        Some("SMO_DIGEST_LABEL"),
+        labels.digest,
+        "Label of releases that holds the digest of what was applied."
+    ),
+    row!(
         "karmada.kubeconfig",
         Some("KARMADA_KUBECONFIG"),
         karmada.kubeconfig,
@@ -95,8 +120,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     row!(
         "submariner.kubeconfig",
         Some("SUBMARINER_KUBECONFIG"),
-        submariner,
+        submariner.kubeconfig,
         "Kubeconfig of Submariner's broker. In real mode `config` by default, when that file exists."
+    ),
+    row!(
+        "submariner.broker_namespace",
+        Some("SMO_SUBMARINER_BROKER_NAMESPACE"),
+        submariner.broker_namespace,
+        "Namespace of the broker's Cluster objects."
+    ),
+    row!(
+        "submariner.gateway_namespace",
+        Some("SMO_SUBMARINER_GATEWAY_NAMESPACE"),
+        submariner.gateway_namespace,
+        "Namespace of Submariner's Gateway objects in each member."
     ),
     row!(
         "monitoring.kubeconfig",
@@ -138,6 +175,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         Some("SMO_ALERT_SEVERITY"),
         monitoring.severity,
         "Value of the label `severity` of alerts."
+    ),
+    row!(
+        "monitoring.alerts_query",
+        Some("SMO_ALERTS_QUERY"),
+        monitoring.alerts_query,
+        "Query that gives the alerts that fire, with the labels `alertname`, `graph` and `service`."
     ),
     row!("helm.bin", Some("HELM_BIN"), helm.bin, "Name or path of the Helm program (3 or 4)."),
     row!(
