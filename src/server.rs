@@ -121,7 +121,11 @@ pub async fn run(settings: Settings) -> Result<()> {
     let faults = settings.kill_at_step.map_or_else(Faults::none, Faults::kill_at);
     let store = Store::connect(&settings.database_url).await?.with_faults(faults.clone());
     let mut lock = store.lock_instance().await?;
-    let (ports, world) = connect(&settings).await?;
+    let installation = match &settings.installation {
+        Some(name) => name.clone(),
+        None => store.installation().await?,
+    };
+    let (ports, world) = connect(&settings, &installation).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
@@ -159,9 +163,9 @@ pub async fn migrate(settings: Settings) -> Result<()> {
     Ok(Store::connect(&settings.database_url).await?.migrate().await?)
 }
 
-async fn connect(settings: &Settings) -> Result<(Ports, Option<World>)> {
+async fn connect(settings: &Settings, installation: &str) -> Result<(Ports, Option<World>)> {
     match settings.mode {
-        Mode::Real => Ok((real_ports(settings).await?, None)),
+        Mode::Real => Ok((real_ports(settings, installation).await?, None)),
         Mode::Simulated => {
             let continuum = match &settings.simulation_file {
                 Some(path) => Continuum::load(path),
@@ -169,17 +173,17 @@ async fn connect(settings: &Settings) -> Result<(Ports, Option<World>)> {
             };
             let continuum = continuum.map_err(|error| Error::Internal(error.into()))?;
             let world = World::new(continuum, SIMULATION_SEED);
-            Ok((mixed_ports(settings, &world).await?, Some(world)))
+            Ok((mixed_ports(settings, &world, installation).await?, Some(world)))
         }
     }
 }
 
 /// What has a setting is real, the rest is simulated.
-async fn mixed_ports(settings: &Settings, world: &World) -> Result<Ports> {
-    let simulated = world.ports();
-    let real = optional_ports(settings).await?;
+async fn mixed_ports(settings: &Settings, world: &World, installation: &str) -> Result<Ports> {
+    let simulated = world.ports_of(installation);
+    let real = optional_ports(settings, installation).await?;
     let base = match settings.karmada.kubeconfig {
-        Some(_) => real_ports(settings).await?,
+        Some(_) => real_ports(settings, installation).await?,
         None => simulated.clone(),
     };
     Ok(Ports {

@@ -9,5 +9,6 @@ mod api;
 mod contract;
 mod documents;
 mod floors;
+mod names;
 mod store;
 mod support;

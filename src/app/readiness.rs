@@ -22,7 +22,7 @@ impl App {
             ("registry", true, karmada),
             ("monitoring", outside.has_rules(), settings.monitoring.kubeconfig.is_some()),
             ("prometheus", outside.has_metrics(), settings.monitoring.prometheus_url.is_some()),
-            ("submariner", outside.has_networks(), settings.submariner.is_some()),
+            ("submariner", outside.has_networks(), settings.submariner.kubeconfig.is_some()),
         ];
         let systems = systems.into_iter().map(|system| {
             let probe = probes.iter().find(|probe| probe.system == system.0);

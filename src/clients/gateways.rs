@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The gateways of the members of a Karmada.
 pub struct GatewayLatencies {
     client: Client,
+    namespace: String,
 }
 
 #[derive(Deserialize)]
@@ -73,10 +74,10 @@ struct Latency {
 }
 
 impl GatewayLatencies {
-    /// The gateways that a client of Karmada leads to. Does not speak to them.
+    /// The gateways in `namespace` of the members that a client of Karmada leads to. Does not speak to them.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned() }
     }
 
     /// What one member measures; nothing when it cannot be asked.
@@ -98,9 +99,10 @@ impl GatewayLatencies {
     }
 
     async fn gateways(&self, cluster: &str) -> Result<Vec<Gateway>> {
+        let namespace = &self.namespace;
         let path = format!(
             "/apis/cluster.karmada.io/v1alpha1/clusters/{cluster}/proxy/apis/submariner.io/v1/namespaces/\
-             submariner-operator/gateways"
+             {namespace}/gateways"
         );
         let request = Request::new(path).list(&ListParams::default()).map_err(|error| {
             ClientError::new(SYSTEM, ClientErrorKind::Invalid, format!("cannot ask {cluster}: {error}"))
@@ -194,7 +196,7 @@ mod tests {
     use crate::clients::testing::{fake_server, status};
 
     const PATH: &str = "/apis/cluster.karmada.io/v1alpha1/clusters/{cluster}/proxy/apis/submariner.io/v1/namespaces/\
-                        submariner-operator/gateways";
+                        operator/gateways";
 
     #[test]
     fn durations_of_go_are_read() {
@@ -255,7 +257,8 @@ mod tests {
 
     #[tokio::test]
     async fn active_connected_gateways_tell_the_larger_time_and_the_others_nothing() {
-        let latencies = GatewayLatencies::new(fake_server(Router::new().route(PATH, get(answer))));
+        let latencies =
+            GatewayLatencies::new(fake_server(Router::new().route(PATH, get(answer))), "operator");
         let clusters = ["b", "a", "passive", "down", "without-submariner"].map(str::to_owned);
         let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
         let expected = RoundTripTimes::from([(pair("a", "b"), 2.0), (pair("a", "c"), 20.0)]);
@@ -273,7 +276,7 @@ mod tests {
                 answer(Path(cluster)).await
             }),
         );
-        let latencies = GatewayLatencies::new(fake_server(router));
+        let latencies = GatewayLatencies::new(fake_server(router), "operator");
         let found = latencies.latencies(&["hangs".to_owned(), "b".to_owned()]).await.unwrap();
         assert_eq!(found, RoundTripTimes::from([(("a".to_owned(), "b".to_owned()), 2.0)]));
     }

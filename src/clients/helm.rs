@@ -27,18 +27,21 @@ use tokio::sync::{OnceCell, broadcast};
 use tokio::time::Instant;
 
 use self::lock::{LockError, ReleaseLock};
-use self::storage::{DIGEST_LABEL, OWNER_LABEL, ObservedReleases, Revision};
+use self::storage::{ObservedReleases, Revision};
 use super::command::{Finished, Program};
+use super::marks::Marks;
 use super::{
     ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Result,
     WatchState,
 };
-use crate::config::HelmSettings;
+use crate::config::Settings;
 
 /// The values file in a call's folder. Relative, since Helm splits this argument at commas.
 const VALUES: &str = "values.json";
 /// Revisions of a release that Helm keeps: enough to roll an interrupted upgrade back.
 const HISTORY: &str = "3";
+/// Longest wait for a Helm that works on a release that shall be adopted.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
 /// Settings of ours that Helm has no business with.
 const SECRETS: [&str; 5] =
     ["DATABASE_URL", "DB_PASSWORD", "FLASK_SQLALCHEMY_DATABASE_URI", "GRAFANA_PASSWORD", "KUBECONFIG"];
@@ -50,31 +53,28 @@ pub struct HelmReleases {
     kubeconfig: PathBuf,
     home: PathBuf,
     deadline: Duration,
+    marks: Marks,
     client: Client,
     observed: ObservedReleases,
     version: OnceCell<String>,
 }
 
 impl HelmReleases {
-    /// Releases in the Karmada that `kubeconfig` and `client` lead to. Each operation ends after `deadline`;
-    /// locks and temporary files are kept in `data_dir`. Starts watching Helm's records.
+    /// Releases in the Karmada that these settings and `client` lead to. Locks and temporary files are kept in the data
+    /// folder. Starts watching Helm's records.
     ///
     /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]
-    pub fn start(
-        settings: &HelmSettings,
-        kubeconfig: &Path,
-        data_dir: &Path,
-        client: Client,
-        deadline: Duration,
-    ) -> Self {
+    pub fn start(settings: &Settings, marks: Marks, client: Client) -> Self {
+        let kubeconfig = settings.karmada.kubeconfig.as_ref().map(|file| file.path.as_path());
         Self {
-            program: program_path(&settings.bin),
-            plain_http: settings.plain_http,
-            kubeconfig: absolute(kubeconfig),
-            home: absolute(data_dir).join("helm"),
-            deadline,
-            observed: ObservedReleases::start(&client),
+            program: program_path(&settings.helm.bin),
+            plain_http: settings.helm.plain_http,
+            kubeconfig: absolute(kubeconfig.unwrap_or(Path::new(""))),
+            home: absolute(&settings.data_dir).join("helm"),
+            deadline: settings.calls.helm_deadline,
+            observed: ObservedReleases::start(&client, marks.clone()),
+            marks,
             client,
             version: OnceCell::new(),
         }
@@ -115,12 +115,12 @@ impl HelmReleases {
 
     /// The release's revisions, newest first, if they are `owner`'s; empty when there is no such release.
     async fn own_history(&self, key: &ReleaseKey, owner: &str) -> Result<Vec<Revision>> {
-        let history = storage::history(&self.client, &key.namespace, &key.name).await?;
+        let history = storage::history(&self.client, &self.marks, key).await?;
         let ReleaseKey { namespace, name } = key;
         match history.first().map(|newest| newest.owner.as_deref()) {
             Some(found) if found != Some(owner) => {
                 let whose = found.map_or_else(
-                    || "was not made by smo".to_owned(),
+                    || "was not made by this installation of smo".to_owned(),
                     |other| format!("belongs to another graph ({other})"),
                 );
                 let message = format!("release {name} in namespace {namespace} exists and {whose}");
@@ -156,13 +156,18 @@ impl HelmReleases {
         }
     }
 
+    /// The labels of a release.
+    fn labels<'a>(&'a self, owner: &'a str, digest: &'a str) -> [(&'a str, &'a str); 3] {
+        let [installation, graph] = self.marks.of(owner);
+        [installation, graph, (&self.marks.labels.digest, digest)]
+    }
+
     /// Helm writes its record when it has the chart. One that was stopped before that waited for the registry.
     async fn blame(&self, error: ClientError, release: &ReleaseSpec, before: i64) -> ClientError {
         if (error.system, error.kind) != ("helm", Kind::Timeout) {
             return error;
         }
-        let ReleaseKey { namespace, name } = &release.key;
-        match storage::history(&self.client, namespace, name).await {
+        match storage::history(&self.client, &self.marks, &release.key).await {
             Ok(history) if history.first().is_none_or(|newest| newest.number <= before) => {
                 let message = format!("the registry did not deliver {} in time", release.chart);
                 ClientError::new("registry", Kind::Timeout, message)
@@ -184,6 +189,7 @@ impl Releases for HelmReleases {
 
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {
         check(release)?;
+        self.marks.check(&release.owner, &release.digest)?;
         let deadline = Instant::now() + self.deadline;
         let helm_4 = !self.version().await?.starts_with("v3.");
         let lock = self.lock(&release.key, deadline).await?;
@@ -194,7 +200,8 @@ impl Releases for HelmReleases {
         let values = serde_json::to_vec(&release.values)
             .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
         lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))?;
-        let labels = format!("{OWNER_LABEL}={},{DIGEST_LABEL}={}", release.owner, release.digest);
+        let labels = self.labels(&release.owner, &release.digest);
+        let labels = labels.map(|(name, value)| format!("{name}={value}")).join(",");
         let mut flags = vec!["--install", "--create-namespace", "--history-max", HISTORY, "--values", VALUES];
         flags.extend(["--labels", labels.as_str()]);
         let (chart, tag) = split_tag(&release.chart);
@@ -228,6 +235,22 @@ impl Releases for HelmReleases {
             self.call(key, &lock, deadline).uninstall().await?;
         }
         self.observed.until(key, "helm has removed it", |newest| newest.is_none()).await
+    }
+
+    async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
+        check_key(key)?;
+        self.marks.check(owner, digest)?;
+        let _lock = self.lock(key, Instant::now() + ADOPTED_WITHIN).await?;
+        if !storage::label(&self.client, key, &self.labels(owner, digest)).await? {
+            let message = format!("there is no release {} in namespace {}", key.name, key.namespace);
+            return Err(ClientError::new("helm", Kind::NotFound, message));
+        }
+        let is_adopted = |newest: Option<&Revision>| {
+            newest.is_some_and(|newest| {
+                newest.owner.as_deref() == Some(owner) && newest.digest.as_deref() == Some(digest)
+            })
+        };
+        self.observed.until(key, "it is labelled", is_adopted).await
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
@@ -354,16 +377,11 @@ fn split_tag(reference: &str) -> (&str, Option<&str>) {
 }
 
 fn check(release: &ReleaseSpec) -> Result<()> {
-    let invalid = |message: String| Err(ClientError::new("helm", Kind::Invalid, message));
     check_key(&release.key)?;
     let chart = &release.chart;
     if !chart.starts_with("oci://") || chart.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return invalid(format!("chart reference {chart:?} is not of the form oci://host/path"));
-    }
-    for (label, value) in [(OWNER_LABEL, &release.owner), (DIGEST_LABEL, &release.digest)] {
-        if !is_label_value(value) {
-            return invalid(format!("{value:?} cannot be the value of label {label}"));
-        }
+        let message = format!("chart reference {chart:?} is not of the form oci://host/path");
+        return Err(ClientError::new("helm", Kind::Invalid, message));
     }
     Ok(())
 }
@@ -385,14 +403,6 @@ fn is_dns_label(text: &str) -> bool {
         && text.chars().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
-}
-
-fn is_label_value(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && edge(text.chars().next())
-        && edge(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// Helm runs in a folder of its own, so relative paths are resolved here. A bare name is looked up in `PATH`.

@@ -37,9 +37,9 @@ impl<T: PartialEq> Mirror<T> {
         self.current.get(key)
     }
 
-    /// Keys of all objects of which something is kept, in no order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.current.keys()
+    /// All that is kept, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &T)> {
+        self.current.iter()
     }
 
     /// Applies an event and tells what changed. `reduce` gives what is kept of an object; an object of which it keeps
@@ -134,7 +134,7 @@ mod tests {
         let mut mirror = Mirror::default();
         mirror.apply(Event::Apply(object("a", Some("1"))), reduce);
         assert_eq!(mirror.apply(Event::Delete(object("a", None)), reduce).len(), 1);
-        assert_eq!(mirror.keys().count(), 0);
+        assert_eq!(mirror.iter().count(), 0);
         assert_eq!(mirror.apply(Event::Delete(object("a", Some("1"))), reduce), []);
     }
 

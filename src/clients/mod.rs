@@ -18,6 +18,7 @@ pub mod gateways;
 pub mod helm;
 pub mod karmada;
 mod kubernetes;
+mod marks;
 mod mirror;
 mod observed;
 mod outside;
@@ -35,35 +36,38 @@ use std::sync::Arc;
 
 pub use call::{Calls, Operation, Policy};
 pub use error::{ClientError, ClientErrorKind};
+pub use marks::Marks;
 pub use outside::Outside;
 pub use ports::*;
 
 use crate::config::Settings;
 
-/// All ports on the real systems of these settings; what is optional and not configured is `None`. Starts the
+/// All ports on the real systems of these settings, for the installation of this id; what is optional and not configured is `None`. Starts the
 /// watches, so it must be called within a tokio runtime; they end with the ports.
 ///
 /// # Errors
 /// When a setting cannot work: no kubeconfig for Karmada, an unusable file or URL, no Helm program. Systems that
 /// are down are no error.
-pub async fn real_ports(settings: &Settings) -> Result<Ports> {
+pub async fn real_ports(settings: &Settings, installation: &str) -> Result<Ports> {
     let client = karmada::connect(&settings.karmada).await?;
-    let kubeconfig = settings.karmada.kubeconfig.as_ref().map(|file| file.path.clone()).unwrap_or_default();
-    let deadline = settings.calls.helm_deadline;
-    let helm =
-        helm::HelmReleases::start(&settings.helm, &kubeconfig, &settings.data_dir, client.clone(), deadline);
+    let helm = helm::HelmReleases::start(settings, marks(settings, installation), client.clone());
     tracing::info!(version = helm.version().await?, "found helm");
 
-    let OptionalPorts { rules, metrics, networks } = optional_ports(settings).await?;
+    let OptionalPorts { rules, metrics, networks } = optional_ports(settings, installation).await?;
+    let gateways = gateways::GatewayLatencies::new(client.clone(), &settings.submariner.gateway_namespace);
     Ok(Ports {
         inventory: Arc::new(karmada::KarmadaInventory::start(client.clone(), &settings.karmada.gpu_label)),
-        latencies: Some(Arc::new(gateways::GatewayLatencies::new(client.clone()))),
+        latencies: Some(Arc::new(gateways)),
         workloads: Arc::new(karmada::KarmadaWorkloads::start(client)),
         releases: Arc::new(helm),
         rules,
         metrics,
         networks,
     })
+}
+
+fn marks(settings: &Settings, installation: &str) -> Marks {
+    Marks { installation: installation.to_owned(), labels: settings.labels.clone() }
 }
 
 /// The ports that a server can do without.
@@ -80,17 +84,24 @@ pub struct OptionalPorts {
 ///
 /// # Errors
 /// When a setting cannot work.
-pub async fn optional_ports(settings: &Settings) -> Result<OptionalPorts> {
-    let rules: Option<Arc<dyn AlertRules>> = match settings.monitoring.kubeconfig {
-        Some(_) => Some(Arc::new(rules::PrometheusRules::connect(&settings.monitoring).await?)),
+pub async fn optional_ports(settings: &Settings, installation: &str) -> Result<OptionalPorts> {
+    let monitoring = &settings.monitoring;
+    let rules: Option<Arc<dyn AlertRules>> = match monitoring.kubeconfig {
+        Some(_) => {
+            let marks = marks(settings, installation);
+            Some(Arc::new(rules::PrometheusRules::connect(monitoring, marks).await?))
+        }
         None => None,
     };
-    let metrics: Option<Arc<dyn Metrics>> = match &settings.monitoring.prometheus_url {
-        Some(url) => Some(Arc::new(prometheus::Prometheus::connect(url)?)),
+    let metrics: Option<Arc<dyn Metrics>> = match &monitoring.prometheus_url {
+        Some(url) => Some(Arc::new(prometheus::Prometheus::connect(url, &monitoring.alerts_query)?)),
         None => None,
     };
-    let networks: Option<Arc<dyn Networks>> = match &settings.submariner {
-        Some(kubeconfig) => Some(Arc::new(submariner::SubmarinerNetworks::connect(kubeconfig).await?)),
+    let networks: Option<Arc<dyn Networks>> = match &settings.submariner.kubeconfig {
+        Some(kubeconfig) => {
+            let namespace = &settings.submariner.broker_namespace;
+            Some(Arc::new(submariner::SubmarinerNetworks::connect(kubeconfig, namespace).await?))
+        }
         None => None,
     };
     Ok(OptionalPorts { rules, metrics, networks })

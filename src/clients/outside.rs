@@ -32,6 +32,7 @@ const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");
 const APPLY: Operation = helm("apply", &["karmada", "registry"]);
 const UNINSTALL: Operation = helm("uninstall", &["karmada"]);
+const ADOPT: Operation = write("karmada", "adopt");
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
@@ -165,6 +166,14 @@ impl Outside {
     pub async fn uninstall_release(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
         let uninstall = || self.0.ports.releases.uninstall(key, owner);
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
+    }
+
+    /// Makes a release one of `owner`, whoever made it, as if it had been applied with this digest; Helm is not run.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such release; otherwise what Karmada says.
+    pub async fn adopt_release(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
+        self.0.calls.run(ADOPT, || self.0.ports.releases.adopt(key, owner, digest)).await
     }
 
     /// Whether alert rules can be written.

@@ -132,6 +132,10 @@ pub trait Releases: Send + Sync {
     /// belongs to somebody else is a conflict and stays. Afterwards [`Self::list`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
+    /// Makes a release one of `owner`, whoever made it, as if it had been applied with this digest; nothing runs. Afterwards
+    /// [`Self::list`] shows it so.
+    async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()>;
+
     /// Names a release whenever its record changed. A receiver that lags looks at everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
@@ -148,7 +152,7 @@ pub struct ReleaseObservation {
     pub revision: i64,
     /// Helm's status of the newest revision.
     pub status: ReleaseStatus,
-    /// The graph that owns it ([`ReleaseSpec::owner`]); `None` when it is not one of ours.
+    /// The graph that owns it ([`ReleaseSpec::owner`]); `None` when it is not one of this installation.
     pub owner: Option<String>,
     /// [`ReleaseSpec::digest`] of what was applied.
     pub digest: Option<String>,
@@ -176,7 +180,7 @@ pub struct ReleaseSpec {
     pub chart: String,
     /// All values.
     pub values: Value,
-    /// Label value that marks the release as belonging to a graph of ours.
+    /// Label value that marks the release as belonging to a graph, beside that of the installation.
     pub owner: String,
     /// Label value: digest of chart and values, to see later whether this is what was applied.
     pub digest: String,
@@ -185,13 +189,14 @@ pub struct ReleaseSpec {
 /// Alert rules of the graphs.
 #[async_trait]
 pub trait AlertRules: Send + Sync {
-    /// Makes the rules of a graph be exactly these. Afterwards [`Self::observed`] shows them.
+    /// Makes the rules of a graph be exactly these. An object of that name that belongs to another installation is a
+    /// conflict and stays. Afterwards [`Self::observed`] shows them.
     async fn apply(&self, rules: &GraphRules) -> Result<()>;
 
-    /// Removes the rules object; one that is not there is fine. Afterwards [`Self::list`] does not show it any more.
+    /// Removes the rules object; one that is not there, or another installation's, is fine. Afterwards [`Self::list`] does not show it any more.
     async fn delete(&self, object_name: &str) -> Result<()>;
 
-    /// Names of the rule objects that are ours, from the watched state.
+    /// Names of the rule objects of this installation, from the watched state.
     async fn list(&self) -> Result<Vec<String>>;
 
     /// The rules of an object, from the watched state. `None` when there is no such object of ours, and also when it is
@@ -210,6 +215,8 @@ pub trait AlertRules: Send + Sync {
 pub struct GraphRules {
     /// Name of the PrometheusRule object.
     pub object_name: String,
+    /// Label value that marks the object as belonging to a graph, as [`ReleaseSpec::owner`].
+    pub owner: String,
     /// The rules.
     pub rules: Vec<AlertRule>,
 }

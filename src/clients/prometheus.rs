@@ -12,8 +12,6 @@ use serde::de::DeserializeOwned;
 use super::kubernetes::chain;
 use super::{ClientError, ClientErrorKind as Kind, FiringAlert, Metrics, Result};
 
-/// All alerts of all graphs; other rules carry no such labels.
-const FIRING: &str = r#"ALERTS{alertstate="firing",graph!="",service!=""}"#;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Prometheus server.
@@ -21,14 +19,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Prometheus {
     http: Client,
     base: Url,
+    /// Gives the alerts that fire, of all graphs.
+    alerts_query: String,
 }
 
 impl Prometheus {
-    /// The Prometheus at `base_url`. Does not speak to it.
+    /// The Prometheus at `base_url`, which is asked for firing alerts with `alerts_query`. Does not speak to it.
     ///
     /// # Errors
     /// `Invalid` when this is no URL.
-    pub fn connect(base_url: &str) -> Result<Self> {
+    pub fn connect(base_url: &str, alerts_query: &str) -> Result<Self> {
         let invalid = |cause: String| {
             ClientError::new(
                 "prometheus",
@@ -45,7 +45,8 @@ impl Prometheus {
             base.set_path(&format!("{}/", base.path()));
         }
         let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        Ok(Self { http: http.map_err(|error| invalid(chain(&error)))?, base })
+        let http = http.map_err(|error| invalid(chain(&error)))?;
+        Ok(Self { http, base, alerts_query: alerts_query.to_owned() })
     }
 
     /// Asks the server to read its configuration and rules again.
@@ -121,7 +122,7 @@ impl Metrics for Prometheus {
             graph,
             service,
         };
-        Ok(self.query(FIRING).await?.into_iter().map(alert).collect())
+        Ok(self.query(&self.alerts_query).await?.into_iter().map(alert).collect())
     }
 
     async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
@@ -177,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn firing_alerts_are_asked_with_one_query() {
         let answer = |Form(form): Form<HashMap<String, String>>| async move {
-            assert_eq!(form["query"], FIRING);
+            assert_eq!(form["query"], "ALERTS");
             let labels = json!({
                 "__name__": "ALERTS", "alertname": "high-load", "alertstate": "firing", "graph": "brussels",
                 "service": "image-compression-vo", "severity": "critical",
@@ -187,7 +188,7 @@ mod tests {
         };
         // Behind a proxy the server has a path of its own.
         let url = serve(Router::new().route("/prometheus/api/v1/query", post(answer))).await;
-        let prometheus = Prometheus::connect(&format!("{url}/prometheus")).unwrap();
+        let prometheus = Prometheus::connect(&format!("{url}/prometheus"), "ALERTS").unwrap();
         let expected = FiringAlert {
             alert: "high-load".to_owned(),
             graph: "brussels".to_owned(),
@@ -212,7 +213,7 @@ mod tests {
             Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
         };
         let url = serve(Router::new().route("/api/v1/query", post(answer))).await;
-        let rates = Prometheus::connect(&url).unwrap().rates(&asked).await;
+        let rates = Prometheus::connect(&url, "ALERTS").unwrap().rates(&asked).await;
         assert_eq!(rates, Ok(BTreeMap::from([("a".to_owned(), 2.0), ("b".to_owned(), 0.0)])));
     }
 
@@ -225,21 +226,21 @@ mod tests {
         )
         .await;
         let ask = |path: &'static str| {
-            let prometheus = Prometheus::connect(&format!("{url}{path}")).unwrap();
+            let prometheus = Prometheus::connect(&format!("{url}{path}"), "ALERTS").unwrap();
             async move { prometheus.firing_alerts().await.unwrap_err() }
         };
         let busy = ask("/busy").await;
         assert_eq!((busy.kind, busy.retry_after), (Kind::Unreachable, Some(Duration::from_secs(3))));
         assert_eq!(ask("/odd").await.kind, Kind::Failed);
         assert_eq!(ask("/absent").await.kind, Kind::NotFound);
-        let nobody = Prometheus::connect("http://127.0.0.1:1").unwrap();
+        let nobody = Prometheus::connect("http://127.0.0.1:1", "ALERTS").unwrap();
         assert_eq!(nobody.firing_alerts().await.unwrap_err().kind, Kind::Unreachable);
-        assert_eq!(Prometheus::connect("prometheus:9090 ").unwrap_err().kind, Kind::Invalid);
+        assert_eq!(Prometheus::connect("prometheus:9090 ", "ALERTS").unwrap_err().kind, Kind::Invalid);
     }
 
     #[tokio::test]
     async fn reload_posts_to_the_lifecycle_endpoint() {
         let url = serve(Router::new().route("/-/reload", post(|| async {}))).await;
-        assert_eq!(Prometheus::connect(&url).unwrap().reload().await, Ok(()));
+        assert_eq!(Prometheus::connect(&url, "ALERTS").unwrap().reload().await, Ok(()));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! No two graphs share an object, so no update can lose another's rules, and deleting the object deletes the
 //! rules. prometheus-operator silently ignores objects without the labels of its `ruleSelector`, hence those are
-//! settings. A label of ours tells our objects from others; those that have it are watched.
+//! settings. Objects that carry the label of an installation are watched; those of other installations are left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kubernetes::{connect, failure};
+use super::marks::Marks;
 use super::mirror::Mirror;
 use super::observed::Observed;
 use super::prometheus::Prometheus;
@@ -35,6 +36,7 @@ const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
 /// PrometheusRule objects in the monitoring cluster.
 pub struct PrometheusRules {
     objects: Api<DynamicObject>,
+    marks: Marks,
     labels: BTreeMap<String, String>,
     /// How Prometheus hears of changes, when that is wanted.
     reloader: Option<Reloader>,
@@ -50,38 +52,53 @@ impl PrometheusRules {
     ///
     /// # Errors
     /// `Invalid` when the kubeconfig is not set, missing or unusable, or the URL of Prometheus is none.
-    pub async fn connect(settings: &MonitoringSettings) -> Result<Self> {
+    pub async fn connect(settings: &MonitoringSettings, marks: Marks) -> Result<Self> {
         let kubeconfig = settings.kubeconfig.as_ref().ok_or_else(|| {
             let message = "no kubeconfig is set; set MONITORING_KUBECONFIG";
             ClientError::new("monitoring", ClientErrorKind::Invalid, message)
         })?;
         let client = connect("monitoring", kubeconfig).await?;
-        Self::start(client, settings)
+        Self::start(client, settings, marks)
     }
 
-    fn start(client: Client, settings: &MonitoringSettings) -> Result<Self> {
+    fn start(client: Client, settings: &MonitoringSettings, marks: Marks) -> Result<Self> {
         let mut labels = settings.rule_labels.clone();
         labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
         let url = settings.prometheus_url.as_ref().filter(|_| settings.reload);
-        let reloader = url.map(|url| Prometheus::connect(url).map(Reloader::start)).transpose()?;
-        let namespace = settings.namespace.clone();
-        let objects = Mirror::default();
-        let observed = Observed::new(RuleIndex { namespace, labels: labels.clone(), objects });
+        let reloader = url.map(|url| Prometheus::connect(url, &settings.alerts_query).map(Reloader::start));
+        let reloader = reloader.transpose()?;
+        let observed = Observed::new(RuleIndex {
+            namespace: settings.namespace.clone(),
+            marks: marks.clone(),
+            labels: labels.clone(),
+            objects: Mirror::default(),
+        });
         let health = WatchHealth::new("monitoring", "rules");
         let monitored = monitored(&client, &health);
         let watched: Api<DynamicObject> = Api::namespaced_with(monitored, &settings.namespace, &resource());
-        let ours = config(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let marked = config(&marks.labels.installation);
         let target = Arc::clone(&observed);
-        let watch = follow(Arc::clone(&health), watcher(watched, ours), move |event| {
+        let watch = follow(Arc::clone(&health), watcher(watched, marked), move |event| {
             target.take(event, RuleIndex::apply);
         });
         let objects = Api::namespaced_with(client, &settings.namespace, &resource());
-        Ok(Self { objects, labels, reloader, observed, health, _watch: watch })
+        Ok(Self { objects, marks, labels, reloader, observed, health, _watch: watch })
     }
 
     fn reload(&self) {
         if let Some(reloader) = &self.reloader {
             reloader.wanted.notify_one();
+        }
+    }
+
+    /// Whether another installation has an object of that name. Read anew, since a decision whether to touch an object must
+    /// not rest on a copy.
+    async fn is_foreign(&self, name: &str) -> Result<bool> {
+        let found = self.objects.get_metadata(name).await;
+        match found.map_err(|error| failure("monitoring", &format!("cannot read the rules {name}"), error)) {
+            Ok(object) => Ok(self.marks.is_foreign(object.labels())),
+            Err(error) if error.kind == ClientErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -116,10 +133,11 @@ impl Reloader {
     }
 }
 
-/// The objects that are ours, by name.
+/// The objects of this and other installations, by name.
 struct RuleIndex {
     namespace: String,
-    /// Labels that each of them should have.
+    marks: Marks,
+    /// Labels that each of this installation's should have.
     labels: BTreeMap<String, String>,
     objects: Mirror<RuleObject>,
 }
@@ -127,17 +145,20 @@ struct RuleIndex {
 #[derive(PartialEq)]
 struct RuleObject {
     version: Option<String>,
+    /// The graph of this installation that owns it.
+    owner: Option<String>,
     /// `None` when the object is not as [`AlertRules::apply`] writes it.
     rules: Option<GraphRules>,
 }
 
 impl RuleIndex {
     fn apply(&mut self, event: Event<DynamicObject>) -> BTreeSet<String> {
-        let Self { labels, objects, .. } = self;
+        let Self { labels, objects, marks, .. } = self;
         let changes = objects.apply(event, |object| {
-            let rules =
-                rules_in(object).filter(|_| labels.iter().all(|(k, v)| object.labels().get(k) == Some(v)));
-            Some(RuleObject { version: object.resource_version(), rules })
+            let has_all = labels.iter().all(|(name, value)| object.labels().get(name) == Some(value));
+            let owner = marks.owner(object.labels());
+            let rules = owner.clone().filter(|_| has_all).and_then(|owner| rules_in(object, owner));
+            Some(RuleObject { version: object.resource_version(), owner, rules })
         });
         changes.into_iter().map(|change| change.key.1).collect()
     }
@@ -161,10 +182,10 @@ struct RuleGroup {
 }
 
 /// The rules of an object that is as it is written here; anything else in it has to be overwritten.
-fn rules_in(object: &DynamicObject) -> Option<GraphRules> {
+fn rules_in(object: &DynamicObject, owner: String) -> Option<GraphRules> {
     let object_name = object.name_any();
     let RuleSpec { groups: [group] } = RuleSpec::deserialize(object.data.get("spec")?).ok()?;
-    (group.name == object_name).then_some(GraphRules { object_name, rules: group.rules })
+    (group.name == object_name).then_some(GraphRules { object_name, owner, rules: group.rules })
 }
 
 fn resource() -> ApiResource {
@@ -178,8 +199,13 @@ impl AlertRules for PrometheusRules {
             return self.delete(&rules.object_name).await;
         }
         let name = &rules.object_name;
+        if self.is_foreign(name).await? {
+            let message = format!("the rules {name} exist and belong to another installation of smo");
+            return Err(ClientError::new("monitoring", ClientErrorKind::Conflict, message));
+        }
         let mut object = DynamicObject::new(name, &resource());
-        object.metadata.labels = Some(self.labels.clone());
+        let marks = self.marks.of(&rules.owner).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        object.metadata.labels = Some(self.labels.clone().into_iter().chain(marks).collect());
         object.data = json!({"spec": {"groups": [{"name": name, "rules": rules.rules}]}});
         // The object is ours alone: fields that somebody else took by hand are taken back.
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -193,6 +219,9 @@ impl AlertRules for PrometheusRules {
     }
 
     async fn delete(&self, object_name: &str) -> Result<()> {
+        if self.is_foreign(object_name).await? {
+            return Ok(());
+        }
         let deleted = self.objects.delete(object_name, &DeleteParams::default()).await;
         let what = format!("cannot delete the rules {object_name}");
         match deleted.map_err(|error| failure("monitoring", &what, error)) {
@@ -206,7 +235,11 @@ impl AlertRules for PrometheusRules {
 
     async fn list(&self) -> Result<Vec<String>> {
         self.health.require_complete()?;
-        Ok(self.observed.read(|index| index.objects.keys().map(|key| key.1.clone()).collect()))
+        let names = |index: &RuleIndex| {
+            let ours = index.objects.iter().filter(|(_, object)| object.owner.is_some());
+            ours.map(|(key, _)| key.1.clone()).collect()
+        };
+        Ok(self.observed.read(names))
     }
 
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>> {
@@ -242,6 +275,7 @@ mod tests {
 
     use super::*;
     use crate::clients::testing::{Collection, fake_server, serve, status};
+    use crate::config::ObjectLabels;
 
     type Log = Arc<Mutex<Vec<String>>>;
 
@@ -255,13 +289,13 @@ mod tests {
     /// Records what is applied and deleted.
     fn api_server(log: &Log, objects: &Collection) -> Router {
         let list = |State(server): State<Arc<Server>>, Query(query): Query<HashMap<String, String>>| async move {
-            assert_eq!(query["labelSelector"], "app.kubernetes.io/managed-by=smo");
+            assert_eq!(query["labelSelector"], "smo-installation");
             server.objects.answer(Some("monitoring"), &query)
         };
         let server = Server { log: Arc::clone(log), objects: objects.clone() };
         Router::new()
             .route(PATH, get(list))
-            .route(&format!("{PATH}/{{name}}"), axum::routing::patch(applied).delete(deleted))
+            .route(&format!("{PATH}/{{name}}"), axum::routing::patch(applied).delete(deleted).get(read))
             .with_state(Arc::new(server))
     }
 
@@ -277,6 +311,13 @@ mod tests {
         server.log.lock().unwrap().push(format!("apply {object}"));
         object["metadata"]["namespace"] = "monitoring".into();
         Json(server.objects.put(object)).into_response()
+    }
+
+    async fn read(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Response {
+        match server.objects.objects().into_iter().find(|object| object["metadata"]["name"] == *name) {
+            Some(object) => Json(object).into_response(),
+            None => status(404, "not found"),
+        }
     }
 
     async fn deleted(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Response {
@@ -298,8 +339,7 @@ mod tests {
             namespace: "monitoring".to_owned(),
             rule_labels: BTreeMap::from([("release".to_owned(), "kube-prometheus-stack".to_owned())]),
             prometheus_url,
-            reload: true,
-            severity: "critical".to_owned(),
+            ..MonitoringSettings::default()
         }
     }
 
@@ -311,11 +351,29 @@ mod tests {
             labels: BTreeMap::from([("graph".to_owned(), "a".to_owned())]),
             annotations: BTreeMap::new(),
         };
-        GraphRules { object_name: "smo-a".to_owned(), rules: names.iter().map(rule).collect() }
+        GraphRules {
+            object_name: "smo-a".to_owned(),
+            owner: "a".to_owned(),
+            rules: names.iter().map(rule).collect(),
+        }
+    }
+
+    fn marks(installation: &str) -> Marks {
+        Marks { installation: installation.to_owned(), labels: ObjectLabels::default() }
+    }
+
+    fn port_of(
+        installation: &str,
+        log: &Log,
+        objects: &Collection,
+        prometheus_url: Option<String>,
+    ) -> PrometheusRules {
+        let (client, settings) = (fake_server(api_server(log, objects)), settings(prometheus_url));
+        PrometheusRules::start(client, &settings, marks(installation)).unwrap()
     }
 
     fn port(log: &Log, objects: &Collection, prometheus_url: Option<String>) -> PrometheusRules {
-        PrometheusRules::start(fake_server(api_server(log, objects)), &settings(prometheus_url)).unwrap()
+        port_of("one", log, objects, prometheus_url)
     }
 
     #[tokio::test]
@@ -333,6 +391,7 @@ mod tests {
                 "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
                 "metadata": {"name": "smo-a", "labels": {
                     "app.kubernetes.io/managed-by": "smo", "release": "kube-prometheus-stack",
+                    "smo-installation": "one", "smo-graph": "a",
                 }},
                 "spec": {"groups": [{"name": "smo-a", "rules": [{
                     "alert": "high-load", "expr": "up == 0", "for": "30s", "labels": {"graph": "a"},
@@ -405,9 +464,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_rules_of_another_installation_are_left_alone() {
+        let (log, objects) = (Log::default(), Collection::new());
+        let (one, other) = (port_of("one", &log, &objects, None), port_of("other", &log, &objects, None));
+        one.apply(&rules(&["high-load"])).await.unwrap();
+        while other.observed.read(|index| index.get("smo-a").is_none()) {
+            tokio::task::yield_now().await;
+        }
+        let refused = other.apply(&rules(&["high-load"])).await.unwrap_err();
+        assert_eq!(refused.kind, ClientErrorKind::Conflict, "{refused}");
+        other.delete("smo-a").await.unwrap();
+        assert_eq!(other.list().await.unwrap(), [""; 0]);
+        assert_eq!(other.observed("smo-a").await.unwrap(), None);
+        assert_eq!(one.list().await.unwrap(), ["smo-a"]);
+        assert_eq!(log.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
     async fn before_the_first_list_nothing_known_is_not_nothing_there() {
         let down = Router::new().fallback(|| async { status(500, "etcd is gone") });
-        let port = PrometheusRules::start(fake_server(down), &settings(None)).unwrap();
+        let port = PrometheusRules::start(fake_server(down), &settings(None), marks("one")).unwrap();
         for error in [port.observed("smo-a").await.unwrap_err(), port.list().await.unwrap_err()] {
             assert_eq!((error.system, error.kind), ("monitoring", ClientErrorKind::Unreachable));
         }

@@ -15,8 +15,6 @@ use super::{ClientErrorKind, Networks, Result};
 use crate::config::KubeconfigSettings;
 use crate::model::ClusterNetworks;
 
-const BROKER_NAMESPACE: &str = "submariner-k8s-broker";
-
 /// Networks as the broker knows them.
 pub struct SubmarinerNetworks {
     clusters: Api<DynamicObject>,
@@ -38,17 +36,17 @@ struct Spec {
 }
 
 impl SubmarinerNetworks {
-    /// Networks of the broker that a kubeconfig leads to. Does not speak to it.
+    /// Networks of the broker that a kubeconfig and a namespace lead to. Does not speak to it.
     ///
     /// # Errors
     /// `Invalid` when the kubeconfig is missing or unusable.
-    pub async fn connect(settings: &KubeconfigSettings) -> Result<Self> {
-        Ok(Self::new(connect("submariner", settings).await?))
+    pub async fn connect(settings: &KubeconfigSettings, namespace: &str) -> Result<Self> {
+        Ok(Self::new(connect("submariner", settings).await?, namespace))
     }
 
-    fn new(client: Client) -> Self {
+    fn new(client: Client, namespace: &str) -> Self {
         let kind = GroupVersionKind::gvk("submariner.io", "v1", "Cluster");
-        let clusters = Api::namespaced_with(client, BROKER_NAMESPACE, &ApiResource::from_gvk(&kind));
+        let clusters = Api::namespaced_with(client, namespace, &ApiResource::from_gvk(&kind));
         Self { clusters, missing: Once::new() }
     }
 }
@@ -103,9 +101,9 @@ mod tests {
         ]);
         let list =
             json!({"kind": "ClusterList", "apiVersion": "submariner.io/v1", "metadata": {}, "items": items});
-        let path = "/apis/submariner.io/v1/namespaces/submariner-k8s-broker/clusters";
+        let path = "/apis/submariner.io/v1/namespaces/broker/clusters";
         let router = Router::new().route(path, get(move || async move { Json(list) }));
-        let networks = SubmarinerNetworks::new(fake_server(router)).networks().await.unwrap();
+        let networks = SubmarinerNetworks::new(fake_server(router), "broker").networks().await.unwrap();
         let edge_1 = ClusterNetworks {
             pod_cidr: Some("10.1.0.0/16".to_owned()),
             service_cidr: Some("10.2.0.0/16".to_owned()),
@@ -121,9 +119,12 @@ mod tests {
     async fn without_the_crd_there_are_no_networks_and_other_failures_are_errors() {
         let absent =
             Router::new().fallback(|| async { (axum::http::StatusCode::NOT_FOUND, "404 page not found") });
-        assert_eq!(SubmarinerNetworks::new(fake_server(absent)).networks().await, Ok(BTreeMap::new()));
+        assert_eq!(
+            SubmarinerNetworks::new(fake_server(absent), "broker").networks().await,
+            Ok(BTreeMap::new())
+        );
         let refusing = Router::new().fallback(|| async { status(403, "no") });
-        let error = SubmarinerNetworks::new(fake_server(refusing)).networks().await.unwrap_err();
+        let error = SubmarinerNetworks::new(fake_server(refusing), "broker").networks().await.unwrap_err();
         assert_eq!(error.kind, ClientErrorKind::Unauthorised);
     }
 }

@@ -85,10 +85,12 @@ impl Collection {
         let matches = move |object: &Value| {
             let metadata = &object["metadata"];
             namespace.as_ref().is_none_or(|namespace| metadata["namespace"] == **namespace)
-                && selector
-                    .split(',')
-                    .filter_map(|pair| pair.split_once('='))
-                    .all(|(name, value)| metadata["labels"][name] == value)
+                && selector.split(',').filter(|part| !part.is_empty()).all(|part| {
+                    match part.split_once('=') {
+                        Some((name, value)) => metadata["labels"][name] == value,
+                        None => !metadata["labels"][part].is_null(),
+                    }
+                })
         };
         if query.contains_key("watch") {
             return self.watch(query["resourceVersion"].parse().unwrap(), matches);

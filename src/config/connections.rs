@@ -37,6 +37,48 @@ impl Default for KarmadaSettings {
     }
 }
 
+/// Names of the labels by which smo knows the objects that it makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectLabels {
+    /// Says which installation made an object.
+    pub installation: String,
+    /// Says to which graph it belongs.
+    pub graph: String,
+    /// Holds the digest of what was applied.
+    pub digest: String,
+}
+
+impl Default for ObjectLabels {
+    fn default() -> Self {
+        Self {
+            installation: "smo-installation".to_owned(),
+            graph: "smo-graph".to_owned(),
+            digest: "smo-digest".to_owned(),
+        }
+    }
+}
+
+/// Submariner: the broker, which knows the clusters' networks, and the gateways, which measure round-trip times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmarinerSettings {
+    /// Kubeconfig of the broker; `None` when not configured.
+    pub kubeconfig: Option<KubeconfigSettings>,
+    /// Namespace of the broker's Cluster objects.
+    pub broker_namespace: String,
+    /// Namespace of the Gateway objects in each member.
+    pub gateway_namespace: String,
+}
+
+impl Default for SubmarinerSettings {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            broker_namespace: "submariner-k8s-broker".to_owned(),
+            gateway_namespace: "submariner-operator".to_owned(),
+        }
+    }
+}
+
 impl Parse for Mode {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = scalar(value)?;

@@ -140,10 +140,24 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
             named("reconcile.backoff_first")
         ));
     }
-    let monitoring = ("monitoring.namespace", settings.monitoring.namespace.as_str());
-    for (key, name) in
-        settings.namespace.as_deref().map(|name| ("namespace", name)).into_iter().chain([monitoring])
-    {
+    check_names(settings, errors);
+    placement::check(&settings.placement, errors);
+    scaling::check(&settings.scaling, errors);
+    clusters::check(&settings.clusters, errors);
+    if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
+        errors.push(format!("{}: {error}", named("log.filter")));
+    }
+}
+
+/// Names of namespaces and labels have to be such that Kubernetes takes them.
+fn check_names(settings: &Settings, errors: &mut Vec<String>) {
+    let namespaces = [
+        ("namespace", settings.namespace.as_deref()),
+        ("monitoring.namespace", Some(settings.monitoring.namespace.as_str())),
+        ("submariner.broker_namespace", Some(settings.submariner.broker_namespace.as_str())),
+        ("submariner.gateway_namespace", Some(settings.submariner.gateway_namespace.as_str())),
+    ];
+    for (key, name) in namespaces.into_iter().filter_map(|(key, name)| Some((key, name?))) {
         if !is_dns_label(name, 63) {
             errors.push(format!(
                 "{}: {name:?} is no name of a namespace (at most 63 lower-case letters, digits and inner hyphens)",
@@ -151,12 +165,32 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
             ));
         }
     }
-    placement::check(&settings.placement, errors);
-    scaling::check(&settings.scaling, errors);
-    clusters::check(&settings.clusters, errors);
-    if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
-        errors.push(format!("{}: {error}", named("log.filter")));
+    let labels = &settings.labels;
+    let names = [
+        ("labels.installation", &labels.installation),
+        ("labels.graph", &labels.graph),
+        ("labels.digest", &labels.digest),
+    ];
+    // The prefix of a label is a domain.
+    let is_domain =
+        |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(|part| is_dns_label(part, 63));
+    let is_label = |text: &str| match text.split_once('/') {
+        Some((prefix, name)) => is_domain(prefix) && is_label_name(name),
+        None => is_label_name(text),
+    };
+    for (key, name) in names.into_iter().filter(|(_, name)| !is_label(name)) {
+        errors.push(format!("{}: {name:?} is no name of a label", named(key)));
     }
+    if let Some(id) = settings.installation.as_deref().filter(|id| !is_label_name(id)) {
+        errors.push(format!("{}: {id:?} cannot be the value of a label", named("installation")));
+    }
+}
+
+/// What Kubernetes takes as the name of a label without its prefix, and as a value.
+fn is_label_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63 && edge(text.chars().next()) && edge(text.chars().next_back()) && text.chars().all(inner)
 }
 
 /// Key and variable of a setting, for a message.

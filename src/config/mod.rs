@@ -33,7 +33,7 @@ mod value;
 
 pub use calls::CallSettings;
 pub use clusters::ClusterLabels;
-pub use connections::{KarmadaSettings, KubeconfigSettings, Mode};
+pub use connections::{KarmadaSettings, KubeconfigSettings, Mode, ObjectLabels, SubmarinerSettings};
 pub use document::{example, reference};
 pub use helm::HelmSettings;
 pub use load::{Loaded, language, load};

@@ -60,7 +60,7 @@ pub(super) fn resolve(
         }
     };
     explicit("karmada.kubeconfig", &mut settings.karmada.kubeconfig);
-    explicit("submariner.kubeconfig", &mut settings.submariner);
+    explicit("submariner.kubeconfig", &mut settings.submariner.kubeconfig);
     explicit("monitoring.kubeconfig", &mut settings.monitoring.kubeconfig);
     if settings.mode == Mode::Simulated {
         return;
@@ -75,8 +75,8 @@ pub(super) fn resolve(
     if settings.monitoring.kubeconfig.is_none() {
         settings.monitoring.kubeconfig = files.default_kubeconfig().and_then(existing);
     }
-    if settings.submariner.is_none() {
-        settings.submariner = files.under_kube(DEFAULT_KUBECONFIG).and_then(existing);
+    if settings.submariner.kubeconfig.is_none() {
+        settings.submariner.kubeconfig = files.under_kube(DEFAULT_KUBECONFIG).and_then(existing);
     }
 }
 

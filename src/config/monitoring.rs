@@ -21,6 +21,8 @@ pub struct MonitoringSettings {
     pub reload: bool,
     /// Value of the label `severity` of alerts.
     pub severity: String,
+    /// Query that gives the alerts that fire, with the labels `alertname`, `graph` and `service`.
+    pub alerts_query: String,
 }
 
 impl Default for MonitoringSettings {
@@ -32,6 +34,7 @@ impl Default for MonitoringSettings {
             prometheus_url: None,
             reload: true,
             severity: "critical".to_owned(),
+            alerts_query: r#"ALERTS{alertstate="firing",graph!="",service!=""}"#.to_owned(),
         }
     }
 }
@@ -46,6 +49,7 @@ impl fmt::Debug for MonitoringSettings {
             .field("prometheus_url", &self.prometheus_url.as_deref().map(without_password))
             .field("reload", &self.reload)
             .field("severity", &self.severity)
+            .field("alerts_query", &self.alerts_query)
             .finish()
     }
 }

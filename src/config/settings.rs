@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::calls::CallSettings;
 use super::clusters::ClusterLabels;
-use super::connections::{KarmadaSettings, KubeconfigSettings, Mode};
+use super::connections::{KarmadaSettings, Mode, ObjectLabels, SubmarinerSettings};
 use super::database;
 use super::helm::HelmSettings;
 use super::log::LogSettings;
@@ -35,10 +35,14 @@ pub struct Settings {
     pub stale_after: Duration,
     /// One namespace for the releases of all graphs instead of the project's name.
     pub namespace: Option<String>,
+    /// Id of this installation, which marks what it makes; `None` for the one that the database keeps.
+    pub installation: Option<String>,
+    /// Labels by which smo knows the objects that it makes.
+    pub labels: ObjectLabels,
     /// Connection to Karmada.
     pub karmada: KarmadaSettings,
-    /// Submariner's broker; `None` when not configured.
-    pub submariner: Option<KubeconfigSettings>,
+    /// Submariner.
+    pub submariner: SubmarinerSettings,
     /// Monitoring cluster and Prometheus.
     pub monitoring: MonitoringSettings,
     /// The Helm program.
@@ -78,8 +82,10 @@ impl Default for Settings {
             wait: Duration::from_secs(60),
             stale_after: Duration::from_secs(5 * 60),
             namespace: None,
+            installation: None,
+            labels: ObjectLabels::default(),
             karmada: KarmadaSettings::default(),
-            submariner: None,
+            submariner: SubmarinerSettings::default(),
             monitoring: MonitoringSettings::default(),
             helm: HelmSettings::default(),
             calls: CallSettings::default(),

@@ -51,6 +51,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         namespace,
         "Namespace of the releases of all graphs; without it each graph uses the name of its project."
     ),
+    row!(
+        "installation",
+        Some("SMO_INSTALLATION"),
+        installation,
+        "Id of this installation, by which several of them on one Karmada leave each other's releases and rules alone; \
+         without it one that the database keeps."
+    ),
     row!("mode", Some("SMO_MODE"), mode, "`real`: nothing is simulated. `simulated`: a system without a setting is.")
         .derived_default("depends on the settings below"),
     row!(
@@ -68,9 +75,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     row!(
         "submariner.kubeconfig",
         Some("SUBMARINER_KUBECONFIG"),
-        submariner,
+        submariner.kubeconfig,
         "Kubeconfig of Submariner's broker; in real mode `config` by default, when that file exists. Pod and service \
          networks are unknown without it."
+    ),
+    row!(
+        "submariner.broker_namespace",
+        Some("SMO_SUBMARINER_BROKER_NAMESPACE"),
+        submariner.broker_namespace,
+        "Namespace of the broker's Cluster objects."
+    ),
+    row!(
+        "submariner.gateway_namespace",
+        Some("SMO_SUBMARINER_GATEWAY_NAMESPACE"),
+        submariner.gateway_namespace,
+        "Namespace of Submariner's Gateway objects in each member."
     ),
     row!(
         "monitoring.kubeconfig",
@@ -114,6 +133,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         monitoring.severity,
         "Value of the label `severity` of alerts."
     ),
+    row!(
+        "monitoring.alerts_query",
+        Some("SMO_ALERTS_QUERY"),
+        monitoring.alerts_query,
+        "Query that gives the alerts that fire, with the labels `alertname`, `graph` and `service`."
+    ),
     row!("helm.bin", Some("HELM_BIN"), helm.bin, "Name or path of the Helm program (3 or 4)."),
     row!(
         "helm.plain_http",
@@ -133,6 +158,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         Some("SMO_HELM_PARALLEL_REMOVALS"),
         helm.parallel_removals,
         "Helm operations that uninstall at the same time, besides those."
+    ),
+    row!(
+        "labels.installation",
+        Some("SMO_INSTALLATION_LABEL"),
+        labels.installation,
+        "Label of releases and PrometheusRules that says which installation made them."
+    ),
+    row!(
+        "labels.graph",
+        Some("SMO_GRAPH_LABEL"),
+        labels.graph,
+        "Label that says to which graph they belong."
+    ),
+    row!(
+        "labels.digest",
+        Some("SMO_DIGEST_LABEL"),
+        labels.digest,
+        "Label of releases that holds the digest of what was applied."
     ),
     row!(
         "calls.deadline",

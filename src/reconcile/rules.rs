@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clients::{AlertRule, GraphRules};
 use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
-use crate::model::{GraphRecord, ServiceRecord};
+use crate::model::{GraphRecord, ServiceRecord, owner_of};
 
 /// Longest name of an object that Kubernetes takes where a DNS label is wanted.
 const NAME_LENGTH: usize = 63;
@@ -32,7 +32,11 @@ pub fn rules_of(graph: &GraphRecord, services: &[ServiceRecord], severity: &str)
             }
         })
         .collect();
-    (!rules.is_empty()).then(|| GraphRules { object_name: object_name(&graph.name), rules })
+    (!rules.is_empty()).then(|| GraphRules {
+        object_name: object_name(&graph.name),
+        owner: owner_of(&graph.name),
+        rules,
+    })
 }
 
 fn labels(graph: &GraphRecord, service: &ServiceRecord, severity: &str) -> BTreeMap<String, String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
+use super::state::{Mark, Release};
 use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory, Latencies, Metrics,
@@ -17,13 +18,20 @@ use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
-pub(super) fn of(world: &World) -> Ports {
+/// One of the installations that share a world.
+struct Tenant {
+    world: World,
+    installation: String,
+}
+
+pub(super) fn of(world: &World, installation: &str) -> Ports {
+    let tenant = Arc::new(Tenant { world: world.clone(), installation: installation.to_owned() });
     let world = Arc::new(world.clone());
     Ports {
         inventory: world.clone(),
         workloads: world.clone(),
-        releases: world.clone(),
-        rules: Some(world.clone()),
+        releases: tenant.clone(),
+        rules: Some(tenant),
         metrics: Some(world.clone()),
         networks: Some(world.clone()),
         latencies: Some(world),
@@ -91,10 +99,10 @@ impl Workloads for World {
 }
 
 #[async_trait]
-impl Releases for World {
+impl Releases for Tenant {
     async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
-        self.call(Operation::ListReleases)?;
-        let state = self.state();
+        self.world.call(Operation::ListReleases)?;
+        let state = self.world.state();
         let first = ReleaseKey { namespace: namespace.to_owned(), name: String::new() };
         let releases = state.releases.range(first..).take_while(|(key, _)| key.namespace == namespace);
         Ok(releases
@@ -102,32 +110,49 @@ impl Releases for World {
                 name: key.name.clone(),
                 revision: release.revision,
                 status: ReleaseStatus::Deployed,
-                owner: release.mark.as_ref().map(|mark| mark.owner.clone()),
+                owner: self.mark(release).map(|mark| mark.owner.clone()),
                 digest: release.mark.as_ref().map(|mark| mark.digest.clone()),
             })
             .collect())
     }
 
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {
-        self.call(Operation::ApplyRelease)?;
+        self.world.call(Operation::ApplyRelease)?;
         self.refuse_foreign(&release.key, &release.owner)?;
-        let ready_at = self.state().apply(release);
-        self.record_changed(&release.key);
-        self.workload_changed(&release.key, Some(ready_at));
+        let ready_at = self.world.state().apply(&self.installation, release);
+        self.world.record_changed(&release.key);
+        self.world.workload_changed(&release.key, Some(ready_at));
         Ok(())
     }
 
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        self.call(Operation::UninstallRelease)?;
+        self.world.call(Operation::UninstallRelease)?;
         self.refuse_foreign(key, owner)?;
-        self.state().releases.remove(key);
-        self.record_changed(key);
-        self.workload_changed(key, None);
+        self.world.state().releases.remove(key);
+        self.world.record_changed(key);
+        self.world.workload_changed(key, None);
+        Ok(())
+    }
+
+    async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
+        self.world.call(Operation::AdoptRelease)?;
+        let mut state = self.world.state();
+        let Some(release) = state.releases.get_mut(key) else {
+            let message = format!("there is no release {} in namespace {}", key.name, key.namespace);
+            return Err(ClientError::new("helm", ClientErrorKind::NotFound, message));
+        };
+        release.mark = Some(Mark {
+            installation: self.installation.clone(),
+            owner: owner.to_owned(),
+            digest: digest.to_owned(),
+        });
+        drop(state);
+        self.world.record_changed(key);
         Ok(())
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
-        self.release_changes()
+        self.world.release_changes()
     }
 
     fn watches(&self) -> Vec<WatchState> {
@@ -135,11 +160,21 @@ impl Releases for World {
     }
 }
 
-impl World {
+impl Tenant {
+    /// The mark of a release, if it is this installation's.
+    fn mark<'a>(&self, release: &'a Release) -> Option<&'a Mark> {
+        release.mark.as_ref().filter(|mark| mark.installation == self.installation)
+    }
+
+    fn is_foreign(&self, object_name: &str) -> bool {
+        let state = self.world.state();
+        state.rules.get(object_name).is_some_and(|(installation, _)| *installation != self.installation)
+    }
+
     fn refuse_foreign(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        let state = self.state();
+        let state = self.world.state();
         let Some(release) = state.releases.get(key) else { return Ok(()) };
-        if release.mark.as_ref().is_some_and(|mark| mark.owner == owner) {
+        if self.mark(release).is_some_and(|mark| mark.owner == owner) {
             return Ok(());
         }
         let message = format!("release {} in namespace {} belongs to somebody else", key.name, key.namespace);
@@ -148,37 +183,47 @@ impl World {
 }
 
 #[async_trait]
-impl AlertRules for World {
+impl AlertRules for Tenant {
     async fn apply(&self, rules: &GraphRules) -> Result<()> {
-        self.call(Operation::ApplyRules)?;
+        self.world.call(Operation::ApplyRules)?;
         if rules.rules.is_empty() {
-            self.state().delete_rules(&rules.object_name);
-        } else {
-            self.state().rules.insert(rules.object_name.clone(), rules.clone());
+            return self.delete(&rules.object_name).await;
         }
-        self.rules_changed(&rules.object_name);
+        let name = &rules.object_name;
+        if self.is_foreign(name) {
+            let message = format!("the rules {name} exist and belong to another installation of smo");
+            return Err(ClientError::new("monitoring", ClientErrorKind::Conflict, message));
+        }
+        self.world.state().rules.insert(name.clone(), (self.installation.clone(), rules.clone()));
+        self.world.rules_changed(name);
         Ok(())
     }
 
     async fn delete(&self, object_name: &str) -> Result<()> {
-        self.call(Operation::DeleteRules)?;
-        self.state().delete_rules(object_name);
-        self.rules_changed(object_name);
+        self.world.call(Operation::DeleteRules)?;
+        if !self.is_foreign(object_name) {
+            self.world.state().delete_rules(object_name);
+            self.world.rules_changed(object_name);
+        }
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        self.call(Operation::ListRules)?;
-        Ok(self.state().rules.keys().cloned().collect())
+        self.world.call(Operation::ListRules)?;
+        let state = self.world.state();
+        let ours = state.rules.iter().filter(|(_, (installation, _))| *installation == self.installation);
+        Ok(ours.map(|(name, _)| name.clone()).collect())
     }
 
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>> {
-        self.call(Operation::ListRules)?;
-        Ok(self.state().rules.get(object_name).cloned())
+        self.world.call(Operation::ListRules)?;
+        let state = self.world.state();
+        let found = state.rules.get(object_name);
+        Ok(found.filter(|(by, _)| *by == self.installation).map(|(_, rules)| rules.clone()))
     }
 
     fn changes(&self) -> broadcast::Receiver<String> {
-        self.rule_changes()
+        self.world.rule_changes()
     }
 
     fn watches(&self) -> Vec<WatchState> {
@@ -193,8 +238,8 @@ impl Metrics for World {
         let state = self.state();
         let label =
             |labels: &BTreeMap<String, String>, name: &str| labels.get(name).cloned().unwrap_or_default();
-        let rules = state.rules.values().flat_map(|object| &object.rules);
-        Ok(rules
+        Ok(state
+            .alert_rules()
             .map(|rule| FiringAlert {
                 alert: rule.alert.clone(),
                 graph: label(&rule.labels, "graph"),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::continuum::{ClusterSpec, Continuum, Latency};
 use crate::clients::{
-    BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
+    AlertRule, BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
 };
 use crate::hdag::{self, Resources};
 use crate::model::{ClusterObservation, RoundTripTimes};
@@ -19,7 +19,8 @@ use crate::model::{ClusterObservation, RoundTripTimes};
 pub(super) struct State {
     pub(super) clusters: BTreeMap<String, Cluster>,
     pub(super) releases: BTreeMap<ReleaseKey, Release>,
-    pub(super) rules: BTreeMap<String, GraphRules>,
+    /// By name, with the installation that made them.
+    pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
     /// Load by service, as Prometheus would tell it.
@@ -44,6 +45,7 @@ pub(super) struct Release {
 }
 
 pub(super) struct Mark {
+    pub(super) installation: String,
     pub(super) owner: String,
     pub(super) digest: String,
 }
@@ -73,7 +75,7 @@ impl State {
     }
 
     /// Installs or upgrades; gives the time at which the last of its pods will be ready.
-    pub(super) fn apply(&mut self, spec: &ReleaseSpec) -> Instant {
+    pub(super) fn apply(&mut self, installation: &str, spec: &ReleaseSpec) -> Instant {
         let wanted = self.wanted_clusters(&spec.values);
         let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
         let listed = self.charts.get(chart_name(&spec.chart)).copied();
@@ -88,17 +90,26 @@ impl State {
         };
         let release = Release {
             revision: old.map_or(1, |old| old.revision + 1),
-            mark: Some(Mark { owner: spec.owner.clone(), digest: spec.digest.clone() }),
+            mark: Some(Mark {
+                installation: installation.to_owned(),
+                owner: spec.owner.clone(),
+                digest: spec.digest.clone(),
+            }),
             workload: Some(Workload { replicas, requests, places: wanted.into_iter().map(place).collect() }),
         };
         self.releases.insert(spec.key.clone(), release);
         ready_at
     }
 
+    /// All alert rules.
+    pub(super) fn alert_rules(&self) -> impl Iterator<Item = &AlertRule> {
+        self.rules.values().flat_map(|(_, object)| &object.rules)
+    }
+
     /// Removes a rules object. Its alerts end with it.
     pub(super) fn delete_rules(&mut self, object_name: &str) {
         let gone = self.rules.remove(object_name);
-        for rule in gone.iter().flat_map(|object| &object.rules) {
+        for rule in gone.iter().flat_map(|(_, object)| &object.rules) {
             let graph = rule.labels.get("graph");
             self.firing.retain(|(firing, _)| Some(firing) != graph);
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::continuum::Continuum;
 use super::ports;
 use super::state::{Release, State};
-use crate::clients::{ClientError, Ports, ReleaseKey};
+use crate::clients::{AlertRule, ClientError, Ports, ReleaseKey};
 
 /// Changes that a slow reader may lag behind before it has to look at everything.
 const CHANGES: usize = 1024;
@@ -47,6 +47,8 @@ pub enum Operation {
     ListReleases,
     /// `Releases::apply`.
     ApplyRelease,
+    /// `Releases::adopt`.
+    AdoptRelease,
     /// `Releases::uninstall`.
     UninstallRelease,
     /// `AlertRules::apply`.
@@ -107,10 +109,16 @@ impl World {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The ports of this world.
+    /// The ports of this world for its usual installation.
     #[must_use]
     pub fn ports(&self) -> Ports {
-        ports::of(self)
+        self.ports_of("simulated")
+    }
+
+    /// The ports of this world for an installation that shares it with others.
+    #[must_use]
+    pub fn ports_of(&self, installation: &str) -> Ports {
+        ports::of(self, installation)
     }
 
     /// Takes a cluster down, or up again. What runs there keeps its last status, as in Karmada.
@@ -138,11 +146,12 @@ impl World {
     /// No rule has these labels.
     pub fn set_alert_firing(&self, graph: &str, service: &str, firing: bool) -> Result<(), UnknownRule> {
         let mut state = self.state();
-        let mut labels = state.rules.values().flat_map(|object| &object.rules).map(|rule| &rule.labels);
         let has = |labels: &BTreeMap<String, String>, label: &str, value: &str| {
             labels.get(label).is_some_and(|found| found == value)
         };
-        if !labels.any(|labels| has(labels, "graph", graph) && has(labels, "service", service)) {
+        let is_its =
+            |rule: &AlertRule| has(&rule.labels, "graph", graph) && has(&rule.labels, "service", service);
+        if !state.alert_rules().any(is_its) {
             return Err(UnknownRule { graph: graph.to_owned(), service: service.to_owned() });
         }
         let target = (graph.to_owned(), service.to_owned());

@@ -1,5 +1,6 @@
 //! The contract of the ports on the simulated continuum.
 
+mod dead_watch;
 mod suite;
 
 use smo::simulation::{Continuum, World};
@@ -34,9 +35,22 @@ async fn a_foreign_release_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_of_another_installation_is_left_alone_until_it_is_adopted() {
+    let (world, fixture) = world();
+    suite::a_release_of_another_installation(&world.ports(), &world.ports_of("other"), &fixture).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_told_and_watches_are_alive() {
+    let (world, fixture) = world();
+    suite::changes_are_told(&world.ports(), &fixture).await;
+    suite::watches(&world.ports()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn alert_rules_and_what_fires() {
     let (world, _) = world();
-    suite::life_of_alert_rules(&world.ports()).await;
+    suite::life_of_alert_rules(&world.ports(), &world.ports_of("other")).await;
     suite::firing_alerts(&world.ports()).await;
 }
 

@@ -10,7 +10,8 @@ use smo::clients::{
     ReleaseStatus, WorkloadObservation,
 };
 use smo::model::RoundTripTimes;
-use tokio::time::{Instant, sleep};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep, timeout};
 
 /// What differs between the worlds.
 pub struct Fixture {
@@ -87,11 +88,79 @@ pub async fn a_foreign_release_is_left_alone(ports: &Ports, fixture: &Fixture) {
     until(ports, fixture, "is gone", <[_]>::is_empty).await;
 }
 
-/// Rules are written, replaced, listed and removed as a whole.
-pub async fn life_of_alert_rules(ports: &Ports) {
-    let rules = ports.rules.as_ref().unwrap();
-    let object = |expr: &str| GraphRules {
-        object_name: "smo-contract".to_owned(),
+/// A release of another installation is told apart, left alone, and ours once it is adopted.
+pub async fn a_release_of_another_installation(ports: &Ports, other: &Ports, fixture: &Fixture) {
+    let spec = |digest| fixture.release(&fixture.clusters[0], digest);
+    other.releases.apply(&spec("theirs")).await.unwrap();
+    until_listed(ports, fixture).await;
+    let seen = listed(ports, fixture).await.unwrap();
+    assert_eq!((seen.revision, seen.owner), (1, None));
+    for refused in
+        [ports.releases.apply(&spec("ours")).await, ports.releases.uninstall(&fixture.key(), OWNER).await]
+    {
+        assert_eq!(refused.unwrap_err().kind, ClientErrorKind::Conflict);
+    }
+
+    ports.releases.adopt(&fixture.key(), OWNER, "adopted").await.unwrap();
+    let adopted = listed(ports, fixture).await.unwrap();
+    assert_eq!((adopted.revision, adopted.status), (1, ReleaseStatus::Deployed));
+    assert_eq!((adopted.owner.as_deref(), adopted.digest.as_deref()), (Some(OWNER), Some("adopted")));
+    let refused = other.releases.uninstall(&fixture.key(), OWNER).await.unwrap_err();
+    assert_eq!(refused.kind, ClientErrorKind::Conflict, "{refused}");
+    ports.releases.apply(&spec("ours")).await.unwrap();
+    let applied = listed(ports, fixture).await.unwrap();
+    assert_eq!((applied.revision, applied.digest.as_deref()), (2, Some("ours")));
+    ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
+    until(ports, fixture, "is gone", <[_]>::is_empty).await;
+
+    let absent = ports.releases.adopt(&fixture.key(), OWNER, "adopted").await.unwrap_err();
+    assert_eq!(absent.kind, ClientErrorKind::NotFound, "{absent}");
+}
+
+/// Whoever changes a release or rules, it is told.
+pub async fn changes_are_told(ports: &Ports, fixture: &Fixture) {
+    let (rules, mut releases) = (ports.rules.as_ref().unwrap(), ports.releases.changes());
+    ports.releases.apply(&fixture.release(&fixture.clusters[0], "one")).await.unwrap();
+    assert_eq!(told(&mut releases).await, fixture.key());
+    let mut releases = ports.releases.changes();
+    ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
+    assert_eq!(told(&mut releases).await, fixture.key());
+    until(ports, fixture, "is gone", <[_]>::is_empty).await;
+
+    let mut objects = rules.changes();
+    rules.apply(&rules_object("vector(1) > 2")).await.unwrap();
+    assert_eq!(told(&mut objects).await, RULES);
+    let mut objects = rules.changes();
+    rules.delete(RULES).await.unwrap();
+    assert_eq!(told(&mut objects).await, RULES);
+}
+
+async fn told<T: Clone>(changes: &mut broadcast::Receiver<T>) -> T {
+    timeout(LIMIT, changes.recv()).await.expect("a change is told in time").unwrap()
+}
+
+/// All watches have shown their first state and are alive.
+pub async fn watches(ports: &Ports) {
+    let all = || {
+        let rules = ports.rules.as_ref().unwrap().watches();
+        let parts = [ports.inventory.watches(), ports.workloads.watches(), ports.releases.watches(), rules];
+        parts.concat()
+    };
+    let names: Vec<&str> = all().iter().map(|watch| watch.name).collect();
+    assert_eq!(names, ["clusters", "workloads", "bindings", "releases", "rules"]);
+    let start = Instant::now();
+    while !all().iter().all(|watch| watch.complete && watch.age < LIMIT && watch.last_error.is_none()) {
+        assert!(start.elapsed() < LIMIT, "{:#?}", all());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+const RULES: &str = "smo-contract";
+
+fn rules_object(expr: &str) -> GraphRules {
+    GraphRules {
+        object_name: RULES.to_owned(),
+        owner: OWNER.to_owned(),
         rules: vec![AlertRule {
             alert: "never".to_owned(),
             expr: expr.to_owned(),
@@ -102,14 +171,28 @@ pub async fn life_of_alert_rules(ports: &Ports) {
             ]),
             annotations: BTreeMap::new(),
         }],
-    };
-    rules.apply(&object("vector(1) > 2")).await.unwrap();
-    rules.apply(&object("vector(1) > 3")).await.unwrap();
+    }
+}
+
+/// Rules are written, replaced, observed and removed as a whole, and those of another installation left alone.
+pub async fn life_of_alert_rules(ports: &Ports, other: &Ports) {
+    let (rules, theirs) = (ports.rules.as_ref().unwrap(), other.rules.as_ref().unwrap());
+    rules.apply(&rules_object("vector(1) > 2")).await.unwrap();
+    rules.apply(&rules_object("vector(1) > 3")).await.unwrap();
+    assert_eq!(rules.observed(RULES).await.unwrap(), Some(rules_object("vector(1) > 3")));
     let names = rules.list().await.unwrap();
-    assert_eq!(names.iter().filter(|name| *name == "smo-contract").count(), 1, "{names:?}");
-    rules.delete("smo-contract").await.unwrap();
-    rules.delete("smo-contract").await.unwrap();
-    assert!(!rules.list().await.unwrap().contains(&"smo-contract".to_owned()));
+    assert_eq!(names.iter().filter(|name| *name == RULES).count(), 1, "{names:?}");
+
+    let refused = theirs.apply(&rules_object("vector(1) > 3")).await.unwrap_err();
+    assert_eq!(refused.kind, ClientErrorKind::Conflict, "{refused}");
+    theirs.delete(RULES).await.unwrap();
+    assert!(!theirs.list().await.unwrap().contains(&RULES.to_owned()));
+    assert!(rules.list().await.unwrap().contains(&RULES.to_owned()));
+
+    rules.delete(RULES).await.unwrap();
+    rules.delete(RULES).await.unwrap();
+    assert_eq!(rules.observed(RULES).await.unwrap(), None);
+    assert!(!rules.list().await.unwrap().contains(&RULES.to_owned()));
 }
 
 /// What fires is told; a rule that never fires is not.
@@ -138,8 +221,25 @@ pub async fn latencies(ports: &Ports, fixture: &Fixture) -> RoundTripTimes {
 }
 
 async fn listed(ports: &Ports, fixture: &Fixture) -> Option<ReleaseObservation> {
-    let releases = ports.releases.list(&fixture.namespace).await.unwrap();
+    let start = Instant::now();
+    let releases = loop {
+        // A watch that has not listed everything yet says so, and is asked again.
+        match ports.releases.list(&fixture.namespace).await {
+            Ok(releases) => break releases,
+            Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
     releases.into_iter().find(|release| release.name == RELEASE)
+}
+
+/// The watch of one installation may be behind that of another.
+async fn until_listed(ports: &Ports, fixture: &Fixture) {
+    let start = Instant::now();
+    while listed(ports, fixture).await.is_none() {
+        assert!(start.elapsed() < LIMIT, "{RELEASE} is never listed");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn until_running(ports: &Ports, fixture: &Fixture, cluster: &str) {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::bed::{Bed, variable};
 use crate::charts::descriptor;
 
-async fn real(bed: &Bed, data: &TempDir) -> Ports {
+async fn real(bed: &Bed, data: &TempDir, installation: &str) -> Ports {
     let mut env: BTreeMap<String, String> = [
         "KARMADA_KUBECONFIG",
         "MONITORING_KUBECONFIG",
@@ -28,7 +28,8 @@ async fn real(bed: &Bed, data: &TempDir) -> Ports {
     env.insert("SMO_DATA_DIR".to_owned(), data.path().display().to_string());
     let read = |path: &std::path::Path| std::fs::read_to_string(path);
     let sources = Sources { env, home: None, config_file: None, flags: Vec::new(), read: &read };
-    real_ports(&load(sources).expect("settings of the test bed").settings).await.expect("the real ports")
+    let settings = load(sources).expect("settings of the test bed").settings;
+    real_ports(&settings, installation).await.expect("the real ports")
 }
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn the_real_ports_keep_the_contract() {
     let data = tempfile::tempdir().expect("temporary folder");
     // Pushes the charts.
     drop(descriptor(&bed, "hello-world").await);
-    let ports = real(&bed, &data).await;
+    let (ports, other) = (real(&bed, &data, "contract").await, real(&bed, &data, "other").await);
     let fixture = suite::Fixture {
         namespace: "contract".to_owned(),
         chart: format!("oci://{}/hello-world/hello-world", bed.registry()),
@@ -46,7 +47,10 @@ async fn the_real_ports_keep_the_contract() {
     suite::inventory(&ports, &fixture).await;
     suite::life_of_a_release(&ports, &fixture).await;
     suite::a_foreign_release_is_left_alone(&ports, &fixture).await;
-    suite::life_of_alert_rules(&ports).await;
+    suite::a_release_of_another_installation(&ports, &other, &fixture).await;
+    suite::watches(&ports).await;
+    suite::changes_are_told(&ports, &fixture).await;
+    suite::life_of_alert_rules(&ports, &other).await;
     suite::firing_alerts(&ports).await;
     suite::rates(&ports).await;
     let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());

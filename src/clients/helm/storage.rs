@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ListParams, PartialObjectMeta};
+use kube::api::{Api, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
+use serde_json::json;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clients::kubernetes::failure;
+use crate::clients::marks::Marks;
 use crate::clients::mirror::{Change, Mirror, ObjectKey};
 use crate::clients::observed::Observed;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
@@ -23,10 +25,6 @@ use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseStatus, Result, Watc
 
 /// Labels by which Helm's records are found among all Secrets.
 pub(super) const HELM_RECORDS: &str = "owner=helm";
-/// Label of a release: the graph that owns it.
-pub(super) const OWNER_LABEL: &str = "smo-graph";
-/// Label of a release: digest of what was applied.
-pub(super) const DIGEST_LABEL: &str = "smo-digest";
 
 /// One revision of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,19 +33,20 @@ pub(super) struct Revision {
     pub(super) number: i64,
     /// As Helm writes it, such as `pending-upgrade`.
     pub(super) status: String,
+    /// The graph of this installation that owns it.
     pub(super) owner: Option<String>,
     pub(super) digest: Option<String>,
 }
 
 impl Revision {
-    fn of(secret: &PartialObjectMeta<Secret>) -> Option<Self> {
+    fn of(secret: &PartialObjectMeta<Secret>, marks: &Marks) -> Option<Self> {
         let label = |name: &str| secret.labels().get(name).cloned();
         Some(Self {
             release: label("name")?,
             number: label("version")?.parse().ok()?,
             status: label("status")?,
-            owner: label(OWNER_LABEL),
-            digest: label(DIGEST_LABEL),
+            owner: marks.owner(secret.labels()),
+            digest: label(&marks.labels.digest),
         })
     }
 
@@ -76,19 +75,37 @@ impl Revision {
 }
 
 /// All revisions of one release, newest first, read now.
-pub(super) async fn history(client: &Client, namespace: &str, release: &str) -> Result<Vec<Revision>> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let of_release = ListParams::default().labels(&format!("{HELM_RECORDS},name={release}"));
-    let listed = secrets.list_metadata(&of_release).await;
-    let listed = listed.map_err(|error| failure("karmada", "cannot list the release's records", error))?;
-    let mut revisions: Vec<Revision> = listed.items.iter().filter_map(Revision::of).collect();
+pub(super) async fn history(client: &Client, marks: &Marks, key: &ReleaseKey) -> Result<Vec<Revision>> {
+    let records = records(client, key).await?;
+    let mut revisions: Vec<Revision> =
+        records.iter().filter_map(|record| Revision::of(record, marks)).collect();
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
     Ok(revisions)
 }
 
+/// Gives all revisions of a release these labels; tells whether there are any.
+pub(super) async fn label(client: &Client, key: &ReleaseKey, labels: &[(&str, &str)]) -> Result<bool> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
+    let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+    let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+    let records = records(client, key).await?;
+    for record in &records {
+        let patched = secrets.patch_metadata(&record.name_any(), &PatchParams::default(), &patch).await;
+        patched.map_err(|error| failure("karmada", &format!("cannot label release {}", key.name), error))?;
+    }
+    Ok(!records.is_empty())
+}
+
+async fn records(client: &Client, key: &ReleaseKey) -> Result<Vec<PartialObjectMeta<Secret>>> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
+    let of_release = ListParams::default().labels(&format!("{HELM_RECORDS},name={}", key.name));
+    let listed = secrets.list_metadata(&of_release).await;
+    Ok(listed.map_err(|error| failure("karmada", "cannot list the records of a release", error))?.items)
+}
+
 /// All release records of a Karmada, from the metadata of a watch.
-#[derive(Default)]
 struct ReleaseIndex {
+    marks: Marks,
     records: Mirror<Revision>,
     /// The records of each release by revision.
     by_release: BTreeMap<ReleaseKey, BTreeMap<i64, ObjectKey>>,
@@ -98,7 +115,7 @@ impl ReleaseIndex {
     /// Takes an event of the Secrets' watch and tells which releases it touches.
     fn apply(&mut self, event: Event<PartialObjectMeta<Secret>>) -> BTreeSet<ReleaseKey> {
         let mut touched = BTreeSet::new();
-        for Change { key, before } in self.records.apply(event, Revision::of) {
+        for Change { key, before } in self.records.apply(event, |record| Revision::of(record, &self.marks)) {
             if let Some(before) = before {
                 let release = before.key_in(&key.0);
                 if let Some(records) = self.by_release.get_mut(&release) {
@@ -140,8 +157,9 @@ pub(super) struct ObservedReleases {
 
 impl ObservedReleases {
     /// Starts watching, within a tokio runtime; the watch ends when this is dropped.
-    pub(super) fn start(client: &Client) -> Self {
-        let observed = Observed::new(ReleaseIndex::default());
+    pub(super) fn start(client: &Client, marks: Marks) -> Self {
+        let index = ReleaseIndex { marks, records: Mirror::default(), by_release: BTreeMap::new() };
+        let observed = Observed::new(index);
         let health = WatchHealth::new("karmada", "releases");
         let secrets = Api::<PartialObjectMeta<Secret>>::all(monitored(client, &health));
         let target = Arc::clone(&observed);

@@ -4,16 +4,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path as UrlPath, Query};
-use axum::routing::get;
+use axum::extract::{Path as UrlPath, Query, Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::map_request;
+use axum::routing::{get, patch};
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::clients::ReleaseStatus;
 use crate::clients::testing::{Collection, fake_server};
-use crate::config::Settings;
+use crate::config::{CallSettings, HelmSettings, KarmadaSettings, KubeconfigSettings, ObjectLabels};
 
 const NAMESPACE: &str = "demo";
 
@@ -43,7 +45,15 @@ impl Bed {
     }
 
     fn helm(&self, deadline: Duration) -> HelmReleases {
-        let settings = HelmSettings { bin: self.path("helm"), plain_http: true, ..Settings::default().helm };
+        let defaults = Settings::default();
+        let kubeconfig = Some(KubeconfigSettings { path: self.path("config") });
+        let settings = Settings {
+            helm: HelmSettings { bin: self.path("helm"), plain_http: true, ..defaults.helm },
+            karmada: KarmadaSettings { kubeconfig, ..defaults.karmada },
+            calls: CallSettings { helm_deadline: deadline, ..defaults.calls },
+            data_dir: self.path("data"),
+            ..Settings::default()
+        };
         let (in_all, in_one) = (self.secrets.clone(), self.secrets.clone());
         let router = Router::new()
             .route("/api/v1/secrets", get(async move |Query(query): Query<_>| in_all.answer(None, &query)))
@@ -52,9 +62,11 @@ impl Bed {
                 get(async move |UrlPath(namespace): UrlPath<String>, Query(query): Query<_>| {
                     in_one.answer(Some(&namespace), &query)
                 }),
-            );
-        let (config, data) = (self.path("config"), self.path("data"));
-        HelmReleases::start(&settings, &config, &data, fake_server(router), deadline)
+            )
+            .route("/api/v1/namespaces/{namespace}/secrets/{name}", patch(patched))
+            .layer(map_request(as_json))
+            .with_state(self.secrets.clone());
+        HelmReleases::start(&settings, marks(), fake_server(router))
     }
 
     fn quick(&self) -> HelmReleases {
@@ -62,10 +74,11 @@ impl Bed {
     }
 
     fn revision(&self, name: &str, version: i64, status: &str, owner: Option<&str>) {
-        let labels: Vec<_> = owner.map(|owner| (OWNER_LABEL, owner)).into_iter().collect();
         let digest = format!("digest-{version}");
-        let digest = owner.map(|_| (DIGEST_LABEL, digest.as_str()));
-        self.secrets.put(record(NAMESPACE, name, version, status, labels.into_iter().chain(digest)));
+        let labels = owner.map(|owner| {
+            [("smo-installation", "test"), ("smo-graph", owner), ("smo-digest", digest.as_str())]
+        });
+        self.secrets.put(record(NAMESPACE, name, version, status, labels.into_iter().flatten()));
     }
 
     /// The recorded command lines.
@@ -86,6 +99,31 @@ fn without_timeout(line: &str) -> String {
         }
     }
     kept.join(" ")
+}
+
+fn marks() -> Marks {
+    Marks { installation: "test".to_owned(), labels: ObjectLabels::default() }
+}
+
+/// Changes labels of a record.
+async fn patched(
+    State(secrets): State<Collection>,
+    UrlPath((namespace, name)): UrlPath<(String, String)>,
+    Json(patch): Json<Value>,
+) -> Json<Value> {
+    let is_it =
+        |object: &Value| object["metadata"]["namespace"] == *namespace && object["metadata"]["name"] == *name;
+    let mut object = secrets.objects().into_iter().find(is_it).unwrap();
+    for (label, value) in patch["metadata"]["labels"].as_object().unwrap() {
+        object["metadata"]["labels"][label] = value.clone();
+    }
+    Json(secrets.put(object))
+}
+
+/// A merge patch is JSON under another name.
+async fn as_json(mut request: Request) -> Request {
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    request
 }
 
 /// A record as Helm writes it.
@@ -151,7 +189,7 @@ fn spec(name: &str) -> ReleaseSpec {
 }
 
 const UPGRADE: &str = "upgrade --namespace demo --timeout --kubeconfig HERE/config --install --create-namespace \
-                       --history-max 3 --values values.json --labels smo-graph=brussels-1a2b,smo-digest=0123abcd \
+                       --history-max 3 --values values.json --labels smo-installation=test,smo-graph=brussels-1a2b,smo-digest=0123abcd \
                        --version 1.2.0 --plain-http --server-side=false -- a oci://127.0.0.1:5000/project/demo";
 const UNINSTALL: &str =
     "uninstall --namespace demo --timeout --kubeconfig HERE/config --ignore-not-found --wait -- a";
@@ -193,6 +231,46 @@ async fn a_foreign_release_is_neither_upgraded_nor_removed() {
         assert_eq!(helm.uninstall(&key("a"), "brussels-1a2b").await.unwrap_err().kind, Kind::Conflict);
         assert_eq!(bed.calls(), Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn the_release_of_another_installation_is_foreign_even_for_a_graph_of_the_same_name() {
+    let bed = Bed::new();
+    let labels = [("smo-installation", "other"), ("smo-graph", "brussels-1a2b")];
+    bed.secrets.put(record(NAMESPACE, "a", 1, "deployed", labels.into_iter()));
+    let helm = bed.quick();
+    let refused = helm.apply(&spec("a")).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Conflict);
+    assert!(refused.message.contains("not made by this installation"), "{refused}");
+    assert_eq!(helm.uninstall(&key("a"), "brussels-1a2b").await.unwrap_err().kind, Kind::Conflict);
+    assert_eq!(bed.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_release_from_before_installations_had_ids_belongs_to_its_graph() {
+    let bed = Bed::new();
+    bed.secrets.put(record(NAMESPACE, "a", 1, "deployed", [("smo-graph", "brussels-1a2b")].into_iter()));
+    bed.quick().apply(&spec("a")).await.unwrap();
+    assert_eq!(bed.calls(), [UPGRADE]);
+}
+
+#[tokio::test]
+async fn adopting_labels_every_revision_without_running_helm() {
+    let bed = Bed::new();
+    bed.revision("a", 1, "superseded", None);
+    bed.revision("a", 2, "deployed", None);
+    bed.revision("b", 1, "deployed", None);
+    let helm = bed.quick();
+    helm.adopt(&key("a"), "brussels-1a2b", "0123abcd").await.unwrap();
+    assert_eq!(bed.calls(), Vec::<String>::new());
+    let listed = helm.list(NAMESPACE).await.unwrap();
+    let owners: Vec<_> = listed.iter().map(|release| release.owner.as_deref()).collect();
+    assert_eq!((owners, listed[0].digest.as_deref()), (vec![Some("brussels-1a2b"), None], Some("0123abcd")));
+    let history = storage::history(&helm.client, &helm.marks, &key("a")).await.unwrap();
+    assert!(history.iter().all(|revision| revision.owner.as_deref() == Some("brussels-1a2b")), "{history:?}");
+
+    assert_eq!(helm.adopt(&key("c"), "g", "d").await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(helm.adopt(&key("b"), "a,b=c", "d").await.unwrap_err().kind, Kind::Invalid);
 }
 
 #[tokio::test]

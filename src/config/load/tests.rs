@@ -229,7 +229,7 @@ fn kubeconfigs_are_names_under_the_home_folder_or_absolute_paths() {
     let real = settings(&[("KARMADA_KUBECONFIG", "k"), ("MONITORING_KUBECONFIG", "/m")], &files);
     assert_eq!(real.karmada.kubeconfig.unwrap().path, Path::new("/home/u/.kube/k"));
     assert_eq!(real.monitoring.kubeconfig.unwrap().path, Path::new("/m"));
-    assert_eq!(real.submariner.unwrap().path, Path::new("/home/u/.kube/config"));
+    assert_eq!(real.submariner.kubeconfig.unwrap().path, Path::new("/home/u/.kube/config"));
 }
 
 #[test]

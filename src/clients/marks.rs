@@ -1,0 +1,83 @@
+//! How an installation of `smo` marks the objects that it makes, so that it knows them again and leaves those of others
+//! alone.
+
+use std::collections::BTreeMap;
+
+use super::{ClientError, ClientErrorKind, Result};
+use crate::config::ObjectLabels;
+
+/// The marks of one installation.
+#[derive(Debug, Clone)]
+pub struct Marks {
+    /// Id of the installation.
+    pub installation: String,
+    /// Names of the labels.
+    pub labels: ObjectLabels,
+}
+
+impl Marks {
+    /// The labels of an object that belongs to the graph `owner`.
+    pub(super) fn of<'a>(&'a self, owner: &'a str) -> [(&'a str, &'a str); 2] {
+        [(&self.labels.installation, &self.installation), (&self.labels.graph, owner)]
+    }
+
+    /// The graph of this installation that owns an object with these labels; `None` when it is another's or nobody's.
+    /// Objects from the time before installations had ids belong to the graph that they name.
+    pub(super) fn owner(&self, labels: &BTreeMap<String, String>) -> Option<String> {
+        labels.get(&self.labels.graph).filter(|_| !self.is_foreign(labels)).cloned()
+    }
+
+    /// Whether an object with these labels is one of another installation.
+    pub(super) fn is_foreign(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(&self.labels.installation).is_some_and(|installation| *installation != self.installation)
+    }
+
+    /// Checks what is about to become values of labels.
+    ///
+    /// # Errors
+    /// `Invalid` when one cannot be.
+    pub(super) fn check(&self, owner: &str, digest: &str) -> Result<()> {
+        let values = self.of(owner).into_iter().chain([(self.labels.digest.as_str(), digest)]);
+        match values.into_iter().find(|(_, value)| !is_label_value(value)) {
+            None => Ok(()),
+            Some((label, value)) => {
+                let message = format!("{value:?} cannot be the value of label {label}");
+                Err(ClientError::new("helm", ClientErrorKind::Invalid, message))
+            }
+        }
+    }
+}
+
+fn is_label_value(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(installation: &str) -> Marks {
+        Marks { installation: installation.to_owned(), labels: ObjectLabels::default() }
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn an_object_is_known_by_the_installation_that_made_it_and_by_no_other() {
+        let made = labels(&marks("one").of("g"));
+        assert_eq!(marks("one").owner(&made).as_deref(), Some("g"));
+        assert_eq!(marks("other").owner(&made), None);
+        assert_eq!(marks("one").owner(&labels(&[("app", "x")])), None);
+    }
+
+    #[test]
+    fn an_object_from_before_installations_had_ids_belongs_to_its_graph() {
+        assert_eq!(marks("one").owner(&labels(&[("smo-graph", "g")])).as_deref(), Some("g"));
+    }
+}
