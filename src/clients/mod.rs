@@ -3,7 +3,8 @@
 //! [`ports`](self) declares what `smo` needs of other systems as traits. One file or folder per real system
 //! implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and [`prometheus`]
 //! (alerting), [`submariner`] (networks), [`gateways`] (round-trip times); `strategies` asks programs of the operator
-//! for decisions. The layers above hold an [`Outside`] and nothing else: each of its methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and [`faults`].
+//! for decisions. The layers above hold an [`Outside`] and nothing else: each of its methods passes through [`Calls`],
+//! which owns deadline, retry, breaker, metrics, span and [`faults`](crate::faults).
 //!
 //! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out. They
 //! decide nothing, know nothing of graphs, and keep no state but what they watch. No client is made by speaking

@@ -6,7 +6,7 @@ use crate::optimizer::placement::RESOURCES;
 /// Prices are interpolated in parts of this.
 const PARTS: i64 = 1024;
 
-/// An assignment that keeps [`Model::allowed`](crate::optimizer::Model::allowed) and may break the rest.
+/// An assignment that keeps [`Model::allowed`](crate::optimizer::placement::model::Model::allowed) and may break the rest.
 #[derive(Debug, Clone)]
 pub(super) struct State<'a> {
     pub(super) landscape: &'a Landscape<'a>,
