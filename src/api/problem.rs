@@ -216,7 +216,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::Conflict(_) | Error::Infeasible(_) | Error::WorldChanged { .. } => StatusCode::CONFLICT,
         Error::Stale { .. } | Error::NotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Client(client) => match client.kind {
-            ClientErrorKind::Conflict => StatusCode::CONFLICT,
+            ClientErrorKind::Conflict | ClientErrorKind::Superseded => StatusCode::CONFLICT,
             ClientErrorKind::Unreachable | ClientErrorKind::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             ClientErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             ClientErrorKind::NotFound

@@ -110,20 +110,40 @@ impl Outside {
         self.0.calls.run(RELEASES, || self.0.ports.releases.list(namespace)).await
     }
 
-    /// Installs or upgrades a release.
+    /// Installs or upgrades a release, if `still_wanted` says so once Helm has a slot for it.
     ///
     /// # Errors
-    /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
-    pub async fn apply_release(&self, release: &ReleaseSpec) -> Result<()> {
-        self.0.calls.run(APPLY, || self.0.ports.releases.apply(release)).await
+    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise what Helm says.
+    pub async fn apply_release<F: Future<Output = bool>>(
+        &self,
+        release: &ReleaseSpec,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        let apply = || async {
+            if still_wanted().await { self.0.ports.releases.apply(release).await } else { Err(superseded()) }
+        };
+        self.0.calls.run(APPLY, apply).await
     }
 
-    /// Uninstalls a release of `owner`; one that is not there is fine.
+    /// Uninstalls a release of `owner`, if `still_wanted` says so once Helm has a slot for it; one that is not there is
+    /// fine.
     ///
     /// # Errors
-    /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
-    pub async fn uninstall_release(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        self.0.calls.run(UNINSTALL, || self.0.ports.releases.uninstall(key, owner)).await
+    /// As [`Outside::apply_release`].
+    pub async fn uninstall_release<F: Future<Output = bool>>(
+        &self,
+        key: &ReleaseKey,
+        owner: &str,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        let uninstall = || async {
+            if still_wanted().await {
+                self.0.ports.releases.uninstall(key, owner).await
+            } else {
+                Err(superseded())
+            }
+        };
+        self.0.calls.run(UNINSTALL, uninstall).await
     }
 
     /// Whether alert rules can be written.
@@ -268,6 +288,10 @@ impl Outside {
     pub fn calls(&self) -> &Calls {
         &self.0.calls
     }
+}
+
+fn superseded() -> ClientError {
+    ClientError::new("helm", ClientErrorKind::Superseded, "what is wanted has changed meanwhile")
 }
 
 fn configured<'a, T: ?Sized>(port: Option<&'a Arc<T>>, system: &'static str) -> Result<&'a T> {
