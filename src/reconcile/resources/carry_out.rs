@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use super::{Change, Resource, ResourceId, State, States, Unwanted, Wanted, release, replicas, rules};
 use crate::clients::{ClientError, ClientErrorKind};
@@ -84,7 +84,7 @@ impl Reconciler {
 
     async fn try_change(&self, scope: &Scope<'_>, change: &Change) -> Result<(), ClientError> {
         let outside = &self.outside;
-        let still_wanted = || self.is_current(scope.graph);
+        let still_wanted = || self.is_current(scope.graph).boxed();
         match change {
             Change::Keep | Change::Absent | Change::LeaveAlone(_) => Ok(()),
             Change::Refused(error) => Err(error.clone()),
