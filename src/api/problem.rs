@@ -225,7 +225,7 @@ fn status_of(error: &Error) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Error::Client(client) => match client.kind {
-            ClientErrorKind::Conflict => StatusCode::CONFLICT,
+            ClientErrorKind::Conflict | ClientErrorKind::Superseded => StatusCode::CONFLICT,
             ClientErrorKind::Unreachable | ClientErrorKind::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             ClientErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             ClientErrorKind::NotFound

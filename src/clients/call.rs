@@ -319,7 +319,7 @@ impl Calls {
         match error.kind {
             // It answered, and the answer is about what was asked.
             Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
-            Kind::CircuitOpen => {}
+            Kind::CircuitOpen | Kind::Superseded => {}
             Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {
                 // A Helm operation that took too long says nothing about Helm; registries have breakers by host.
                 if !matches!(error.system, "helm" | "registry") {

@@ -42,6 +42,9 @@ pub enum ClientErrorKind {
     /// The breaker is open: the system failed repeatedly and is left alone for a while.
     #[error("circuit open")]
     CircuitOpen,
+    /// What was asked for ceased to be wanted before its turn came: nothing was done.
+    #[error("no longer wanted")]
+    Superseded,
     /// The system answered with an error of its own.
     #[error("failed")]
     Failed,
@@ -65,6 +68,7 @@ impl ClientErrorKind {
             Self::Invalid => "invalid",
             Self::Conflict => "conflict",
             Self::CircuitOpen => "circuit_open",
+            Self::Superseded => "superseded",
             Self::Failed => "failed",
         }
     }

@@ -150,21 +150,39 @@ impl Outside {
         self.0.ports.releases.changes()
     }
 
-    /// Installs or upgrades a release.
+    /// Installs or upgrades a release, if `still_wanted` says so once Helm has a slot for it.
     ///
     /// # Errors
-    /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
-    pub async fn apply_release(&self, release: &ReleaseSpec) -> Result<()> {
-        let slot = Slot::install(&release.chart);
-        self.0.calls.run_helm(APPLY, slot, || self.0.ports.releases.apply(release)).await
+    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise what Helm says.
+    pub async fn apply_release<F: Future<Output = bool>>(
+        &self,
+        release: &ReleaseSpec,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        let apply = || async {
+            if still_wanted().await { self.0.ports.releases.apply(release).await } else { Err(superseded()) }
+        };
+        self.0.calls.run_helm(APPLY, Slot::install(&release.chart), apply).await
     }
 
-    /// Uninstalls a release of `owner`; one that is not there is fine.
+    /// Uninstalls a release of `owner`, if `still_wanted` says so once Helm has a slot for it; one that is not there is
+    /// fine.
     ///
     /// # Errors
-    /// `Conflict` for a release that is not the owner's; otherwise what Helm says.
-    pub async fn uninstall_release(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
-        let uninstall = || self.0.ports.releases.uninstall(key, owner);
+    /// As [`Outside::apply_release`].
+    pub async fn uninstall_release<F: Future<Output = bool>>(
+        &self,
+        key: &ReleaseKey,
+        owner: &str,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        let uninstall = || async {
+            if still_wanted().await {
+                self.0.ports.releases.uninstall(key, owner).await
+            } else {
+                Err(superseded())
+            }
+        };
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
@@ -364,6 +382,10 @@ impl Outside {
     pub fn calls(&self) -> &Calls {
         &self.0.calls
     }
+}
+
+fn superseded() -> ClientError {
+    ClientError::new("helm", ClientErrorKind::Superseded, "what is wanted has changed meanwhile")
 }
 
 fn configured<'a, T: ?Sized>(port: Option<&'a Arc<T>>, system: &'static str) -> Result<&'a T> {

@@ -7,8 +7,7 @@ use utoipa::ToSchema;
 /// A condition in the manner of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// Type of the condition: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` and `RateKnown` of a service,
-    /// `Reconciled` and `RulesPublished` of a graph.
+    /// What the condition is about, one of those in [`CONDITIONS`].
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.
@@ -47,6 +46,96 @@ pub const RULES_PUBLISHED: &str = "RulesPublished";
 /// The last reconcile of the graph came through.
 pub const RECONCILED: &str = "Reconciled";
 
+/// What has a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A graph as a whole.
+    Graph,
+    /// A service of a graph.
+    Service,
+}
+
+/// Why a condition has its status: a row of [`CONDITIONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// Type of the condition.
+    pub condition: &'static str,
+    /// What has it.
+    pub of: Subject,
+    /// Whether the condition holds then.
+    pub status: ConditionStatus,
+    /// CamelCase reason for programs.
+    pub reason: &'static str,
+    /// A sentence for the documents.
+    pub meaning: &'static str,
+}
+
+/// One constant per reason, and the table of all of them.
+macro_rules! reasons {
+    ($($name:ident: $of:ident $condition:ident $status:ident $reason:literal, $meaning:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: Reason = Reason {
+                condition: $condition,
+                of: Subject::$of,
+                status: ConditionStatus::$status,
+                reason: $reason,
+                meaning: $meaning,
+            };
+        )*
+        /// Every condition with every reason it can have, from which the documents are printed.
+        pub const CONDITIONS: &[Reason] = &[$($name),*];
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+reasons! {
+    RELEASE_INSTALLED: Service INSTALLED True "Installed", "Helm has accepted the release.";
+    WAITS_FOR_EVENT: Service INSTALLED False "WaitsForEvent", "The service is conditional, and its event has not happened.";
+    RELEASE_NOT_WANTED: Service INSTALLED False "Stopped", "The graph is stopped or being deleted, and the release is gone.";
+    WAITS_FOR_DEPENDENCIES: Service INSTALLED False "WaitsForDependencies",
+        "Services that it depends on are not installed yet, or services that depend on it are not removed yet.";
+    RELEASE_RETRIED: Service INSTALLED False "Retrying",
+        "Installing or removing the release failed in a way that may pass; it is tried again, with backoff.";
+    RELEASE_FAILED: Service INSTALLED False "Failed",
+        "Installing or removing the release failed in a way that a user has to mend.";
+    RUNNING: Service READY True "Running", "The service runs where it was placed.";
+    NOT_INSTALLED: Service READY False "NotInstalled", "Its release is not installed; the condition Installed says why.";
+    NO_WORKLOAD: Service READY False "NoWorkload", "Karmada has no Deployment of the release yet.";
+    NOT_SCHEDULED: Service READY False "NotScheduled", "Karmada has not scheduled a Deployment, or cannot.";
+    WRONG_CLUSTER: Service READY False "WrongCluster", "A Deployment is scheduled to another cluster than decided.";
+    CLUSTER_UNAVAILABLE: Service READY False "ClusterUnavailable", "The cluster it runs on is not available.";
+    NOT_APPLIED: Service READY False "NotApplied", "The cluster has not taken a Deployment yet, or refuses it.";
+    NOT_HEALTHY: Service READY False "NotHealthy", "Not all replicas are ready on the cluster.";
+    WORKLOADS_UNSEEN: Service READY Unknown "Unseen", "The state of the Deployments could not be read.";
+    REQUESTS_AS_INTENDED: Service RESOURCES_MATCH True "AsIntended", "A replica requests the amounts of the intent.";
+    CHART_DIFFERS: Service RESOURCES_MATCH False "ChartDiffers",
+        "The chart requests other amounts than the intent; decisions count the larger of each.";
+    REPLICAS_AS_DECIDED: Service SCALED True "AsDecided", "The Deployment has the number of replicas that was decided.";
+    SCALING_RETRIED: Service SCALED False "Retrying",
+        "Setting the replicas failed in a way that may pass; it is tried again, with backoff.";
+    SCALING_FAILED: Service SCALED False "Failed", "Setting the replicas failed in a way that a user has to mend.";
+    SEVERAL_DEPLOYMENTS: Service SCALED False "SeveralDeployments",
+        "The release has several Deployments, and the decision does not say which of them it means.";
+    RATE_MEASURED: Service RATE_KNOWN True "Measured", "Prometheus has a request rate of the service.";
+    RATE_MISSING: Service RATE_KNOWN False "NoData",
+        "Prometheus has no request rate of the service; its replicas stay as they are.";
+    RULES_ARE_PUBLISHED: Graph RULES_PUBLISHED True "Published", "The monitoring cluster has the graph's alert rules.";
+    RULES_NOT_CONFIGURED: Graph RULES_PUBLISHED False "NotConfigured",
+        "No monitoring cluster is configured, so nothing can raise the alerts of conditional services.";
+    RULES_NOT_PUBLISHED: Graph RULES_PUBLISHED False "Failed", "The monitoring cluster did not take the alert rules.";
+    AS_DESIRED: Graph RECONCILED True "AsDesired", "Everything of the graph is as wanted.";
+    UNREACHABLE: Graph RECONCILED Unknown "Unreachable", "The releases could not be read.";
+    GRAPH_UNSEEN: Graph RECONCILED Unknown "Unseen", "The state of the Deployments could not be read.";
+    ORPHAN_LEFT: Graph RECONCILED False "OrphanLeft",
+        "A release of the graph that none of its services owns could not be removed.";
+    RULES_NOT_AS_DESIRED: Graph RECONCILED False "RulesFailed", "The alert rules could not be written or removed.";
+    RELEASES_MISSING: Graph RECONCILED False "ReleasesMissing", "Some releases are not as wanted; see the services.";
+    NOT_SCALED: Graph RECONCILED False "NotScaled", "Some services do not have the decided replicas; see the services.";
+    TERMINATING: Graph RECONCILED False "Terminating", "Deployments that should be gone still exist.";
+}
+
 /// A condition without its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionUpdate {
@@ -61,23 +150,14 @@ pub struct ConditionUpdate {
 }
 
 impl ConditionUpdate {
-    /// The condition holds.
-    pub fn holds(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, status: ConditionStatus::True, reason, message: message.into() }
-    }
-
-    /// The condition does not hold.
-    pub fn fails(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, status: ConditionStatus::False, reason, message: message.into() }
-    }
-
-    /// It cannot be told.
-    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, status: ConditionStatus::Unknown, reason, message: message.into() }
+    /// The condition has this reason.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let Reason { condition, status, reason, .. } = reason;
+        Self { kind: condition, status, reason, message: message.into() }
     }
 }
 
-/// Puts a update in; `since` moves only when the status changes.
+/// Puts an update in; `since` moves only when the status changes.
 pub fn set(conditions: &mut Vec<Condition>, update: ConditionUpdate, now: DateTime<Utc>) {
     let old = conditions.iter_mut().find(|condition| condition.kind == update.kind);
     let since = old.as_ref().filter(|old| old.status == update.status).map_or(now, |old| old.since);
@@ -113,13 +193,35 @@ mod tests {
     #[test]
     fn since_moves_only_when_the_status_changes() {
         let mut conditions = Vec::new();
-        set(&mut conditions, ConditionUpdate::fails(READY, "NotScheduled", "waits"), at(1));
-        set(&mut conditions, ConditionUpdate::fails(READY, "Unhealthy", "pods start"), at(2));
-        assert_eq!(get(&conditions, READY).map(|c| (c.reason.as_str(), c.since)), Some(("Unhealthy", at(1))));
-        set(&mut conditions, ConditionUpdate::holds(READY, "Running", "runs"), at(3));
+        set(&mut conditions, ConditionUpdate::new(NOT_SCHEDULED, "waits"), at(1));
+        set(&mut conditions, ConditionUpdate::new(NOT_HEALTHY, "pods start"), at(2));
+        assert_eq!(
+            get(&conditions, READY).map(|c| (c.reason.as_str(), c.since)),
+            Some(("NotHealthy", at(1)))
+        );
+        set(&mut conditions, ConditionUpdate::new(RUNNING, "runs"), at(3));
         assert_eq!(get(&conditions, READY).map(|c| c.since), Some(at(3)));
         assert_eq!(conditions.len(), 1);
         clear(&mut conditions, READY);
         assert_eq!(get(&conditions, READY), None);
+    }
+    #[test]
+    fn a_condition_and_a_reason_name_one_row() {
+        let mut seen = std::collections::BTreeSet::new();
+        for row in CONDITIONS {
+            assert!(
+                seen.insert((row.condition, row.reason)),
+                "{} {} stands twice",
+                row.condition,
+                row.reason
+            );
+            assert!(row.meaning.ends_with('.'), "{}", row.meaning);
+        }
+    }
+
+    #[test]
+    fn every_reason_is_given_somewhere() {
+        let unused = crate::model::testing::unused(NAMES, "src/model/condition.rs");
+        assert!(unused.is_empty(), "no code gives these reasons: {unused:?}");
     }
 }

@@ -46,36 +46,67 @@ pub struct EventRecord {
     pub data: Value,
 }
 
-/// A graph was posted and accepted.
-pub const GRAPH_CREATED: &str = "graph.created";
-/// A stopped graph shall run again.
-pub const GRAPH_STARTED: &str = "graph.started";
-/// A running graph shall stop.
-pub const GRAPH_STOPPED: &str = "graph.stopped";
-/// A graph shall be deleted.
-pub const GRAPH_DELETING: &str = "graph.deleting";
-/// Nothing of a graph is left, and its record is gone.
-pub const GRAPH_DELETED: &str = "graph.deleted";
-/// The services of a running graph were placed again; `moves` names those that change their cluster.
-pub const GRAPH_PLACED: &str = "graph.placed";
-/// Replicas of services of a graph were decided by their load.
-pub const GRAPH_SCALED: &str = "graph.scaled";
-/// Scaling of a graph was switched on or off.
-pub const GRAPH_SCALING_SET: &str = "graph.scaling_set";
-/// A conditional service's event has happened.
-pub const SERVICE_TRIGGERED: &str = "service.triggered";
-/// Helm has accepted the release of a service.
-pub const SERVICE_DEPLOYED: &str = "service.deployed";
-/// The release of a service could not be installed or removed.
-pub const SERVICE_FAILED: &str = "service.failed";
-/// The release of a service is gone.
-pub const SERVICE_REMOVED: &str = "service.removed";
-/// A service runs where it was placed.
-pub const SERVICE_READY: &str = "service.ready";
-/// A service that was ready no longer is.
-pub const SERVICE_NOT_READY: &str = "service.not_ready";
-/// A cluster appeared, came back or went away.
-pub const CLUSTER_CHANGED: &str = "cluster.changed";
+/// A kind of event: a row of [`EVENTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventKind {
+    /// Type, such as `graph.created`.
+    pub kind: &'static str,
+    /// A sentence for the documents.
+    pub meaning: &'static str,
+    /// Who writes it, besides requests: the `actor` of the event.
+    pub actors: &'static str,
+    /// Members of its data, each with its meaning.
+    pub data: &'static [(&'static str, &'static str)],
+}
+
+/// One constant per type of event, and the table of all of them.
+macro_rules! events {
+    ($($name:ident: $kind:literal, $meaning:literal, $actors:literal, [$(($member:literal, $about:literal)),*];)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: &str = $kind;
+        )*
+        /// Every kind of event, from which the documents are printed.
+        pub const EVENTS: &[EventKind] = &[$(
+            EventKind { kind: $kind, meaning: $meaning, actors: $actors, data: &[$(($member, $about)),*] }
+        ),*];
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+events! {
+    GRAPH_CREATED: "graph.created", "A graph was posted and accepted.", "api", [
+        ("project", "the project it was posted to"), ("services", "names of its services"),
+        ("placement", "cluster per service, null when the charts decide")];
+    GRAPH_STARTED: "graph.started", "A stopped graph shall run again.", "api", [];
+    GRAPH_STOPPED: "graph.stopped", "A running graph shall stop.", "api", [];
+    GRAPH_DELETING: "graph.deleting", "A graph shall be deleted.", "api", [];
+    GRAPH_DELETED: "graph.deleted", "Nothing of a graph is left, and its record is gone.", "reconciler", [];
+    GRAPH_PLACED: "graph.placed", "A graph that existed was placed again.", "api, scaling", [
+        ("decision", "id of the decision"), ("strategy", "the strategy that decided"),
+        ("moves", "list of {service, from, to}")];
+    GRAPH_SCALED: "graph.scaled", "Replicas of services of a graph were decided by their load.", "scaling", [
+        ("decision", "id of the decision"), ("replicas", "new number per service")];
+    GRAPH_SCALING_SET: "graph.scaling_set", "Scaling of a graph was switched on or off.", "api", [
+        ("enabled", "whether it is scaled")];
+    SERVICE_TRIGGERED: "service.triggered", "The event of a conditional service has happened.",
+        "alertmanager, prometheus", [("cluster", "where it was placed")];
+    SERVICE_DEPLOYED: "service.deployed", "Helm has accepted the release of a service.", "reconciler", [
+        ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
+    SERVICE_FAILED: "service.failed",
+        "The release of a service could not be installed or removed. Further failures of the same kind are not told.",
+        "reconciler", [
+        ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
+    SERVICE_REMOVED: "service.removed", "The release of a service is gone.", "reconciler", [
+        ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
+    SERVICE_READY: "service.ready", "A service runs where it was placed.", "reconciler", [
+        ("cluster", "where it was placed"), ("message", "message of the condition Ready")];
+    SERVICE_NOT_READY: "service.not_ready", "A service that was ready no longer is.", "reconciler", [
+        ("cluster", "where it was placed"), ("message", "message of the condition Ready")];
+    CLUSTER_CHANGED: "cluster.changed", "A cluster appeared, came back or went away.", "clusters", [
+        ("available", "whether it is available"), ("reason", "why it is not, else null")];
+}
 
 /// Attributes of a cluster were set through the interface.
 pub const CLUSTER_ATTRIBUTES_SET: &str = "cluster.attributes_set";
@@ -134,5 +165,18 @@ impl Cause {
             request_id: self.request_id.clone(),
             data,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_event_is_written_somewhere() {
+        let unused = crate::model::testing::unused(NAMES, "src/model/event.rs");
+        assert!(unused.is_empty(), "no code writes these events: {unused:?}");
+        let kinds: std::collections::BTreeSet<&str> = EVENTS.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds.len(), EVENTS.len());
     }
 }

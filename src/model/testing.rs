@@ -96,3 +96,22 @@ pub(crate) fn cluster(name: &str) -> ClusterRecord {
         observed_at: at(0),
     }
 }
+
+/// Those of the constants that no source file but `declared_in` names.
+pub(crate) fn unused<'a>(constants: &[&'a str], declared_in: &str) -> Vec<&'a str> {
+    fn read(folder: &std::path::Path, except: &str, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, except, text);
+            } else if !path.ends_with(except) {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    read(std::path::Path::new("src"), declared_in, &mut text);
+    let words: std::collections::BTreeSet<&str> =
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    constants.iter().copied().filter(|name| !words.contains(name)).collect()
+}

@@ -1,4 +1,4 @@
-//! One reconcile of one graph: read desired and observed, compute the actions, do them, record what was seen.
+//! One reconcile of one graph: read desired and observed, change what differs, record what was seen.
 //!
 //! Its only input is the graph's name. It can be cut off at any step and started again: what is done already is
 //! seen in the world and not done twice.
@@ -9,49 +9,31 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::diff::{diff, key_of};
-use super::execute::{Executed, Installed, Scaled};
-use super::memory::{Failure, Memory};
+use super::memory::Memory;
 use super::progress::Progress;
 use super::queue::{Key, Kind, Outcome, Worked, WorkerSlot};
-use super::readiness::{Verdict, judge};
-use super::replicas::compare;
-use super::rules::{object_name, rules_of};
-use crate::clients::{ClientError, GraphRules, Outside, ReleaseObservation};
+use super::readiness::judge;
+use super::resources::{Resource, ResourceId, ResourceKind, Scope, State, States, release, replicas, rules};
+use super::summary::Seen;
+use crate::clients::{GraphRules, Outside, ReleaseObservation};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
-use crate::model::condition::{ConditionUpdate, RULES_PUBLISHED};
-use crate::model::owner_of;
-use crate::model::{Desired, GraphRecord, ServiceRecord};
+use crate::model::{GraphRecord, ServiceRecord, owner_of};
 use crate::store::Store;
 
-/// The work of a graph's task.
+/// The work on the keys of the queue.
 #[derive(Clone)]
 pub struct Reconciler {
     pub(super) store: Store,
     pub(super) outside: Outside,
-    severity: String,
     pub(super) settings: ReconcileSettings,
-}
-
-/// What one reconcile saw and did.
-pub(super) struct Seen {
-    pub(super) executed: Executed,
-    pub(super) verdicts: BTreeMap<String, Verdict>,
-    /// What became of the replicas of every installed service.
-    pub(super) scaled: BTreeMap<String, Scaled>,
-    /// The condition `RulesPublished`, and the error behind it.
-    pub(super) rules: (Option<ConditionUpdate>, Option<ClientError>),
-    /// Objects of the graph that Karmada still has, though they should be gone.
-    pub(super) remaining: Option<String>,
-    /// What is running could not be read.
-    pub(super) unseen: Option<ClientError>,
+    severity: String,
 }
 
 impl Reconciler {
     /// A reconciler; `severity` is that of the alert rules.
     pub fn new(store: Store, outside: Outside, severity: String, settings: ReconcileSettings) -> Self {
-        Self { store, outside, severity, settings }
+        Self { store, outside, settings, severity }
     }
 
     /// The work of the queue's workers.
@@ -62,7 +44,8 @@ impl Reconciler {
             let reconciler = self.clone();
             async move {
                 let result = match key.kind {
-                    Kind::Graph => reconciler.reconcile(&key.name, &mut memory, &worker).await,
+                    Kind::Graph => reconciler.reconcile_graph(&key.name, &mut memory, &worker).await,
+                    Kind::Leftovers => reconciler.remove_leftovers(&mut memory, &worker).await,
                 };
                 (result, memory)
             }
@@ -70,11 +53,8 @@ impl Reconciler {
         }
     }
 
-    /// Makes one graph be as desired.
-    ///
-    /// # Errors
-    /// The database failed. Failures outside are recorded as conditions and told by the outcome.
-    async fn reconcile(
+    /// Makes one graph be as desired. Failures outside are recorded as conditions and told by the outcome.
+    async fn reconcile_graph(
         &self,
         name: &str,
         memory: &mut Memory,
@@ -88,25 +68,29 @@ impl Reconciler {
             Ok(releases) => releases,
             Err(error) => return self.record_blind(&graph, &error).await,
         };
-        let actions = diff(&graph, &services, &releases);
-        let Memory { rules, failures, unscaled } = memory;
-        let (executed, rules) = tokio::join!(
-            self.execute(&graph, &services, actions, failures, worker),
-            self.publish_rules(&graph, &services, rules)
-        );
-        let seen = self.observe(&graph, &services, &releases, executed?, rules, unscaled).await?;
-        self.record(&graph, services, seen).await
+        let scope = Scope { graph: Some(&graph), services: &services, worker };
+        let rules = rules::wanted(&graph, &services, &self.severity);
+        let mut resources = release::resources(&graph, &services, &releases);
+        resources.extend(self.rules_resource(&graph, rules.as_ref(), memory));
+        let mut states = States::new();
+        self.carry_out(&scope, resources, &mut memory.failures, &mut states).await?;
+        if states.values().any(|state| *state == State::Superseded) {
+            return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
+        }
+        self.remember_rules(&graph, rules.as_ref(), memory, &states);
+        let seen = self.observe(&scope, &graph, &releases, rules.as_ref(), memory, states).await?;
+        self.record(&graph, &services, &seen).await
     }
 
     /// Looks at what runs, and gives it the replicas that were decided.
     async fn observe(
         &self,
+        scope: &Scope<'_>,
         graph: &GraphRecord,
-        services: &[ServiceRecord],
         releases: &[ReleaseObservation],
-        executed: Executed,
-        rules: (Option<ConditionUpdate>, Option<ClientError>),
-        unscaled: &mut BTreeMap<String, Failure>,
+        rules: Option<&Option<GraphRules>>,
+        memory: &mut Memory,
+        mut states: States,
     ) -> Result<Seen> {
         let clusters = self.store.clusters().await?;
         let available = clusters.into_iter().map(|cluster| (cluster.name, cluster.available)).collect();
@@ -114,10 +98,10 @@ impl Reconciler {
         let foreign = |name: &str| {
             releases.iter().any(|release| release.name == name && release.owner.as_deref() != Some(&owner))
         };
-        let (mut verdicts, mut replicas) = (BTreeMap::new(), BTreeMap::new());
+        let (mut verdicts, mut resources) = (BTreeMap::new(), Vec::new());
         let (mut remaining, mut unseen) = (None, None);
-        for service in services.iter().filter(|service| !foreign(&service.name)) {
-            let workloads = match self.outside.workloads_of(&key_of(service)).await {
+        for service in scope.services.iter().filter(|service| !foreign(&service.name)) {
+            let workloads = match self.outside.workloads_of(&release::key_of(service)).await {
                 Ok(workloads) => workloads,
                 Err(error) => {
                     unseen = Some(error);
@@ -127,54 +111,51 @@ impl Reconciler {
             if !service.wants_release(graph) {
                 remaining =
                     remaining.or_else(|| workloads.first().map(|workload| workload.deployment.clone()));
-            } else if executed.services.get(&service.name) == Some(&Installed::Yes) {
+            } else if is_installed(&states, service) {
                 let verdict = judge(service.cluster.as_deref(), &workloads, &available);
                 verdicts.insert(service.name.clone(), verdict);
-                replicas.insert(service.name.clone(), compare(service.replicas_decided, &workloads));
+                resources.extend(replicas::resource(service, &workloads));
             }
         }
-        let scaled = self.scale(graph, replicas, unscaled).await;
-        Ok(Seen { executed, verdicts, scaled, rules, remaining, unseen })
+        self.carry_out(scope, resources, &mut memory.failures, &mut states).await?;
+        memory.failures.forget_others(&states);
+        let rules = match rules {
+            Some(_) if !self.outside.has_rules() => Some(rules::not_configured()),
+            Some(wanted) => rules::condition(wanted.as_ref(), states.get(&rules::id(graph))),
+            None => None,
+        };
+        Ok(Seen { states, verdicts, rules, remaining, unseen })
     }
 
-    /// Makes the alert rules be those of the graph: none unless it shall run.
-    async fn publish_rules(
+    /// The rules object of the graph, if there is anything to say of it.
+    fn rules_resource(
         &self,
         graph: &GraphRecord,
-        services: &[ServiceRecord],
-        published: &mut Option<(Option<GraphRules>, Instant)>,
-    ) -> (Option<ConditionUpdate>, Option<ClientError>) {
-        let all = rules_of(graph, services, &self.severity);
-        let has_conditional = all.is_some();
-        let wanted = all.filter(|_| graph.desired == Desired::Running);
-        if !has_conditional {
-            return (None, None);
-        }
-        if !self.outside.has_rules() {
-            let message =
-                "no monitoring cluster is configured (MONITORING_KUBECONFIG): nothing can raise the alert";
-            return (Some(ConditionUpdate::fails(RULES_PUBLISHED, "NotConfigured", message)), None);
-        }
+        wanted: Option<&Option<GraphRules>>,
+        memory: &Memory,
+    ) -> Option<Resource> {
+        let wanted = wanted.filter(|_| self.outside.has_rules())?;
         // Written again after the resync time, in case somebody changed them.
-        let known = published
-            .as_ref()
-            .is_some_and(|(rules, at)| *rules == wanted && at.elapsed() < self.settings.resync);
-        if !known {
-            let done = match &wanted {
-                Some(rules) => self.outside.apply_rules(rules).await,
-                None => self.outside.delete_rules(&object_name(&graph.name)).await,
-            };
-            if let Err(error) = done {
-                *published = None;
-                let update = ConditionUpdate::fails(RULES_PUBLISHED, "Failed", error.to_string());
-                return (Some(update), Some(error));
-            }
-            *published = Some((wanted.clone(), Instant::now()));
-        }
-        let update = wanted.map(|rules| {
-            let message = format!("alert rules in {}: {}", rules.object_name, rules.rules.len());
-            ConditionUpdate::holds(RULES_PUBLISHED, "Published", message)
-        });
-        (update, None)
+        let known = memory.rules.as_ref().filter(|(_, at)| at.elapsed() < self.settings.resync);
+        Some(rules::resource(graph, wanted.clone(), known.map(|(rules, _)| rules)))
     }
+
+    /// Remembers which rules the monitoring cluster has.
+    fn remember_rules(
+        &self,
+        graph: &GraphRecord,
+        wanted: Option<&Option<GraphRules>>,
+        memory: &mut Memory,
+        states: &States,
+    ) {
+        let Some(state) = states.get(&rules::id(graph)) else { return };
+        let known = memory.rules.take().filter(|(_, at)| at.elapsed() < self.settings.resync);
+        memory.rules = wanted.filter(|_| state.is_settled()).map(|wanted| {
+            known.filter(|(rules, _)| rules == wanted).unwrap_or_else(|| (wanted.clone(), Instant::now()))
+        });
+    }
+}
+
+fn is_installed(states: &States, service: &ServiceRecord) -> bool {
+    states.get(&ResourceId::new(ResourceKind::Release, &service.name)) == Some(&State::Present)
 }

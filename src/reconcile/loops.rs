@@ -65,7 +65,8 @@ impl Loops {
     /// The database failed.
     pub async fn take_up_known(&self) -> Result<()> {
         let graphs = self.store.graphs_carried_out().await?;
-        self.queue.take_up(graphs.into_iter().map(|(name, done)| (Key::graph(&name), done)).collect());
+        let graphs = graphs.into_iter().map(|(name, done)| (Key::graph(&name), done));
+        self.queue.take_up(graphs.chain([(Key::leftovers(), true)]).collect());
         Ok(())
     }
 

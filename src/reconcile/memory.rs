@@ -5,38 +5,123 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
+use super::delay::{backoff, jitter};
+use super::resources::{ResourceId, States};
 use crate::clients::{ClientError, GraphRules};
+use crate::config::ReconcileSettings;
 
 /// What is remembered of a key from one run to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The alert rules that were published last, and when.
     pub(super) rules: Option<(Option<GraphRules>, Instant)>,
-    /// Releases whose last attempt failed, by service.
-    pub(super) failures: BTreeMap<String, Failure>,
-    /// Services that could not be scaled at the last attempt.
-    pub(super) unscaled: BTreeMap<String, Failure>,
+    pub(super) failures: Failures,
 }
 
-/// A failed attempt. News about other parts of the graph must not bring the next one forward.
+/// The resources whose last attempt failed.
+#[derive(Debug, Default)]
+pub(super) struct Failures(BTreeMap<ResourceId, Failure>);
+
+/// A failed attempt. News about other resources must not bring the next one forward.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+struct Failure {
     /// What was tried: something else is tried at once.
-    pub(super) attempt: String,
-    pub(super) error: ClientError,
+    attempt: String,
+    error: ClientError,
     /// Attempts that failed in a row.
-    pub(super) times: u32,
-    pub(super) not_before: Instant,
+    times: u32,
+    not_before: Instant,
 }
 
 impl Memory {
     /// A user asks: what failed is tried at once.
     pub(super) fn try_again(&mut self) {
-        self.failures.clear();
-        self.unscaled.clear();
+        self.failures.0.clear();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rules.is_none() && self.failures.is_empty() && self.unscaled.is_empty()
+        self.rules.is_none() && self.failures.0.is_empty()
+    }
+}
+
+impl Failures {
+    /// The error of this attempt when it is not yet to be tried again, with what is left of the wait.
+    pub(super) fn holding(&self, id: &ResourceId, attempt: &str) -> Option<ClientError> {
+        let failure = self.0.get(id).filter(|failure| failure.attempt == attempt)?;
+        let left =
+            failure.not_before.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        Some(ClientError { retry_after: Some(left), ..failure.error.clone() })
+    }
+
+    /// Remembers a failed attempt, and puts into the error when it is tried again: soon, with backoff, what may pass; at the
+    /// regular resync what a user has to mend.
+    pub(super) fn remember(
+        &mut self,
+        id: &ResourceId,
+        attempt: &str,
+        error: &mut ClientError,
+        settings: &ReconcileSettings,
+    ) {
+        let before = self.0.get(id).filter(|failure| failure.attempt == attempt);
+        let times = before.map_or(1, |failure| failure.times.saturating_add(1));
+        let delay = match error.kind.is_transient() {
+            true => jitter(backoff(settings, times)).max(error.retry_after.unwrap_or_default()),
+            false => settings.resync,
+        };
+        error.retry_after = Some(delay);
+        let not_before = Instant::now() + delay;
+        let failure = Failure { attempt: attempt.to_owned(), error: error.clone(), times, not_before };
+        self.0.insert(id.clone(), failure);
+    }
+
+    /// Forgets the failures of a resource.
+    pub(super) fn forget(&mut self, id: &ResourceId) {
+        self.0.remove(id);
+    }
+
+    /// Forgets the failures of all but these resources.
+    pub(super) fn forget_others(&mut self, states: &States) {
+        self.0.retain(|id, _| states.contains_key(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clients::ClientErrorKind;
+    use crate::reconcile::resources::ResourceKind;
+
+    fn failed(failures: &mut Failures, kind: ClientErrorKind, asked: Option<u64>) -> Duration {
+        let id = ResourceId::new(ResourceKind::Release, "a");
+        let mut error = ClientError::new("helm", kind, "no");
+        error.retry_after = asked.map(Duration::from_secs);
+        failures.remember(&id, "x", &mut error, &ReconcileSettings::default());
+        error.retry_after.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_held_back_until_its_time_and_another_one_is_not() {
+        let (mut failures, id) = (Failures::default(), ResourceId::new(ResourceKind::Release, "a"));
+        let delay = failed(&mut failures, ClientErrorKind::Unreachable, None);
+        assert!(failures.holding(&id, "x").is_some());
+        assert_eq!(failures.holding(&id, "y"), None);
+        assert_eq!(failures.holding(&ResourceId::new(ResourceKind::Replicas, "a"), "x"), None);
+        tokio::time::advance(delay).await;
+        assert_eq!(failures.holding(&id, "x"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_take_longer_and_never_less_than_the_system_asks() {
+        let mut failures = Failures::default();
+        let delays: Vec<f64> =
+            (0..4).map(|_| failed(&mut failures, ClientErrorKind::Failed, None).as_secs_f64()).collect();
+        for (nth, delay) in (0_i32..).zip(&delays) {
+            assert!((0.75 * 2_f64.powi(nth)..=1.25 * 2_f64.powi(nth)).contains(delay), "{delays:?}");
+        }
+        assert_eq!(failed(&mut failures, ClientErrorKind::Unreachable, Some(77)).as_secs(), 77);
+        let resync = ReconcileSettings::default().resync;
+        assert_eq!(failed(&mut failures, ClientErrorKind::NotFound, None), resync);
     }
 }

@@ -46,17 +46,20 @@ pub struct Key {
 pub enum Kind {
     /// A graph, by its name.
     Graph,
+    /// What is left outside of graphs that exist no more: one key for all of it.
+    Leftovers,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 1] = [Self::Graph];
+    const ALL: [Self; 2] = [Self::Graph, Self::Leftovers];
 
     /// The name in metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Graph => "graph",
+            Self::Leftovers => "leftovers",
         }
     }
 }
@@ -65,6 +68,11 @@ impl Key {
     /// The key of a graph.
     pub fn graph(name: &str) -> Self {
         Self { kind: Kind::Graph, name: name.to_owned() }
+    }
+
+    /// The key of what is left of graphs that exist no more.
+    pub fn leftovers() -> Self {
+        Self { kind: Kind::Leftovers, name: "alert rules".to_owned() }
     }
 }
 
@@ -90,8 +98,8 @@ pub enum Outcome {
     Waiting,
     /// Parts of it failed in a way that may pass. News may wake the key earlier: the parts remember when each is due.
     Retry {
-        /// When the first of them is due.
-        after: Duration,
+        /// When the first of them is due; `None` leaves it to the backoff of the key.
+        after: Option<Duration>,
     },
     /// Nothing could be done, for a reason that may pass. News does not bring the next attempt forward.
     Failed {
@@ -103,6 +111,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the next failure in a row waits longer.
+    fn counts_as_failure(self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Retry { after: None })
+    }
+
     fn label(self) -> &'static str {
         match self {
             Self::Gone => "gone",
@@ -353,11 +366,10 @@ impl Inner {
             }
         };
         self.metrics.worked(key.kind, label, begun.elapsed());
-        let failed = matches!(outcome, Outcome::Failed { .. });
         self.change(|schedule, now| {
             schedule.finish(
                 &key,
-                (failed, memory, progress),
+                (outcome.counts_as_failure(), memory, progress),
                 |failures| self.next(outcome, failures, now),
                 now,
             );
@@ -370,6 +382,10 @@ impl Inner {
         work.catch_unwind().await.ok()
     }
 
+    fn delay(&self, asked: Option<Duration>, failures: u32) -> Duration {
+        asked.map_or_else(|| jitter(backoff(&self.settings, failures)), not_before)
+    }
+
     fn next(&self, outcome: Outcome, failures: u32, now: Instant) -> Next {
         match outcome {
             Outcome::Gone => Next::Forget,
@@ -377,11 +393,8 @@ impl Inner {
             Outcome::Settled | Outcome::Waiting => {
                 Next::At(now + jitter(self.settings.resync), Priority::Resync)
             }
-            Outcome::Retry { after } => Next::At(now + not_before(after), Priority::Change),
-            Outcome::Failed { after: Some(after) } => Next::NotBefore(now + not_before(after)),
-            Outcome::Failed { after: None } => {
-                Next::NotBefore(now + jitter(backoff(&self.settings, failures)))
-            }
+            Outcome::Retry { after } => Next::At(now + self.delay(after, failures), Priority::Change),
+            Outcome::Failed { after } => Next::NotBefore(now + self.delay(after, failures)),
         }
     }
 }

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::clients::WorkloadObservation;
 use crate::hdag::{Resources, cores_text, ram_text};
-
-use crate::model::condition::{ConditionUpdate, READY, RESOURCES_MATCH};
+use crate::model::condition::{self, ConditionUpdate};
 
 /// What was seen of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +34,13 @@ pub fn judge(
 ) -> Verdict {
     if workloads.is_empty() {
         let ready =
-            ConditionUpdate::fails(READY, "NoWorkload", "Karmada has no Deployment of this release yet");
+            ConditionUpdate::new(condition::NO_WORKLOAD, "Karmada has no Deployment of this release yet");
         return Verdict { ready, replicas_observed: None, replicas_ready: None, observed_needs: None };
     }
     let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
     let ready = missing.unwrap_or_else(|| {
         let place = cluster.map_or_else(|| places(workloads), str::to_owned);
-        ConditionUpdate::holds(READY, "Running", format!("runs on {place}"))
+        ConditionUpdate::new(condition::RUNNING, format!("runs on {place}"))
     });
     Verdict {
         ready,
@@ -63,9 +62,8 @@ pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<
     let same = (needs.cpu_millicores, needs.ram_bytes, needs.gpus)
         == (observed.cpu_millicores, observed.ram_bytes, observed.gpus);
     Some(if same {
-        ConditionUpdate::holds(
-            RESOURCES_MATCH,
-            "AsIntended",
+        ConditionUpdate::new(
+            condition::REQUESTS_AS_INTENDED,
             format!("a replica requests {}", amounts(needs)),
         )
     } else {
@@ -74,7 +72,7 @@ pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<
             amounts(needs),
             amounts(observed)
         );
-        ConditionUpdate::fails(RESOURCES_MATCH, "ChartDiffers", message)
+        ConditionUpdate::new(condition::CHART_DIFFERS, message)
     })
 }
 
@@ -84,41 +82,47 @@ fn missing(
     available: &BTreeMap<String, bool>,
 ) -> Option<ConditionUpdate> {
     let name = &workload.deployment;
-    let fails = |reason, message: String| Some(ConditionUpdate::fails(READY, reason, message));
+    let fails = |reason, message: String| Some(ConditionUpdate::new(reason, message));
     let Some(binding) = &workload.binding else {
-        return fails("NotScheduled", format!("Karmada has not scheduled Deployment {name} yet"));
+        return fails(condition::NOT_SCHEDULED, format!("Karmada has not scheduled Deployment {name} yet"));
     };
     if let Some(reason) = &binding.unscheduled_reason {
-        return fails("NotScheduled", format!("Karmada cannot schedule Deployment {name}: {reason}"));
+        return fails(
+            condition::NOT_SCHEDULED,
+            format!("Karmada cannot schedule Deployment {name}: {reason}"),
+        );
     }
     let scheduled: Vec<&str> = binding.scheduled.keys().map(String::as_str).collect();
     if scheduled.is_empty() || cluster.is_some_and(|cluster| scheduled != [cluster]) {
         let wanted = cluster.unwrap_or("any cluster");
         let found = if scheduled.is_empty() { "nowhere".to_owned() } else { scheduled.join(", ") };
         return fails(
-            "WrongCluster",
+            condition::WRONG_CLUSTER,
             format!("Deployment {name} is scheduled to {found}, wanted on {wanted}"),
         );
     }
     for member in scheduled {
         if !available.get(member).copied().unwrap_or(false) {
-            return fails("ClusterUnavailable", format!("cluster {member} is not available"));
+            return fails(condition::CLUSTER_UNAVAILABLE, format!("cluster {member} is not available"));
         }
         let status = binding.clusters.get(member);
         if let Some(message) = status.and_then(|status| status.message.as_ref()) {
             return fails(
-                "NotApplied",
+                condition::NOT_APPLIED,
                 format!("cluster {member} did not take Deployment {name}: {message}"),
             );
         }
         if !binding.fully_applied || !status.is_some_and(|status| status.applied) {
-            return fails("NotApplied", format!("Deployment {name} has not reached cluster {member} yet"));
+            return fails(
+                condition::NOT_APPLIED,
+                format!("Deployment {name} has not reached cluster {member} yet"),
+            );
         }
         if !binding.up_to_date || !status.is_some_and(|status| status.healthy) {
             let ready = status.map_or(0, |status| status.ready_replicas);
             let message =
                 format!("{ready} of {} replicas of {name} are ready on {member}", workload.replicas);
-            return fails("NotHealthy", message);
+            return fails(condition::NOT_HEALTHY, message);
         }
     }
     None

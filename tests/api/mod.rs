@@ -10,6 +10,7 @@ mod graphs;
 mod intents;
 mod interface;
 mod placement;
+mod reconcile;
 mod recovery;
 mod replay;
 mod scaling;

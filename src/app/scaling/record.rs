@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::app::placement::Move;
 use crate::app::planner::scaling_record;
 use crate::error::Result;
-use crate::model::condition::{ConditionUpdate, RATE_KNOWN};
+use crate::model::condition::{ConditionUpdate, RATE_MEASURED, RATE_MISSING};
 use crate::model::{DecisionRecord, ScalingTick};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
 
@@ -59,10 +59,10 @@ impl Step {
 /// Whether the rate of a service is known.
 pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
     match service.rate {
-        Some(_) => ConditionUpdate::holds(RATE_KNOWN, "Measured", "Prometheus tells its request rate"),
+        Some(_) => ConditionUpdate::new(RATE_MEASURED, "Prometheus tells its request rate"),
         None => {
             let message = "Prometheus has no request rate of it: its replicas stay as they are";
-            ConditionUpdate::fails(RATE_KNOWN, "NoData", message)
+            ConditionUpdate::new(RATE_MISSING, message)
         }
     }
 }

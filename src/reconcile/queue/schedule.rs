@@ -311,8 +311,8 @@ impl Schedule {
             (1..3).rev().find(|line| may(line) && self.passed_over[*line] >= PASSED_OVER_AT_MOST[*line]);
         let chosen = starving.or_else(|| (0..3).find(may))?;
         self.passed_over[chosen] = 0;
-        for line in chosen + 1..3 {
-            self.passed_over[line] += u32::from(waiting[line]);
+        for (passed_over, waits) in self.passed_over.iter_mut().zip(waiting).skip(chosen + 1) {
+            *passed_over += u32::from(waits);
         }
         Some(chosen)
     }

@@ -1,23 +1,90 @@
-//! Alert rules of a graph: what the events of its conditional services become in Prometheus. Pure.
+//! The alert rules of a graph: what the events of its conditional services become in Prometheus, one object per graph.
+//! Pure but for applying and removing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clients::{AlertRule, GraphRules};
+use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted};
+use crate::clients::{AlertRule, ClientError, GraphRules, Outside};
 use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
-use crate::model::{GraphRecord, ServiceRecord, owner_of};
+use crate::model::condition::{self, ConditionUpdate};
+use crate::model::{Desired, GraphRecord, ServiceRecord, owner_of};
 
 /// Longest name of an object that Kubernetes takes where a DNS label is wanted.
 const NAME_LENGTH: usize = 63;
 
 /// Name of the PrometheusRule object of a graph.
 #[must_use]
-pub fn object_name(graph: &str) -> String {
+pub(in crate::reconcile) fn object_name(graph: &str) -> String {
     format!("smo-{}", slug(graph, NAME_LENGTH - 4))
 }
 
-/// The rules of a graph; `None` when it has no conditional service.
+/// The rules object as it should be: `None` when the graph has no conditional service, `Some(None)` when it has, but shall
+/// not run.
 #[must_use]
-pub fn rules_of(graph: &GraphRecord, services: &[ServiceRecord], severity: &str) -> Option<GraphRules> {
+pub(in crate::reconcile) fn wanted(
+    graph: &GraphRecord,
+    services: &[ServiceRecord],
+    severity: &str,
+) -> Option<Option<GraphRules>> {
+    rules_of(graph, services, severity).map(|rules| (graph.desired == Desired::Running).then_some(rules))
+}
+
+/// The rules object, given what is wanted of it and what is known to be there; `None` when that is not known.
+#[must_use]
+pub(in crate::reconcile) fn resource(
+    graph: &GraphRecord,
+    wanted: Option<GraphRules>,
+    observed: Option<&Option<GraphRules>>,
+) -> Resource {
+    let change = match wanted {
+        Some(wanted) if observed.is_some_and(|observed| observed.as_ref() == Some(&wanted)) => Change::Keep,
+        Some(wanted) => Change::Apply(Wanted::Rules(wanted)),
+        None if observed == Some(&None) => Change::Absent,
+        None => Change::Remove(Unwanted::Rules { object_name: object_name(&graph.name) }),
+    };
+    Resource { id: id(graph), change, after: BTreeSet::new() }
+}
+
+/// Names the rules object among the resources of its graph.
+pub(in crate::reconcile) fn id(graph: &GraphRecord) -> ResourceId {
+    ResourceId::new(ResourceKind::Rules, &object_name(&graph.name))
+}
+
+/// Writes a rules object.
+pub(super) async fn apply(outside: &Outside, rules: &GraphRules) -> Result<(), ClientError> {
+    outside.apply_rules(rules).await
+}
+
+/// Removes a rules object.
+pub(super) async fn remove(outside: &Outside, object_name: &str) -> Result<(), ClientError> {
+    outside.delete_rules(object_name).await
+}
+
+/// The condition `RulesPublished`; `None` when the graph shall have no rules.
+pub(in crate::reconcile) fn condition(
+    wanted: Option<&GraphRules>,
+    state: Option<&State>,
+) -> Option<ConditionUpdate> {
+    match (wanted, state) {
+        (_, Some(State::Failed(error))) => {
+            Some(ConditionUpdate::new(condition::RULES_NOT_PUBLISHED, error.to_string()))
+        }
+        (Some(rules), Some(State::Present)) => {
+            let message = format!("alert rules in {}: {}", rules.object_name, rules.rules.len());
+            Some(ConditionUpdate::new(condition::RULES_ARE_PUBLISHED, message))
+        }
+        _ => None,
+    }
+}
+
+/// The condition `RulesPublished` of a graph with rules when there is nowhere to publish them.
+pub(in crate::reconcile) fn not_configured() -> ConditionUpdate {
+    let message = "no monitoring cluster is configured (MONITORING_KUBECONFIG): nothing can raise the alert";
+    ConditionUpdate::new(condition::RULES_NOT_CONFIGURED, message)
+}
+
+/// The rules of a graph; `None` when it has no conditional service.
+fn rules_of(graph: &GraphRecord, services: &[ServiceRecord], severity: &str) -> Option<GraphRules> {
     let rules: Vec<AlertRule> = services
         .iter()
         .filter_map(|service| match &service.trigger {
@@ -122,5 +189,28 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn rules_are_written_when_they_differ_or_are_not_known_and_removed_when_the_graph_shall_not_run() {
+        fn rules(graph: &GraphRecord) -> Option<GraphRules> {
+            wanted(graph, &[conditional("vo")], "critical").unwrap()
+        }
+        fn change(graph: &GraphRecord, observed: Option<&Option<GraphRules>>) -> Change {
+            resource(graph, rules(graph), observed).change
+        }
+        let mut graph = graph("g");
+        let rules = rules(&graph).unwrap();
+        let written = Change::Apply(Wanted::Rules(rules.clone()));
+        let other = GraphRules { rules: Vec::new(), ..rules.clone() };
+        assert_eq!(change(&graph, None), written);
+        assert_eq!(change(&graph, Some(&None)), written);
+        assert_eq!(change(&graph, Some(&Some(other))), written);
+        assert_eq!(change(&graph, Some(&Some(rules.clone()))), Change::Keep);
+        graph.desired = Desired::Stopped;
+        let removed = Change::Remove(Unwanted::Rules { object_name: rules.object_name.clone() });
+        assert_eq!(change(&graph, None), removed);
+        assert_eq!(change(&graph, Some(&Some(rules))), removed);
+        assert_eq!(change(&graph, Some(&None)), Change::Absent);
     }
 }

@@ -1,0 +1,141 @@
+//! The resources of a graph: everything outside that belongs to it.
+//!
+//! One file per kind says what is wanted (from the records, pure), what must change given what was observed, how it is
+//! applied and removed, and which condition tells of it. Order, parallelism, retries and the memory of failures are written
+//! once, over the list ([`carry_out`]); whether nothing is left behind is read from the list of states.
+
+mod carry_out;
+pub(super) mod release;
+pub(super) mod replicas;
+pub(super) mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use carry_out::Scope;
+
+use crate::clients::{ClientError, GraphRules, ReleaseKey, ReleaseSpec};
+
+/// The kinds of resources, in the order in which a graph's condition names those that are not as wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ResourceKind {
+    /// A release that carries the graph's mark without belonging to any of its services, by its name.
+    Orphan,
+    /// The object with the graph's alert rules.
+    Rules,
+    /// The release of a service, by the service's name.
+    Release,
+    /// The replicas of a service's Deployment, by the service's name.
+    Replicas,
+}
+
+/// Names a resource among those of its graph.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ResourceId {
+    pub(super) kind: ResourceKind,
+    pub(super) name: String,
+}
+
+impl ResourceId {
+    pub(super) fn new(kind: ResourceKind, name: &str) -> Self {
+        Self { kind, name: name.to_owned() }
+    }
+}
+
+/// A resource: what must happen to it, and after which others.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Resource {
+    pub(super) id: ResourceId,
+    pub(super) change: Change,
+    /// What is applied waits until these are present; what is removed, until it was tried to remove these.
+    pub(super) after: BTreeSet<ResourceId>,
+}
+
+/// What must happen to a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    /// It is as wanted.
+    Keep,
+    /// It is not wanted, and not there.
+    Absent,
+    /// It must become this.
+    Apply(Wanted),
+    /// It must go.
+    Remove(Unwanted),
+    /// It is wanted, but must not be touched.
+    Refused(ClientError),
+    /// It is not said what to do with it, for this reason.
+    LeaveAlone(String),
+}
+
+/// A resource as it shall be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wanted {
+    Release(ReleaseSpec),
+    Rules(GraphRules),
+    /// So many replicas of a Deployment.
+    Replicas {
+        namespace: String,
+        deployment: String,
+        replicas: i64,
+    },
+}
+
+/// A resource that shall not be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Unwanted {
+    /// A release of that owner.
+    Release { key: ReleaseKey, owner: String },
+    /// The rules object of that name.
+    Rules { object_name: String },
+}
+
+/// How a resource is after its change was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is as wanted.
+    Present,
+    /// It is not there, as wanted.
+    Absent,
+    /// It could not be applied or removed.
+    Failed(ClientError),
+    /// It waits for the resources of these names.
+    Waits(Vec<String>),
+    /// Nothing was done about it, for this reason.
+    LeftAlone(String),
+    /// What is wanted changed before its turn came.
+    Superseded,
+}
+
+/// The state of every resource.
+pub(super) type States = BTreeMap<ResourceId, State>;
+
+impl State {
+    /// Whether nothing is left to do.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self, Self::Present | Self::Absent | Self::LeftAlone(_))
+    }
+
+    pub(super) fn error(&self) -> Option<&ClientError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Change {
+    /// What is tried, in few words: another attempt is not held back by the failure of this one. `None` when there is
+    /// nothing to try.
+    fn attempt(&self) -> Option<String> {
+        match self {
+            Self::Keep | Self::Absent | Self::Refused(_) | Self::LeaveAlone(_) => None,
+            // The number of replicas in the values is no part of the digest: it alone makes no new attempt.
+            Self::Apply(Wanted::Release(spec)) => Some(spec.digest.clone()),
+            Self::Apply(Wanted::Rules(rules)) => Some(format!("{rules:?}")),
+            Self::Apply(Wanted::Replicas { deployment, replicas, .. }) => {
+                Some(format!("{deployment}={replicas}"))
+            }
+            Self::Remove(_) => Some("removal".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The replicas of a service's Deployment, when scaling decided them. Pure but for setting them.
+//!
+//! Charts that do not read the number from their values, and people, set another one. So what was decided is compared with
+//! what is seen, again and again, and not with what was done.
+
+use std::collections::BTreeSet;
+
+use super::{Change, Resource, ResourceId, ResourceKind, State, Wanted};
+use crate::clients::{ClientError, Outside, WorkloadObservation};
+use crate::model::ServiceRecord;
+use crate::model::condition::{self, ConditionUpdate};
+
+/// The replicas of a service, given the Deployments of its release; `None` when nothing was decided, or there is no
+/// Deployment yet.
+#[must_use]
+pub(in crate::reconcile) fn resource(
+    service: &ServiceRecord,
+    observed: &[WorkloadObservation],
+) -> Option<Resource> {
+    let decided = service.replicas_decided?;
+    let change = match observed {
+        [] => return None,
+        [only] if only.replicas == decided => Change::Keep,
+        [only] => Change::Apply(Wanted::Replicas {
+            namespace: service.namespace.clone(),
+            deployment: only.deployment.clone(),
+            replicas: decided,
+        }),
+        several => {
+            let names: Vec<&str> = several.iter().map(|workload| workload.deployment.as_str()).collect();
+            Change::LeaveAlone(format!("the release has several Deployments: {}", names.join(", ")))
+        }
+    };
+    let id = ResourceId::new(ResourceKind::Replicas, &service.name);
+    Some(Resource { id, change, after: BTreeSet::new() })
+}
+
+/// Sets the replicas of a Deployment.
+pub(super) async fn apply(
+    outside: &Outside,
+    namespace: &str,
+    deployment: &str,
+    replicas: i64,
+) -> Result<(), ClientError> {
+    tracing::info!("scale Deployment {deployment} in namespace {namespace} to {replicas}");
+    outside.scale(namespace, deployment, replicas).await
+}
+
+/// The condition `Scaled`; `None` when nothing was decided or there is nothing to scale yet.
+#[must_use]
+pub(in crate::reconcile) fn condition(
+    service: &ServiceRecord,
+    state: Option<&State>,
+) -> Option<ConditionUpdate> {
+    let decided = counted(service.replicas_decided?);
+    match state? {
+        State::Present => {
+            Some(ConditionUpdate::new(condition::REPLICAS_AS_DECIDED, format!("{decided} as decided")))
+        }
+        State::Failed(error) => {
+            let reason = match error.kind.is_transient() {
+                true => condition::SCALING_RETRIED,
+                false => condition::SCALING_FAILED,
+            };
+            Some(ConditionUpdate::new(reason, format!("{decided} decided: {error}")))
+        }
+        State::LeftAlone(why) => Some(ConditionUpdate::new(
+            condition::SEVERAL_DEPLOYMENTS,
+            format!("{decided} decided, but {why}"),
+        )),
+        State::Absent | State::Waits(_) | State::Superseded => None,
+    }
+}
+
+fn counted(replicas: i64) -> String {
+    if replicas == 1 { "1 replica".to_owned() } else { format!("{replicas} replicas") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::ClientErrorKind;
+    use crate::hdag::Resources;
+    use crate::model::testing::service;
+
+    fn deployment(name: &str, replicas: i64) -> WorkloadObservation {
+        WorkloadObservation {
+            deployment: name.into(),
+            replicas,
+            requests: Resources::default(),
+            binding: None,
+        }
+    }
+
+    fn decided(replicas: Option<i64>) -> ServiceRecord {
+        ServiceRecord { replicas_decided: replicas, ..service("a") }
+    }
+
+    fn change(replicas: Option<i64>, observed: &[WorkloadObservation]) -> Option<Change> {
+        resource(&decided(replicas), observed).map(|resource| resource.change)
+    }
+
+    /// Reason and message of the condition.
+    fn told(replicas: i64, state: State) -> (&'static str, String) {
+        let update = condition(&decided(Some(replicas)), Some(&state)).unwrap();
+        (update.reason, update.message)
+    }
+
+    #[test]
+    fn a_deployment_with_another_number_is_scaled_and_one_with_the_decided_number_is_left() {
+        let (namespace, deployment_name) = ("project".to_owned(), "d".to_owned());
+        let scaled = Wanted::Replicas { namespace, deployment: deployment_name, replicas: 3 };
+        assert_eq!(change(Some(3), &[deployment("d", 1)]), Some(Change::Apply(scaled)));
+        assert_eq!(change(Some(3), &[deployment("d", 3)]), Some(Change::Keep));
+        assert_eq!(told(3, State::Present), ("AsDecided", "3 replicas as decided".to_owned()));
+        assert_eq!(told(1, State::Present).1, "1 replica as decided");
+    }
+
+    #[test]
+    fn without_a_decision_or_a_deployment_there_is_nothing_to_do() {
+        assert_eq!(change(None, &[deployment("a", 1)]), None);
+        assert_eq!(change(Some(3), &[]), None);
+        assert_eq!(condition(&decided(None), Some(&State::Present)), None);
+        assert_eq!(condition(&decided(Some(3)), None), None);
+    }
+
+    #[test]
+    fn several_deployments_are_left_alone_and_named() {
+        let Some(Change::LeaveAlone(why)) = change(Some(2), &[deployment("a", 1), deployment("b", 1)]) else {
+            panic!("they are left alone")
+        };
+        let (reason, message) = told(2, State::LeftAlone(why));
+        assert_eq!(reason, "SeveralDeployments");
+        assert_eq!(message, "2 replicas decided, but the release has several Deployments: a, b");
+    }
+
+    #[test]
+    fn a_call_that_fails_is_told_with_its_cause() {
+        let failed = |kind| told(3, State::Failed(ClientError::new("karmada", kind, "no such thing")));
+        let (reason, message) = failed(ClientErrorKind::Unreachable);
+        assert_eq!(reason, "Retrying");
+        assert!(
+            message.starts_with("3 replicas decided: ") && message.contains("no such thing"),
+            "{message}"
+        );
+        assert_eq!(failed(ClientErrorKind::NotFound).0, "Failed");
+    }
+}
