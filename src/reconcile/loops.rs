@@ -20,7 +20,7 @@ use crate::store::Store;
 /// Changes of clusters come in bursts (status rounds): wait this long for the rest of a burst.
 const BURST: Duration = Duration::from_millis(200);
 
-/// What the loops need.
+/// The loops and everything they need.
 #[derive(Clone)]
 pub struct Loops {
     store: Store,
