@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 /// A condition in the manner of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// What the condition is about, one of those in [`CONDITIONS`].
+    /// Its type: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` or `RateKnown` of a service, `RulesPublished` or
+    /// `Reconciled` of a graph.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.
@@ -46,7 +47,7 @@ pub const RULES_PUBLISHED: &str = "RulesPublished";
 /// The last reconcile of the graph came through.
 pub const RECONCILED: &str = "Reconciled";
 
-/// What has a condition.
+/// The kinds of records that have conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A graph as a whole.
@@ -60,7 +61,7 @@ pub enum Subject {
 pub struct Reason {
     /// Type of the condition.
     pub condition: &'static str,
-    /// What has it.
+    /// The kind of record that has it.
     pub of: Subject,
     /// Whether the condition holds then.
     pub status: ConditionStatus,

@@ -1,5 +1,5 @@
-//! Removes what is left of graphs that exist no more: rule objects that no record names, as after a database was restored
-//! from a backup.
+//! Removes what is left of graphs that exist no more: rule objects that no record names, as after a database was
+//! restored from a backup.
 
 use std::collections::BTreeSet;
 

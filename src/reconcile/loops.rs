@@ -22,7 +22,7 @@ const BURST: Duration = Duration::from_millis(200);
 /// How often charges are looked for that the reports of their clusters show by now.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the loops need.
+/// The loops and everything they need.
 #[derive(Clone)]
 pub struct Loops {
     store: Store,

@@ -1,5 +1,5 @@
-//! What is remembered of a key between two runs, to spare calls that would change nothing. Losing it costs a call, nothing
-//! else.
+//! The memory of a key between two runs, which spares calls that would change nothing. Losing it costs a call,
+//! nothing else.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::resources::{ResourceId, States};
 use crate::clients::{ClientError, GraphRules};
 use crate::config::ReconcileSettings;
 
-/// What is remembered of a key from one run to the next.
+/// The memory of a key from one run to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The alert rules that were published last, and when.
@@ -25,7 +25,7 @@ pub(super) struct Failures(BTreeMap<ResourceId, Failure>);
 /// A failed attempt. News about other resources must not bring the next one forward.
 #[derive(Debug, Clone)]
 struct Failure {
-    /// What was tried: something else is tried at once.
+    /// The change that was tried: another one is tried at once.
     attempt: String,
     error: ClientError,
     /// Attempts that failed in a row.

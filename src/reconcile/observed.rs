@@ -26,7 +26,7 @@ impl Changes {
     }
 }
 
-/// What has to be written for the records to tell what was seen.
+/// The records that have to be written to tell what was seen.
 pub(super) fn changes(
     graph: &GraphRecord,
     services: &[ServiceRecord],

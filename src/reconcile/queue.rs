@@ -1,5 +1,5 @@
-//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers make the world be as
-//! the key's record wants it.
+//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers make the
+//! world be as the key's record wants it.
 //!
 //! * Wakes of one key merge, and a key is worked on by one worker at a time: two requests never race.
 //! * Three priorities, first come first served within each, and none is starved by the ones above it.
@@ -29,10 +29,10 @@ use super::progress::Progress;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 
-/// Keys that are looked at for no particular reason come this far apart, as long as that fits into the resync interval.
+/// Keys that are looked at for no particular reason come this far apart, if that fits into the resync interval.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What is reconciled: a kind of record and the name of one.
+/// Names something that is reconciled: a kind of record and the name of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Which worker it needs.
@@ -46,7 +46,7 @@ pub struct Key {
 pub enum Kind {
     /// A graph, by its name.
     Graph,
-    /// What is left outside of graphs that exist no more: one key for all of it.
+    /// Objects outside of graphs that exist no more: one key for all of them.
     Leftovers,
 }
 
@@ -70,7 +70,7 @@ impl Key {
         Self { kind: Kind::Graph, name: name.to_owned() }
     }
 
-    /// The key of what is left of graphs that exist no more.
+    /// The key of objects of graphs that exist no more.
     pub fn leftovers() -> Self {
         Self { kind: Kind::Leftovers, name: "alert rules".to_owned() }
     }
@@ -87,14 +87,14 @@ enum Priority {
     Resync,
 }
 
-/// What became of the work on a key, and when to look again.
+/// The result of the work on a key, and when to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It does not exist any more.
     Gone,
     /// All is as desired.
     Settled,
-    /// The world has to move (pods start, an object disappears), or a user has to: news wake the key.
+    /// The world has to move (pods start, an object disappears), or a user has to: news wakes the key.
     Waiting,
     /// Parts of it failed in a way that may pass. News may wake the key earlier: the parts remember when each is due.
     Retry {
@@ -106,7 +106,7 @@ pub enum Outcome {
         /// The pause that the failed system asked for; `None` leaves it to the backoff.
         after: Option<Duration>,
     },
-    /// What is desired changed meanwhile: the observation is stale.
+    /// The intent changed meanwhile: the observation is stale.
     Superseded,
 }
 
@@ -128,7 +128,7 @@ impl Outcome {
     }
 }
 
-/// What the work on a key gives back: its result, and what it wants to remember.
+/// A finished run: its result, and the memory for the next one.
 pub type Worked = (Result<(Outcome, Progress)>, Memory);
 
 type Work = dyn Fn(Key, Memory, WorkerSlot) -> BoxFuture<'static, Worked> + Send + Sync;
@@ -173,8 +173,8 @@ pub struct WorkerSlot {
 }
 
 impl WorkerSlot {
-    /// Waits for an operation that takes long and is bounded elsewhere, and lets other keys have the worker meanwhile. The
-    /// key itself stays in work.
+    /// Waits for an operation that takes long and is bounded elsewhere, and lets other keys have the worker
+    /// meanwhile. The key itself stays in work.
     pub async fn lend_during<T>(&self, operation: impl Future<Output = T>) -> T {
         let _lent = Lent::new(self);
         operation.await
@@ -225,18 +225,21 @@ impl Queue {
         self.inner.change(|schedule, now| schedule.wake(&Key::graph(graph), Priority::Change, now));
     }
 
-    /// Looks at a graph as soon as a worker is free, tries again what had failed, and follows how far it comes from now on.
+    /// Looks at a graph as soon as a worker is free, tries again what had failed, and follows how far it comes from
+    /// now on.
     #[must_use]
     pub fn begin(&self, graph: &str) -> watch::Receiver<Progress> {
         self.inner.change(|schedule, now| schedule.begin(&Key::graph(graph), now))
     }
 
-    /// Wakes the graph when dropped: a request that is cut off while its commit is under way may have been recorded.
+    /// Wakes the graph when dropped: a request that is cut off while its commit is under way may have been
+    /// recorded.
     pub fn wake_on_drop(&self, graph: &str) -> WakeOnDrop {
         WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
     }
 
-    /// Looks at every known graph once, spread over a time that grows with their number: news may have been missed.
+    /// Looks at every known graph once, spread over a time that grows with their number: news may have been
+    /// missed.
     pub fn wake_all(&self) {
         self.inner.change(|schedule, now| {
             let keys = schedule.keys(Kind::Graph);
@@ -247,9 +250,9 @@ impl Queue {
         });
     }
 
-    /// Makes keys known that the database has, each with whether its work is done as far as the database knows. Work that
-    /// is not done goes on; the rest is looked at spread over a time that grows with their number. Keys that are known
-    /// already are left alone.
+    /// Makes keys known that the database has, each with whether its work is done as far as the database knows.
+    /// Work that is not done goes on; the rest is looked at spread over a time that grows with their number. Keys
+    /// that are known already are left alone.
     pub fn take_up(&self, keys: Vec<(Key, bool)>) {
         let window = self.inner.window(keys.len());
         self.inner.change(|schedule, now| {
@@ -276,8 +279,8 @@ impl Queue {
         self.inner.stopping.cancelled().await;
     }
 
-    /// Begins nothing new, lets running work finish for `grace`, then cuts it off: what it leaves is taken up by the next
-    /// start.
+    /// Begins nothing new, lets running work finish for `grace`, then cuts it off: what it leaves is taken up by the
+    /// next start.
     pub async fn shutdown(&self, grace: Duration) {
         self.begin_shutdown();
         self.inner.tracker.close();
@@ -376,7 +379,7 @@ impl Inner {
         });
     }
 
-    /// One run of the work; `None` when it panicked. What it remembered is lost then, which costs a call.
+    /// One run of the work; `None` when it panicked. Its memory is lost then, which costs a call.
     async fn run(&self, key: &Key, memory: Memory, slot: WorkerSlot) -> Option<Worked> {
         let work = AssertUnwindSafe(async { (self.work)(key.clone(), memory, slot).await });
         work.catch_unwind().await.ok()

@@ -11,7 +11,7 @@ use crate::clients::WorkloadObservation;
 use crate::hdag::{Resources, cores_text, ram_text};
 use crate::model::condition::{self, ConditionUpdate};
 
-/// What was seen of a service.
+/// Whether a service runs where it was placed, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The condition `Ready`.
@@ -20,7 +20,7 @@ pub struct Verdict {
     pub replicas_observed: Option<i64>,
     /// Ready replicas in the clusters that count.
     pub replicas_ready: Option<i64>,
-    /// What one replica requests; several Deployments add up.
+    /// Requests of one replica; several Deployments add up.
     pub observed_needs: Option<Resources>,
 }
 

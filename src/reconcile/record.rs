@@ -1,5 +1,5 @@
-//! Writes down what a reconcile saw: only what differs from the records, on the newest rows, and nothing when the intent
-//! is out of date. Nothing to write takes no transaction.
+//! Writes down what a reconcile saw: only what differs from the records, on the newest rows, and nothing when the
+//! intent is out of date. Nothing to write takes no transaction.
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ use crate::model::{GraphRecord, NewEvent, ServiceRecord, now};
 use crate::store::Tx;
 
 impl Reconciler {
-    /// Records the state of one resource at once when it is the release of a service, so that a graph's progress can be seen
-    /// while it goes on.
+    /// Records the state of one resource at once when it is the release of a service, so that a graph's progress can
+    /// be seen while it goes on.
     pub(super) async fn record_resource(
         &self,
         scope: &Scope<'_>,

@@ -10,7 +10,7 @@ use crate::clients::ClientError;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{ConditionStatus, Desired, GraphRecord};
 
-/// What one reconcile saw and did.
+/// Everything that one reconcile saw and did.
 pub(super) struct Seen {
     /// How every resource is now.
     pub(super) states: States,
@@ -20,11 +20,11 @@ pub(super) struct Seen {
     pub(super) rules: Option<ConditionUpdate>,
     /// A Deployment that Karmada still has, though it should be gone.
     pub(super) remaining: Option<String>,
-    /// What runs could not be read.
+    /// The error because of which it could not be read what runs.
     pub(super) unseen: Option<ClientError>,
 }
 
-/// What a reconcile comes to.
+/// The result of a reconcile.
 pub(super) struct Summary {
     /// Every release is as wanted.
     pub(super) releases_done: bool,
@@ -116,7 +116,7 @@ impl Summary {
         self.desired == Desired::Deleted && self.releases_done && self.clean
     }
 
-    /// What a request that waits is told.
+    /// How far it has come, for the requests that wait.
     pub(super) fn progress(&self, generation: i64) -> Progress {
         let done = self.releases_done
             && match self.desired {

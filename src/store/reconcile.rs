@@ -1,4 +1,4 @@
-//! What the reconciler asks about all graphs at once.
+//! Questions of the reconciler about all graphs at once.
 
 use sqlx::QueryBuilder;
 

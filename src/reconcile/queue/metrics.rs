@@ -31,7 +31,7 @@ struct OutcomeLabels {
 
 type Durations = Family<KindLabels, Histogram, fn() -> Histogram>;
 
-/// Counters and durations; how long the queue is, is counted when somebody asks.
+/// Counters and durations. The length of the queue is counted when metrics are read.
 pub(super) struct QueueMetrics {
     reconciles: Family<OutcomeLabels, Counter>,
     waits: Durations,

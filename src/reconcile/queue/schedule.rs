@@ -1,8 +1,8 @@
-//! Which key is worked on next. A plain state machine: the time is given, and nothing here waits, so that tests can drive it
-//! through any history.
+//! Which key is worked on next. A plain state machine: the time is given, and nothing here waits, so that tests
+//! can drive it through any history.
 //!
-//! A key is known as long as it has an entry. At rest an entry holds one timer and nothing else; what failed, who waits
-//! and how often it failed are kept only while there is something to keep.
+//! A key is known as long as it has an entry. At rest an entry holds one timer and nothing else; failures and
+//! waiting requests are kept only while there are any.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -63,10 +63,11 @@ struct Queued {
 #[derive(Clone, Copy)]
 struct Running {
     priority: Priority,
-    is_lent: bool,
+    /// Its operations that the worker is lent to others for.
+    lends: u32,
 }
 
-/// What is kept of a key only while there is a reason to.
+/// The part of an entry that is kept only while there is a reason to.
 #[derive(Default)]
 struct Kept {
     /// Runs that failed as a whole, in a row.
@@ -114,8 +115,8 @@ impl Schedule {
         }
     }
 
-    /// Puts a key in line. A key that is worked on is put in line afterwards; one whose backoff is not over waits for its
-    /// end, unless a request asks.
+    /// Puts a key in line. A key that is worked on is put in line afterwards; one whose backoff is not over waits
+    /// for its end, unless a request asks.
     pub(super) fn wake(&mut self, key: &Key, priority: Priority, now: Instant) {
         let entry = self.entries.entry(key.clone()).or_default();
         if priority == Priority::Request {
@@ -188,7 +189,7 @@ impl Schedule {
         let Place { key, .. } = self.lines[line].pop_front()?;
         let entry = self.entries.get_mut(&key)?;
         let queued = entry.queued.take()?;
-        entry.running = Some(Running { priority: queued.priority, is_lent: false });
+        entry.running = Some(Running { priority: queued.priority, lends: 0 });
         entry.held_until = None;
         let kept = entry.kept.as_mut();
         let memory = kept.map_or_else(Memory::default, |kept| {
@@ -202,7 +203,7 @@ impl Schedule {
         Some(Job { key, memory, waited: now.saturating_duration_since(queued.since) })
     }
 
-    /// Ends the work on a key. `next` is given the number of runs in a row that failed as a whole, this one included.
+    /// Ends the work on a key. `next` is given how many runs in a row failed as a whole, this one included.
     pub(super) fn finish(
         &mut self,
         key: &Key,
@@ -210,10 +211,13 @@ impl Schedule {
         next: impl FnOnce(u32) -> Next,
         now: Instant,
     ) {
-        self.take_back(key);
-        self.busy -= 1;
         let Some(entry) = self.entries.get_mut(key) else { return };
-        entry.running = None;
+        match entry.running.take() {
+            Some(Running { lends: 0, .. }) => self.busy -= 1,
+            // It ended in the middle of an operation.
+            Some(running) => self.lent -= usize::from(running.priority != Priority::Request),
+            None => return,
+        }
         let again = entry.again.take();
         let kept = entry.kept.get_or_insert_default();
         kept.memory = memory;
@@ -229,9 +233,9 @@ impl Schedule {
         }
         match (next, again) {
             (Next::Forget, None) => drop(self.entries.remove(key)),
-            (Next::NotBefore(until), again) if !asked => {
+            (Next::NotBefore(until), _) if !asked => {
                 entry.held_until = Some(until);
-                self.set_timer(key, until, again.unwrap_or(Priority::Resync).min(Priority::Change));
+                self.set_timer(key, until, Priority::Change);
             }
             (_, Some(priority)) => self.enqueue(key, priority, now),
             (Next::At(at, priority), None) => self.set_timer(key, at, priority),
@@ -244,18 +248,21 @@ impl Schedule {
         let Some(running) = self.entries.get_mut(key).and_then(|entry| entry.running.as_mut()) else {
             return;
         };
-        if !std::mem::replace(&mut running.is_lent, true) {
+        running.lends += 1;
+        if running.lends == 1 {
             self.busy -= 1;
             self.lent += usize::from(running.priority != Priority::Request);
         }
     }
 
-    /// Goes on with a key whose worker was lent: at once, though that makes one more than there are workers.
+    /// Ends an operation that the key's worker was lent for. After the last one the key goes on at once, though that may
+    /// make one more than there are workers.
     pub(super) fn take_back(&mut self, key: &Key) {
         let Some(running) = self.entries.get_mut(key).and_then(|entry| entry.running.as_mut()) else {
             return;
         };
-        if std::mem::take(&mut running.is_lent) {
+        running.lends -= 1;
+        if running.lends == 0 {
             self.busy += 1;
             self.lent -= usize::from(running.priority != Priority::Request);
         }
@@ -304,7 +311,7 @@ impl Schedule {
             }
             *waits = !line.is_empty();
         }
-        // Long operations of the background have lines of their own outside; more of them only make requests wait there.
+        // More of the background in line for Helm would only make requests wait there.
         let background = self.lent < self.workers;
         let may = |line: &usize| waiting[*line] && (background || *line == Priority::Request as usize);
         let starving =

@@ -7,7 +7,7 @@ use super::*;
 
 const RESYNC: Duration = Duration::from_secs(300);
 
-/// What a test's work sees: every run with its time.
+/// Every run that a test's work saw, with its time.
 #[derive(Clone, Default)]
 struct Runs(Arc<Mutex<Vec<(String, Instant)>>>);
 

@@ -46,11 +46,11 @@ impl ResourceId {
 pub(super) struct Resource {
     pub(super) id: ResourceId,
     pub(super) change: Change,
-    /// What is applied waits until these are present; what is removed, until it was tried to remove these.
+    /// A change that applies waits until these are present; one that removes, until removing these was tried.
     pub(super) after: BTreeSet<ResourceId>,
 }
 
-/// What must happen to a resource.
+/// The change that makes a resource be as wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     /// It is as wanted.
@@ -102,7 +102,7 @@ pub(super) enum State {
     Waits(Vec<String>),
     /// Nothing was done about it, for this reason.
     LeftAlone(String),
-    /// What is wanted changed before its turn came.
+    /// The intent changed before its turn came.
     Superseded,
 }
 
@@ -124,7 +124,7 @@ impl State {
 }
 
 impl Change {
-    /// What is tried, in few words: another attempt is not held back by the failure of this one. `None` when there is
+    /// Identifies what is tried: another attempt is not held back by the failure of this one. `None` when there is
     /// nothing to try.
     fn attempt(&self) -> Option<String> {
         match self {

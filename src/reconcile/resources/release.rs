@@ -332,7 +332,7 @@ mod tests {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         use crate::clients::Calls;
-        use crate::config::CallSettings;
+        use crate::config::{CallSettings, HelmSettings};
         use crate::faults::Faults;
         use crate::simulation::{Continuum, Operation, World};
 
@@ -342,7 +342,7 @@ mod tests {
             &HelmSettings { parallel: 1, parallel_removals: 1, ..HelmSettings::default() },
             Faults::none(),
         );
-        let outside = Outside::new(world.ports(), calls, Duration::from_secs(300));
+        let outside = Outside::new(world.ports(), calls, std::time::Duration::from_secs(300));
         let (a, b) = (wanted(&graph("g"), &service("a")), wanted(&graph("g"), &service("b")));
         let (in_slot, free) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
         let b_is_wanted = AtomicBool::new(true);

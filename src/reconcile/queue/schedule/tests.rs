@@ -57,8 +57,13 @@ fn no_more_keys_are_taken_than_there_are_workers_but_a_lent_worker_counts_for_ot
     assert_eq!(take(&mut schedule, now), None);
     schedule.lend(&key("a"));
     assert_eq!(take(&mut schedule, now).as_deref(), Some("c"));
+    schedule.lend(&key("a"));
     schedule.take_back(&key("a"));
     settle(&mut schedule, "b", now);
+    assert_eq!(take(&mut schedule, now).as_deref(), Some("d"), "a still waits for its other operation");
+    settle(&mut schedule, "d", now);
+    schedule.take_back(&key("a"));
+    schedule.wake(&key("d"), Priority::Change, now);
     assert_eq!(take(&mut schedule, now), None, "a and c hold the two workers");
     settle(&mut schedule, "a", now);
     assert_eq!(take(&mut schedule, now).as_deref(), Some("d"));
@@ -286,7 +291,7 @@ proptest! {
         let mut driven = Driven { schedule, now: Instant::now(), running: Vec::new(), owed: BTreeSet::new() };
         for step in steps {
             driven.step(step);
-            prop_assert!(driven.schedule.busy <= driven.running.len());
+            prop_assert!(driven.schedule.busy <= driven.running.len().min(2));
         }
         // Whatever was woken gets its turn once the workers go on and time passes.
         for _ in 0..500 {
