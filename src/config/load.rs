@@ -25,7 +25,14 @@ const SERVICE_LINKS: [&str; 2] = ["SMO_SERVICE_", "SMO_PORT"];
 pub(super) const UNUSED: [&str; 4] =
     ["GRAFANA_HOST", "GRAFANA_USERNAME", "GRAFANA_PASSWORD", "NFVCL_BASE_URL"];
 /// Keys that say what the words of a descriptor mean.
-const LANGUAGE: [&str; 3] = ["intents", "limits", "placement.intents"];
+const LANGUAGE: [&str; 6] = [
+    "intents",
+    "limits",
+    "placement.intents",
+    "placement.intent_handlers",
+    "placement.external",
+    "scaling.external",
+];
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -173,9 +180,13 @@ pub fn language(sources: &Sources<'_>) -> Result<(IntentMapping, Limits), Config
 }
 
 impl Settings {
-    /// Tells the language which intents the rules of placement look at.
+    /// Tells the language which intents rules, handlers and external strategies look at.
     fn map_intents(&mut self) {
-        self.intents.mapped = self.placement.intents.iter().map(|rule| rule.path.clone()).collect();
+        let rules = self.placement.intents.iter().map(|rule| &rule.path);
+        let handlers = self.placement.intent_handlers.values().flat_map(|handler| &handler.intents);
+        let placement = self.placement.external.values().flat_map(|strategy| &strategy.handles);
+        let scaling = self.scaling.external.values().flat_map(|strategy| &strategy.handles);
+        self.intents.mapped = rules.chain(handlers).chain(placement).chain(scaling).cloned().collect();
     }
 }
 

@@ -31,7 +31,7 @@ pub use load::{ConfigErrors, Flag, Loaded, Sources, language, load};
 pub use placement::{AttributeRequirement, IntentRule, PlacementLimits, PlacementSettings, ProjectPlacement};
 pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
 pub(crate) use strategies::check_strategy;
-pub use strategies::{ExternalStrategies, ExternalStrategy};
+pub use strategies::{ExternalStrategies, ExternalStrategy, IntentHandler};
 
 use crate::hdag::{IntentMapping, Limits};
 use crate::optimizer::ClusterAttributes;

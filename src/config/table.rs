@@ -277,7 +277,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "placement.external",
         variable: None,
-        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: first-fit}}`.",
+        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: first-fit, handles: [path]}}`.",
         apply: |settings, value| {
             settings.placement.external = parse_externals(value)?;
             Ok(())
@@ -289,6 +289,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         None,
         placement.intents,
         "What intents beyond the information model mean; see \"New intents\"."
+    ),
+    row!(
+        "placement.intent_handlers",
+        None,
+        placement.intent_handlers,
+        "Programs that say over HTTP what intents mean: `{name: {url, deadline: 5s, intents: [path]}}`."
     ),
     row!(
         "scaling.enabled",
@@ -377,7 +383,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "scaling.external",
         variable: None,
-        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: exact}}`.",
+        meaning: "Strategies over HTTP: `{name: {url, deadline: 5s, fallback: exact, handles: [path]}}`.",
         apply: |settings, value| {
             settings.scaling.external = parse_externals(value)?;
             Ok(())

@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(super) use capacity::{CapacityView, replicas};
+use policy::Occasion;
 pub use policy::PlacementOptions;
-use policy::{Occasion, resolve};
 use problem::Inputs;
 pub use reschedule::{Move, Proposal, Rescheduling};
 
@@ -22,7 +22,7 @@ use super::planner::{Caller, Decided};
 use crate::error::{Error, Result};
 use crate::hdag::Descriptor;
 use crate::model::{ClusterRecord, PlacedService};
-use crate::optimizer::ClusterAttributes;
+use crate::optimizer::{ClusterAttributes, DecisionContext};
 
 /// When a client may ask again after it was told that the known state is too old.
 const RETRY_STALE: Duration = Duration::from_secs(10);
@@ -74,10 +74,11 @@ impl App {
         at: DateTime<Utc>,
     ) -> Result<Decided> {
         let snapshot = self.snapshot_at(at).await?;
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, project, descriptor, Occasion::New, &PlacementOptions::default())?;
+        let context = DecisionContext::new(descriptor, project, at);
+        let policy =
+            self.policy_of(descriptor, &context, Occasion::New, &PlacementOptions::default()).await?;
         let problem = problem::problem(descriptor, &snapshot.inputs(), policy);
-        let mut decided = self.parts.planner.place(problem, Caller::Request, at).await?;
+        let mut decided = self.parts.planner.place(problem, &context, Caller::Request).await?;
         decided.plan()?;
         decided.record.applied_at = Some(at);
         Ok(decided)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::policy::{Occasion, PlacementOptions, resolve};
+use super::policy::{Occasion, PlacementOptions};
 use super::problem::problem;
 use crate::app::planner::{Caller, Decided, PLACEMENT, verify_placement};
 use crate::app::{Accepted, App, RequestContext};
@@ -14,6 +14,7 @@ use crate::hdag::{Descriptor, release_values, service_import_clusters};
 use crate::model::event::{self, Cause};
 use crate::model::now;
 use crate::model::{DecisionRecord, Desired, GraphRecord};
+use crate::optimizer::DecisionContext;
 use crate::optimizer::placement::{Outcome, Plan, Problem, changes};
 
 /// A service that changes its cluster.
@@ -217,8 +218,8 @@ impl App {
     ) -> Result<Decided> {
         let at = now();
         self.refresh_clusters().await?;
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, options)?;
+        let context = DecisionContext::new(descriptor, &graph.project, at);
+        let policy = self.policy_of(descriptor, &context, Occasion::Again, options).await?;
         let snapshot = self.snapshot_at(at).await?;
         let mut problem = problem(descriptor, &snapshot.inputs(), policy);
         for service in &mut problem.services {
@@ -226,7 +227,7 @@ impl App {
                 service.replicas = crate::optimizer::placement::ReplicaBounds::exactly(*wanted);
             }
         }
-        self.parts.planner.place(problem, caller, at).await
+        self.parts.planner.place(problem, &context, caller).await
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -240,8 +241,8 @@ impl App {
         self.refresh_clusters().await?;
         let options =
             PlacementOptions { strategy: Some(planned.strategy.to_string()), strict: Some(planned.strict) };
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, &options)?;
+        let context = DecisionContext::new(descriptor, &graph.project, at);
+        let policy = self.policy_of(descriptor, &context, Occasion::Again, &options).await?;
         let snapshot = self.snapshot_at(at).await?;
         Ok(problem(descriptor, &snapshot.inputs(), policy))
     }

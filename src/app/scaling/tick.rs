@@ -19,7 +19,10 @@ use crate::model::condition;
 use crate::model::event::{self, Cause};
 use crate::model::now;
 use crate::model::{DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState};
-use crate::optimizer::scaling::{ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
+use crate::optimizer::DecisionContext;
+use crate::optimizer::scaling::{
+    ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy,
+};
 
 impl App {
     /// Looks at all graphs that are scaled, decides, and records what is wanted.
@@ -173,7 +176,7 @@ impl App {
         memory: &mut ScalingMemory,
     ) -> Result<Step> {
         let begun = Clock::now();
-        let outcome = self.decide_scaling(&target.spec, &problem).await?;
+        let outcome = self.decide_scaling(target, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
         if let ScalingOutcome::Infeasible(cause) = &step.outcome {
             let cause = cause.clone();
@@ -183,7 +186,7 @@ impl App {
             }
             let shortage = cause.summary.clone();
             if let Some(rationed) = self.parts.planner.ration(step.problem.clone(), cause).await? {
-                step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
+                step.outcome = self.decide_scaling(target, &rationed).await?;
                 (step.problem, step.shortage) = (rationed, Some(shortage));
             }
         }
@@ -201,9 +204,19 @@ impl App {
     }
 
     /// The answer of the graph's strategy.
-    async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-        let strategy = spec.strategy.as_ref().unwrap_or(&self.parts.settings.scaling.strategy);
-        self.parts.planner.scale(problem.clone(), strategy).await
+    async fn decide_scaling(&self, target: &Target, problem: &ScalingProblem) -> Result<ScalingOutcome> {
+        let (planner, settings) = (&self.parts.planner, &self.parts.settings.scaling);
+        match target.spec.strategy.as_ref().unwrap_or(&settings.strategy) {
+            Strategy::BuiltIn(strategy) => planner.scale(problem.clone(), *strategy).await,
+            Strategy::External(name) => {
+                let descriptor = self.descriptor_of(&target.graph)?;
+                let context = DecisionContext::new(&descriptor, &target.graph.project, now());
+                let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
+                let ticks = self.parts.store.scaling_ticks(&target.graph.name, limit).await?;
+                let history: Vec<_> = ticks.iter().rev().filter_map(record::sample).collect();
+                planner.scale_outside(problem.clone(), name, &context, &history).await
+            }
+        }
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
