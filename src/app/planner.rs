@@ -119,7 +119,6 @@ impl Planner {
             Strategy::BuiltIn(_) => self.place_built_in(problem, caller).await?,
             Strategy::External(name) => self.place_outside(problem, &name, context, caller).await?,
         };
-        verify_placement(&problem, &outcome)?;
         let duration = begun.elapsed();
         tracing::info!(
             graph.name = %problem.graph,
@@ -137,11 +136,12 @@ impl Planner {
 
     async fn place_built_in(&self, problem: Problem, caller: Caller) -> Result<(Problem, Outcome)> {
         let decide = move |stop: &Stop| {
-            let outcome = placement::decide_within(&problem, stop);
-            (problem, outcome)
+            let outcome = placement::decide_within(&problem, stop)
+                .map_err(|message| Error::invalid("/hdaGraph", message))?;
+            verify_placement(&problem, &outcome)?;
+            Ok((problem, outcome))
         };
-        let (problem, outcome) = self.solve(caller, decide).await?;
-        Ok((problem, outcome.map_err(|message| Error::invalid("/hdaGraph", message))?))
+        self.solve(caller, decide).await?
     }
 
     /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
@@ -157,13 +157,25 @@ impl Planner {
             external.ok_or_else(|| Error::Internal(format!("no external strategy {name}").into()))?;
         let question = ExternalPlacementQuestion { problem: &problem, context };
         let answer = self.inner.outside.ask_placement(name, external, &question).await;
-        let adopted = match answer {
-            Ok(assignment) => placement::adopt(&problem, &assignment),
-            Err(error) => Err(error.to_string()),
-        };
-        let refusal = match adopted {
-            Ok(outcome) => return Ok((problem, outcome)),
-            Err(message) => message,
+        let refusal = match answer {
+            Ok(assignment) => {
+                let adopt = move |_: &Stop| {
+                    let adopted = placement::adopt(&problem, &assignment);
+                    (problem, adopted)
+                };
+                let (same, adopted) = self.solve(caller, adopt).await?;
+                match adopted {
+                    Ok(outcome) => {
+                        verify_placement(&same, &outcome)?;
+                        return Ok((same, outcome));
+                    }
+                    Err(message) => {
+                        problem = same;
+                        message
+                    }
+                }
+            }
+            Err(error) => error.to_string(),
         };
         let fallback = external.fallback.name();
         let message = format!("strategy {name} gave no usable answer, {fallback} decided: {refusal}");
