@@ -35,9 +35,9 @@ use crate::optimizer::{
 const SOLVES: usize = 1;
 /// When a client may ask again that was refused because too many wait.
 const RETRY_BUSY: Duration = Duration::from_secs(5);
-/// What a decision about clusters is called in the store.
+/// Kind of the stored decisions about clusters.
 pub(in crate::app) const PLACEMENT: &str = "placement";
-/// What a decision about replicas is called in the store.
+/// Kind of the stored decisions about replicas.
 const SCALING: &str = "scaling";
 
 /// Makes decisions. Cheap to clone.
@@ -56,7 +56,7 @@ struct Inner {
     intent_handlers: BTreeMap<String, IntentHandler>,
 }
 
-/// What an intent handler said about a graph, or why it said nothing.
+/// The answer of an intent handler about a graph, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::app) struct HandledIntents {
     /// Name of the handler.
@@ -332,14 +332,14 @@ pub(in crate::app) fn scaling_record(
     duration: Duration,
     at: DateTime<Utc>,
 ) -> Result<DecisionRecord> {
-    let told = match outcome {
+    let summary = match outcome {
         ScalingOutcome::Decided(plan) => {
             (plan.strategy.to_string(), if plan.optimal { "optimal" } else { "feasible" })
         }
         ScalingOutcome::Infeasible(cause) => (cause.strategy.to_string(), "infeasible"),
         ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
     };
-    record(SCALING, &problem.graph, (problem, outcome), told, duration, at)
+    record(SCALING, &problem.graph, (problem, outcome), summary, duration, at)
 }
 
 fn record(

@@ -11,7 +11,7 @@ use super::value::{Parse, http_url, scalar, without_password};
 use crate::hdag::{MAX_PATH, is_dns_label};
 use crate::optimizer::{BuiltInStrategy, Strategy};
 
-/// How long an answer may take where nothing else is said.
+/// Default deadline of an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A strategy that another program computes; `B` are the built-in ones of the same kind of decision.
@@ -21,7 +21,7 @@ pub struct ExternalStrategy<B> {
     pub url: String,
     /// How long an answer may take.
     pub deadline: Duration,
-    /// What decides when there is no usable answer.
+    /// The strategy that decides when there is no usable answer.
     pub fallback: B,
     /// Intents beyond the information model that it looks at, as paths with dots.
     pub handles: Vec<String>,
@@ -30,7 +30,7 @@ pub struct ExternalStrategy<B> {
 /// A program that says what intents beyond the information model mean.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IntentHandler {
-    /// Where intents are posted.
+    /// The URL that intents are posted to.
     pub url: String,
     /// How long an answer may take.
     pub deadline: Duration,

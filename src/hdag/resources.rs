@@ -24,7 +24,7 @@ impl Dimension {
     /// All of them, in the order in which amounts stand in vectors.
     pub const ALL: [Self; 4] = [Self::Cpu, Self::Ram, Self::Storage, Self::Gpus];
 
-    /// Where its amount stands in a vector.
+    /// Position of its amount in a vector.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
@@ -41,7 +41,7 @@ impl Dimension {
         }
     }
 
-    /// What one unit of it is, in words.
+    /// Its unit in words.
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {

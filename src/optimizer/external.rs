@@ -14,23 +14,23 @@ use super::placement::{AttributeTest, Problem};
 use super::scaling::ScalingProblem;
 use crate::hdag::{Descriptor, Trigger};
 
-/// What surrounds a problem: the intents as the user wrote them, and what depends on what.
+/// The surroundings of a problem: the intents as the user wrote them, and the dependencies.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DecisionContext {
     /// Project of the graph.
     pub project: String,
     /// When the decision is made.
     pub at: DateTime<Utc>,
-    /// `hdaGraphIntent` as written, with what smo does not know; null when there is none.
+    /// `hdaGraphIntent` as written, unknown fields included; null when there is none.
     pub intents: Value,
     /// The graph's services by name.
     pub services: BTreeMap<String, ServiceContext>,
 }
 
-/// What surrounds a service of a problem.
+/// The surroundings of a service of a problem.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ServiceContext {
-    /// Its `intent` as written, with what smo does not know; null when there is none.
+    /// Its `intent` as written, unknown fields included; null when there is none.
     pub intents: Value,
     /// Services that are installed before it.
     pub dependencies: Vec<String>,
@@ -64,16 +64,16 @@ impl DecisionContext {
     }
 }
 
-/// What is posted to an external placement strategy.
+/// The question to an external placement strategy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExternalPlacementQuestion<'a> {
     /// Everything that the constraints and the objective look at.
     pub problem: &'a Problem,
-    /// What surrounds it.
+    /// Its surroundings.
     pub context: &'a DecisionContext,
 }
 
-/// What an external placement strategy answers.
+/// The answer of an external placement strategy.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExternalPlacementAnswer {
     /// Service name to cluster name, for every service of the problem.
@@ -81,14 +81,14 @@ pub struct ExternalPlacementAnswer {
     pub assignment: BTreeMap<String, String>,
 }
 
-/// What is posted to an external scaling strategy.
+/// The question to an external scaling strategy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExternalScalingQuestion<'a> {
     /// Everything that the constraints and the objective look at.
     pub problem: &'a ScalingProblem,
-    /// What surrounds it.
+    /// Its surroundings.
     pub context: &'a DecisionContext,
-    /// What was measured and decided before, oldest first; as many ticks as `scaling.history` keeps.
+    /// Earlier measurements and decisions, oldest first; as many ticks as `scaling.history` keeps.
     pub history: &'a [ScalingSample],
 }
 
@@ -110,7 +110,7 @@ pub struct ServiceSample {
     pub replicas: i64,
 }
 
-/// What an external scaling strategy answers.
+/// The answer of an external scaling strategy.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExternalScalingAnswer {
     /// Service name to number of replicas, for every service of the problem.
@@ -118,12 +118,12 @@ pub struct ExternalScalingAnswer {
     pub replicas: BTreeMap<String, i64>,
 }
 
-/// What is posted to an intent handler, before a placement is decided.
+/// The question to an intent handler, before a placement is decided.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IntentHandlerQuestion<'a> {
     /// Name of the graph.
     pub graph: &'a str,
-    /// What surrounds the decision.
+    /// The surroundings of the decision.
     pub context: &'a DecisionContext,
     /// The graph's intents that the handler handles: path with dots to value.
     pub intents: BTreeMap<&'a str, &'a Value>,
@@ -131,11 +131,11 @@ pub struct IntentHandlerQuestion<'a> {
     pub services: BTreeMap<&'a str, BTreeMap<&'a str, &'a Value>>,
 }
 
-/// What an intent handler answers: what the intents mean.
+/// The answer of an intent handler: the meaning of the intents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntentHandlerAnswer {
-    /// What clusters must be like.
+    /// Conditions on clusters.
     pub requirements: Vec<IntentRequirement>,
     /// Weights of the objective of the graph, by name.
     #[schema(example = json!({"carbon": 5.0}))]
@@ -155,6 +155,6 @@ pub struct IntentRequirement {
     /// Name of an attribute of clusters, or of a label.
     #[schema(example = "region")]
     pub attribute: String,
-    /// What its value must be.
+    /// The condition on its value.
     pub test: AttributeTest,
 }

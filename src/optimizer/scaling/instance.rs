@@ -48,7 +48,9 @@ impl<'a> Instance<'a> {
             Dimension::Storage if !cluster.storage_reported => i64::MAX,
             Dimension::Gpus if !cluster.acceleration => 0,
             // What is not used at all cannot be too much, even where less than nothing is free.
-            Dimension::Cpu | Dimension::Ram | Dimension::Storage | Dimension::Gpus => cluster.free.get(dimension).max(0),
+            Dimension::Cpu | Dimension::Ram | Dimension::Storage | Dimension::Gpus => {
+                cluster.free.get(dimension).max(0)
+            }
         })
     }
 
