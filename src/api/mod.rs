@@ -37,6 +37,7 @@ use crate::app::App;
 use crate::hdag::Limits;
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+    IntentHandlerAnswer, IntentHandlerQuestion,
 };
 use crate::telemetry::Metrics;
 
@@ -60,6 +61,8 @@ struct AppState {
         ExternalPlacementQuestion<'static>,
         ExternalPlacementAnswer,
         ExternalScalingQuestion<'static>,
+        IntentHandlerQuestion<'static>,
+        IntentHandlerAnswer,
         ExternalScalingAnswer
     )),
     tags(

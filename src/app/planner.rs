@@ -8,30 +8,36 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 pub(in crate::app) use self::queue::Caller;
 use self::queue::SolveQueue;
-use crate::clients::Outside;
-use crate::config::{ExternalStrategies, Settings};
+use crate::clients::{ClientError, Outside};
+use crate::config::{ExternalStrategies, IntentHandler, Settings};
 use crate::error::{Error, Result};
+use crate::hdag::Descriptor;
 use crate::model::DecisionRecord;
 use crate::optimizer::placement::{self, Outcome, Plan, Problem};
 use crate::optimizer::scaling::{self, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
-use crate::optimizer::{BuiltInStrategy, Stop, Strategy};
+use crate::optimizer::{
+    BuiltInStrategy, DecisionContext, ExternalPlacementQuestion, ExternalScalingQuestion,
+    IntentHandlerAnswer, IntentHandlerQuestion, ScalingSample, Stop, Strategy,
+};
 
 /// Solves at the same time. One of placement already uses two threads.
 const SOLVES: usize = 1;
 /// When a client may ask again that was refused because too many wait.
 const RETRY_BUSY: Duration = Duration::from_secs(5);
-/// What a decision about clusters is called in the store.
+/// Kind of the stored decisions about clusters.
 pub(in crate::app) const PLACEMENT: &str = "placement";
-/// What a decision about replicas is called in the store.
+/// Kind of the stored decisions about replicas.
 const SCALING: &str = "scaling";
 
 /// Makes decisions. Cheap to clone.
@@ -47,6 +53,16 @@ struct Inner {
     max_deadline: Duration,
     placement: ExternalStrategies<placement::BuiltIn>,
     scaling: ExternalStrategies<scaling::BuiltIn>,
+    intent_handlers: BTreeMap<String, IntentHandler>,
+}
+
+/// The answer of an intent handler about a graph, or why there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::app) struct HandledIntents {
+    /// Name of the handler.
+    pub(in crate::app) handler: String,
+    /// Its answer.
+    pub(in crate::app) answer: std::result::Result<IntentHandlerAnswer, ClientError>,
 }
 
 /// A decision about a placement, which the checker has accepted, and the record of how it came about.
@@ -83,6 +99,7 @@ impl Planner {
             max_deadline: placement.limits.max_deadline,
             placement: placement.external.clone(),
             scaling: settings.scaling.external.clone(),
+            intent_handlers: placement.intent_handlers.clone(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -94,15 +111,14 @@ impl Planner {
     pub(in crate::app) async fn place(
         &self,
         problem: Problem,
+        context: &DecisionContext,
         caller: Caller,
-        at: DateTime<Utc>,
     ) -> Result<Decided> {
         let begun = Instant::now();
         let (problem, outcome) = match problem.strategy.clone() {
             Strategy::BuiltIn(_) => self.place_built_in(problem, caller).await?,
-            Strategy::External(name) => self.place_outside(problem, &name, caller).await?,
+            Strategy::External(name) => self.place_outside(problem, &name, context, caller).await?,
         };
-        verify_placement(&problem, &outcome)?;
         let duration = begun.elapsed();
         tracing::info!(
             graph.name = %problem.graph,
@@ -113,17 +129,19 @@ impl Planner {
             outcome.word()
         );
         let (strategy, word) = (problem.strategy.to_string(), outcome.word());
-        let record = record(PLACEMENT, &problem.graph, (&problem, &outcome), (strategy, word), duration, at)?;
+        let record =
+            record(PLACEMENT, &problem.graph, (&problem, &outcome), (strategy, word), duration, context.at)?;
         Ok(Decided { outcome, record })
     }
 
     async fn place_built_in(&self, problem: Problem, caller: Caller) -> Result<(Problem, Outcome)> {
         let decide = move |stop: &Stop| {
-            let outcome = placement::decide_within(&problem, stop);
-            (problem, outcome)
+            let outcome = placement::decide_within(&problem, stop)
+                .map_err(|message| Error::invalid("/hdaGraph", message))?;
+            verify_placement(&problem, &outcome)?;
+            Ok((problem, outcome))
         };
-        let (problem, outcome) = self.solve(caller, decide).await?;
-        Ok((problem, outcome.map_err(|message| Error::invalid("/hdaGraph", message))?))
+        self.solve(caller, decide).await?
     }
 
     /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
@@ -131,19 +149,33 @@ impl Planner {
         &self,
         mut problem: Problem,
         name: &str,
+        context: &DecisionContext,
         caller: Caller,
     ) -> Result<(Problem, Outcome)> {
         let external = self.inner.placement.get(name);
         let external =
             external.ok_or_else(|| Error::Internal(format!("no external strategy {name}").into()))?;
-        let answer = self.inner.outside.ask_placement(name, external, &problem).await;
-        let adopted = match answer {
-            Ok(assignment) => placement::adopt(&problem, &assignment),
-            Err(error) => Err(error.to_string()),
-        };
-        let refusal = match adopted {
-            Ok(outcome) => return Ok((problem, outcome)),
-            Err(message) => message,
+        let question = ExternalPlacementQuestion { problem: &problem, context };
+        let answer = self.inner.outside.ask_placement(name, external, &question).await;
+        let refusal = match answer {
+            Ok(assignment) => {
+                let adopt = move |_: &Stop| {
+                    let adopted = placement::adopt(&problem, &assignment);
+                    (problem, adopted)
+                };
+                let (same, adopted) = self.solve(caller, adopt).await?;
+                match adopted {
+                    Ok(outcome) => {
+                        verify_placement(&same, &outcome)?;
+                        return Ok((same, outcome));
+                    }
+                    Err(message) => {
+                        problem = same;
+                        message
+                    }
+                }
+            }
+            Err(error) => error.to_string(),
         };
         let fallback = external.fallback.name();
         let message = format!("strategy {name} gave no usable answer, {fallback} decided: {refusal}");
@@ -153,64 +185,91 @@ impl Planner {
         self.place_built_in(problem, caller).await
     }
 
-    /// Decides how many replicas the services of a graph have.
+    /// Decides by a built-in strategy how many replicas the services of a graph have.
     ///
     /// # Errors
     /// The plan is wrong.
     pub(in crate::app) async fn scale(
         &self,
         problem: ScalingProblem,
-        strategy: &scaling::Strategy,
+        strategy: scaling::BuiltIn,
     ) -> Result<ScalingOutcome> {
-        let (problem, outcome) = match strategy {
-            Strategy::BuiltIn(strategy) => self.scale_built_in(problem, *strategy).await?,
-            Strategy::External(name) => self.scale_outside(problem, name).await?,
+        let decide = move |stop: &Stop| {
+            let outcome = scaling::decide(&problem, strategy, stop);
+            (problem, outcome)
         };
+        let (problem, outcome) = self.solve(Caller::Loop, decide).await?;
         if let Err(faults) = scaling::check(&problem, &outcome) {
-            tracing::error!(?problem, ?outcome, "a scaling plan is wrong: {faults:?}");
+            let strategy = strategy.name();
+            tracing::error!(?problem, ?outcome, "the plan of {strategy} is wrong: {faults:?}");
             return Err(Error::Internal(format!("scaling strategy {strategy} gave a wrong plan").into()));
         }
         Ok(outcome)
     }
 
-    async fn scale_built_in(
-        &self,
-        problem: ScalingProblem,
-        strategy: scaling::BuiltIn,
-    ) -> Result<(ScalingProblem, ScalingOutcome)> {
-        let decide = move |stop: &Stop| {
-            let outcome = scaling::decide(&problem, strategy, stop);
-            (problem, outcome)
-        };
-        self.solve(Caller::Loop, decide).await
-    }
-
-    async fn scale_outside(
+    /// The same by an external strategy; when it fails or answers something that cannot be used, its fallback decides.
+    ///
+    /// # Errors
+    /// As [`Self::scale`].
+    pub(in crate::app) async fn scale_outside(
         &self,
         problem: ScalingProblem,
         name: &str,
-    ) -> Result<(ScalingProblem, ScalingOutcome)> {
+        context: &DecisionContext,
+        history: &[ScalingSample],
+    ) -> Result<ScalingOutcome> {
         let graph = &problem.graph;
         let Some(external) = self.inner.scaling.get(name) else {
             tracing::warn!(graph.name = %graph, "there is no scaling strategy {name}: exact decides");
-            return self.scale_built_in(problem, scaling::BuiltIn::Exact).await;
+            return self.scale(problem, scaling::BuiltIn::Exact).await;
         };
-        let answer = self.inner.outside.ask_scaling(name, external, &problem).await;
+        let question = ExternalScalingQuestion { problem: &problem, context, history };
+        let answer = self.inner.outside.ask_scaling(name, external, &question).await;
+        // What is adopted was checked.
         let adopted = match answer {
             Ok(replicas) => scaling::adopt(&problem, name, &replicas).map_err(|faults| faults.join("; ")),
             Err(error) => Err(error.to_string()),
         };
         match adopted {
-            Ok(outcome) => Ok((problem, outcome)),
+            Ok(outcome) => Ok(outcome),
             Err(message) => {
                 let fallback = external.fallback.name();
                 tracing::warn!(
                     graph.name = %graph,
                     "scaling strategy {name} gave no usable answer, {fallback} decides: {message}"
                 );
-                self.scale_built_in(problem, external.fallback).await
+                self.scale(problem, external.fallback).await
             }
         }
+    }
+
+    /// Asks the intent handlers what those intents of a graph mean that they handle.
+    pub(in crate::app) async fn handle_intents(
+        &self,
+        descriptor: &Descriptor,
+        context: &DecisionContext,
+    ) -> Vec<HandledIntents> {
+        let asked = self.inner.intent_handlers.iter().filter_map(|(name, handler)| {
+            let question = IntentHandlerQuestion {
+                graph: &descriptor.id,
+                context,
+                intents: stated(&descriptor.intent.custom, &handler.intents),
+                services: descriptor
+                    .services
+                    .iter()
+                    .map(|service| (service.id.as_str(), stated(&service.custom_intents, &handler.intents)))
+                    .filter(|(_, intents)| !intents.is_empty())
+                    .collect(),
+            };
+            if question.intents.is_empty() && question.services.is_empty() {
+                return None;
+            }
+            Some(async move {
+                let answer = self.inner.outside.ask_intent_handler(name, handler, &question).await;
+                HandledIntents { handler: name.clone(), answer }
+            })
+        });
+        futures::future::join_all(asked).await
     }
 
     /// The problem in which the services share what there is, when what they need does not fit.
@@ -248,6 +307,12 @@ impl Planner {
     }
 }
 
+/// The intents among those that a handler handles.
+fn stated<'a>(intents: &'a BTreeMap<String, Value>, handled: &[String]) -> BTreeMap<&'a str, &'a Value> {
+    let own = intents.iter().filter(|(path, _)| handled.contains(path));
+    own.map(|(path, value)| (path.as_str(), value)).collect()
+}
+
 /// Cancels a solve whose caller is no longer there.
 struct CancelOnDrop(Stop);
 
@@ -267,14 +332,14 @@ pub(in crate::app) fn scaling_record(
     duration: Duration,
     at: DateTime<Utc>,
 ) -> Result<DecisionRecord> {
-    let told = match outcome {
+    let summary = match outcome {
         ScalingOutcome::Decided(plan) => {
             (plan.strategy.to_string(), if plan.optimal { "optimal" } else { "feasible" })
         }
         ScalingOutcome::Infeasible(cause) => (cause.strategy.to_string(), "infeasible"),
         ScalingOutcome::Invalid(_) => (String::new(), "invalid"),
     };
-    record(SCALING, &problem.graph, (problem, outcome), told, duration, at)
+    record(SCALING, &problem.graph, (problem, outcome), summary, duration, at)
 }
 
 fn record(

@@ -20,12 +20,11 @@ use super::{
     ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, ReleaseKey, ReleaseObservation,
     ReleaseSpec, Result, WatchState, WorkloadObservation,
 };
-use crate::config::ExternalStrategy;
+use crate::config::{ExternalStrategy, IntentHandler};
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
-use crate::optimizer::placement::{self, Problem};
-use crate::optimizer::scaling::{self, ScalingProblem};
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+    IntentHandlerAnswer, IntentHandlerQuestion, placement, scaling,
 };
 
 const CLUSTERS: Operation = read("karmada", "clusters");
@@ -279,12 +278,11 @@ impl Outside {
         &self,
         name: &str,
         strategy: &ExternalStrategy<placement::BuiltIn>,
-        problem: &Problem,
+        question: &ExternalPlacementQuestion<'_>,
     ) -> Result<BTreeMap<String, String>> {
-        let question = ExternalPlacementQuestion { problem };
         let ExternalStrategy { url, deadline, .. } = strategy;
         let endpoint = Endpoint { kind: "strategy", name, url, deadline: *deadline };
-        let answer: ExternalPlacementAnswer = self.ask(endpoint, &question).await?;
+        let answer: ExternalPlacementAnswer = self.ask(endpoint, question).await?;
         Ok(answer.assignment)
     }
 
@@ -296,13 +294,26 @@ impl Outside {
         &self,
         name: &str,
         strategy: &ExternalStrategy<scaling::BuiltIn>,
-        problem: &ScalingProblem,
+        question: &ExternalScalingQuestion<'_>,
     ) -> Result<BTreeMap<String, i64>> {
-        let question = ExternalScalingQuestion { problem };
         let ExternalStrategy { url, deadline, .. } = strategy;
         let endpoint = Endpoint { kind: "scaling strategy", name, url, deadline: *deadline };
-        let answer: ExternalScalingAnswer = self.ask(endpoint, &question).await?;
+        let answer: ExternalScalingAnswer = self.ask(endpoint, question).await?;
         Ok(answer.replicas)
+    }
+
+    /// Asks an intent handler what intents mean.
+    ///
+    /// # Errors
+    /// It does not answer in time, or not as wanted.
+    pub async fn ask_intent_handler(
+        &self,
+        name: &str,
+        handler: &IntentHandler,
+        question: &IntentHandlerQuestion<'_>,
+    ) -> Result<IntentHandlerAnswer> {
+        let IntentHandler { url, deadline, .. } = handler;
+        self.ask(Endpoint { kind: "intent handler", name, url, deadline: *deadline }, question).await
     }
 
     async fn ask<A: DeserializeOwned>(

@@ -16,7 +16,7 @@ use super::breaker::Breaker;
 use super::{ClientError, ClientErrorKind, Result};
 use crate::config::CallSettings;
 
-/// Where an external program answers.
+/// An external program and its deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint<'a> {
     /// Which kind of program it is, for messages.

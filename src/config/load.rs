@@ -25,7 +25,14 @@ pub(super) const UNUSED: &[(&[&str], &str)] = &[
     (&["NFVCL_BASE_URL"], "Infrastructure through NFVCL is not available yet; a warning is logged."),
 ];
 /// Keys that define the meaning of a descriptor's words.
-const LANGUAGE: [&str; 3] = ["intents", "limits", "placement.intents"];
+const LANGUAGE: [&str; 6] = [
+    "intents",
+    "limits",
+    "placement.intents",
+    "placement.intent_handlers",
+    "placement.external",
+    "scaling.external",
+];
 
 /// Settings with their warnings.
 #[derive(Debug)]
@@ -91,9 +98,13 @@ pub fn language(sources: &Sources<'_>) -> Result<(IntentMapping, Limits), Config
 }
 
 impl Settings {
-    /// Passes the intents that the rules of placement use to the language.
+    /// Tells the language which intents rules, handlers and external strategies look at.
     fn map_intents(&mut self) {
-        self.intents.mapped = self.placement.intents.iter().map(|rule| rule.path.clone()).collect();
+        let rules = self.placement.intents.iter().map(|rule| &rule.path);
+        let handlers = self.placement.intent_handlers.values().flat_map(|handler| &handler.intents);
+        let placement = self.placement.external.values().flat_map(|strategy| &strategy.handles);
+        let scaling = self.scaling.external.values().flat_map(|strategy| &strategy.handles);
+        self.intents.mapped = rules.chain(handlers).chain(placement).chain(scaling).cloned().collect();
     }
 }
 

@@ -45,4 +45,4 @@ pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
 pub use settings::Settings;
 pub use sources::{ConfigErrors, Flag, Sources};
 pub(crate) use strategies::check_strategy;
-pub use strategies::{ExternalStrategies, ExternalStrategy};
+pub use strategies::{ExternalStrategies, ExternalStrategy, IntentHandler};

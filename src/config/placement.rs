@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::section::{Section, shown};
-use super::strategies::{ExternalStrategies, check_strategy};
+use super::strategies::{ExternalStrategies, IntentHandler, check_path, check_strategy};
 use super::value::{Parse, scalar};
-use crate::hdag::{MAX_PATH, PARAMETERS, Parameters, WEIGHTS};
+use crate::hdag::{PARAMETERS, Parameters, WEIGHTS};
 use crate::optimizer::placement::{AttributeTest, BuiltIn, Strategy};
 
 /// Placement.
@@ -35,6 +35,8 @@ pub struct PlacementSettings {
     pub external: ExternalStrategies<BuiltIn>,
     /// Rules for intents beyond the information model.
     pub intents: Vec<IntentRule>,
+    /// Programs that say what intents mean, by name.
+    pub intent_handlers: BTreeMap<String, IntentHandler>,
 }
 
 impl Default for PlacementSettings {
@@ -50,6 +52,7 @@ impl Default for PlacementSettings {
             solve_queue: 64,
             external: BTreeMap::new(),
             intents: Vec::new(),
+            intent_handlers: BTreeMap::new(),
         }
     }
 }
@@ -176,9 +179,7 @@ impl Parse for IntentRule {
             weights: section.get("weights")?.unwrap_or_default(),
             strategy: section.get("strategy")?,
         };
-        if rule.path.len() > MAX_PATH || rule.path.split('.').any(str::is_empty) {
-            return Err(format!("path: {:?} is not of the form name.name", rule.path));
-        }
+        check_path(&rule.path).map_err(|message| format!("path: {message}"))?;
         if rule.require.is_none() && rule.weights.is_empty() && rule.strategy.is_none() {
             return Err("has no effect; give require, weights or strategy".to_owned());
         }

@@ -314,7 +314,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "placement.external",
         None,
-        "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
+        "Strategies over HTTP, by name; `deadline`, `fallback` and `handles` (paths of intents) may be left out.",
         |settings, value| {
             settings.placement.external = parse_externals(value)?;
             Ok(())
@@ -331,6 +331,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     .example(
         "- path: energy_preference\n  value: renewable_high\n  require: {attribute: energy_class, one_of: [solar, wind]}\n  \
          weights: {carbon: 5}\n  strategy: green",
+    ),
+    row!(
+        "placement.intent_handlers",
+        None,
+        placement.intent_handlers,
+        "Programs that say over HTTP what intents mean: `{name: {url, deadline: 5s, intents: [path]}}`."
     ),
     row!(
         "scaling.enabled",
@@ -422,7 +428,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "scaling.external",
         None,
-        "Strategies over HTTP, by name; `deadline` and `fallback` may be left out.",
+        "Strategies over HTTP, by name; `deadline`, `fallback` and `handles` (paths of intents) may be left out.",
         |settings, value| {
             settings.scaling.external = parse_externals(value)?;
             Ok(())

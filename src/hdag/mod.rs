@@ -42,7 +42,7 @@ pub use quantity::{
     QuantityError, bytes, cores_text, count, millicores, ram_rounded, ram_text, storage_rounded, storage_text,
 };
 pub use report::{pretty, pretty_warnings};
-pub use resources::Resources;
+pub use resources::{Dimension, Resources};
 pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
 pub use values::{release_values, service_import_clusters};
 

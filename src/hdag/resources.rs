@@ -1,14 +1,63 @@
 //! Amounts of the resources that placement counts, in exact integer units.
 
+use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+
+/// A resource that is counted. To count another one, add it here and a field to [`Resources`]: everything that adds,
+/// compares or words amounts goes through all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// CPU in millicores.
+    Cpu,
+    /// Memory in bytes.
+    Ram,
+    /// Ephemeral storage in bytes.
+    Storage,
+    /// Whole GPUs.
+    Gpus,
+}
+
+impl Dimension {
+    /// All of them, in the order in which amounts stand in vectors.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Ram, Self::Storage, Self::Gpus];
+
+    /// Position of its amount in a vector.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Name of its field in JSON.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu_millicores",
+            Self::Ram => "ram_bytes",
+            Self::Storage => "storage_bytes",
+            Self::Gpus => "gpus",
+        }
+    }
+
+    /// Its unit in words.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Cpu => "millicores of cpu",
+            Self::Ram => "bytes of ram",
+            Self::Storage => "bytes of storage",
+            Self::Gpus => "gpus",
+        }
+    }
+}
 
 /// An amount of each resource that a service needs or a cluster offers.
 ///
-/// Integers keep sums exact: a thousand services of 0.1 cores add up to 100 cores, not to 99.999….
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Integers keep sums exact: a thousand services of 0.1 cores add up to 100 cores, not to 99.999…. A stored document that
+/// lacks a resource has none of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Resources {
     /// Thousandths of a CPU core.
     pub cpu_millicores: i64,
@@ -21,38 +70,66 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// Amounts by resource.
+    #[must_use]
+    pub fn from_fn(mut amount: impl FnMut(Dimension) -> i64) -> Self {
+        let mut resources = Self::default();
+        for dimension in Dimension::ALL {
+            resources.set(dimension, amount(dimension));
+        }
+        resources
+    }
+
+    /// The amount of one resource.
+    #[must_use]
+    pub const fn get(&self, dimension: Dimension) -> i64 {
+        match dimension {
+            Dimension::Cpu => self.cpu_millicores,
+            Dimension::Ram => self.ram_bytes,
+            Dimension::Storage => self.storage_bytes,
+            Dimension::Gpus => self.gpus,
+        }
+    }
+
+    /// Changes the amount of one resource.
+    pub const fn set(&mut self, dimension: Dimension, amount: i64) {
+        *match dimension {
+            Dimension::Cpu => &mut self.cpu_millicores,
+            Dimension::Ram => &mut self.ram_bytes,
+            Dimension::Storage => &mut self.storage_bytes,
+            Dimension::Gpus => &mut self.gpus,
+        } = amount;
+    }
+
+    /// All amounts, in the order of [`Dimension::ALL`].
+    #[must_use]
+    pub fn amounts(&self) -> [i64; Dimension::ALL.len()] {
+        Dimension::ALL.map(|dimension| self.get(dimension))
+    }
+
     /// The larger of the two amounts, resource by resource.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self {
-            cpu_millicores: self.cpu_millicores.max(other.cpu_millicores),
-            ram_bytes: self.ram_bytes.max(other.ram_bytes),
-            storage_bytes: self.storage_bytes.max(other.storage_bytes),
-            gpus: self.gpus.max(other.gpus),
-        }
+        Self::from_fn(|dimension| self.get(dimension).max(other.get(dimension)))
     }
 
     /// This amount for each of `replicas` replicas.
     #[must_use]
     pub fn times(self, replicas: i64) -> Self {
-        Self {
-            cpu_millicores: self.cpu_millicores.saturating_mul(replicas),
-            ram_bytes: self.ram_bytes.saturating_mul(replicas),
-            storage_bytes: self.storage_bytes.saturating_mul(replicas),
-            gpus: self.gpus.saturating_mul(replicas),
-        }
+        Self::from_fn(|dimension| self.get(dimension).saturating_mul(replicas))
     }
 
     /// The remainder after `used` is subtracted; never below zero.
     #[must_use]
     pub fn minus_clamped(self, used: Self) -> Self {
-        let left = |have: i64, used: i64| have.saturating_sub(used).max(0);
-        Self {
-            cpu_millicores: left(self.cpu_millicores, used.cpu_millicores),
-            ram_bytes: left(self.ram_bytes, used.ram_bytes),
-            storage_bytes: left(self.storage_bytes, used.storage_bytes),
-            gpus: left(self.gpus, used.gpus),
-        }
+        Self::from_fn(|dimension| self.get(dimension).saturating_sub(used.get(dimension)).max(0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Resources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let amounts = BTreeMap::<String, i64>::deserialize(deserializer)?;
+        Ok(Self::from_fn(|dimension| amounts.get(dimension.field()).copied().unwrap_or_default()))
     }
 }
 
@@ -60,17 +137,42 @@ impl Add for Resources {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            cpu_millicores: self.cpu_millicores.saturating_add(other.cpu_millicores),
-            ram_bytes: self.ram_bytes.saturating_add(other.ram_bytes),
-            storage_bytes: self.storage_bytes.saturating_add(other.storage_bytes),
-            gpus: self.gpus.saturating_add(other.gpus),
-        }
+        Self::from_fn(|dimension| self.get(dimension).saturating_add(other.get(dimension)))
     }
 }
 
 impl AddAssign for Resources {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_a_dimension_with_a_place_of_its_own() {
+        let mut amount = 0;
+        let resources = Resources::from_fn(|_| {
+            amount += 1;
+            amount
+        });
+        let stored = serde_json::to_value(resources).unwrap();
+        assert_eq!(stored.as_object().unwrap().len(), Dimension::ALL.len());
+        for (index, dimension) in Dimension::ALL.into_iter().enumerate() {
+            assert_eq!(dimension.index(), index);
+            assert_eq!(stored[dimension.field()], resources.get(dimension));
+        }
+        assert_eq!(resources.amounts(), [1, 2, 3, 4]);
+        assert_eq!(serde_json::from_value::<Resources>(stored).unwrap(), resources);
+    }
+
+    #[test]
+    fn a_document_from_before_a_resource_was_counted_has_none_of_it() {
+        let read: Resources = serde_json::from_value(json!({ "cpu_millicores": 5 })).unwrap();
+        assert_eq!(read, Resources { cpu_millicores: 5, ..Resources::default() });
     }
 }

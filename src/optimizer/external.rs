@@ -1,23 +1,79 @@
-//! The contracts of external strategies: what they are asked, and what they answer, in JSON.
+//! The contracts with other programs, in JSON: external strategies and intent handlers. What they are asked, and what they
+//! answer.
 //!
-//! Their answers become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked like any.
+//! Plans become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked like any.
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::placement::Problem;
+use super::placement::{AttributeTest, Problem};
 use super::scaling::ScalingProblem;
+use crate::hdag::{Descriptor, Trigger};
 
-/// What is posted to an external placement strategy.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExternalPlacementQuestion<'a> {
-    /// Everything the decision may look at.
-    pub problem: &'a Problem,
+/// The surroundings of a problem: the intents as the user wrote them, and the dependencies.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DecisionContext {
+    /// Project of the graph.
+    pub project: String,
+    /// When the decision is made.
+    pub at: DateTime<Utc>,
+    /// `hdaGraphIntent` as written, unknown fields included; null when there is none.
+    pub intents: Value,
+    /// The graph's services by name.
+    pub services: BTreeMap<String, ServiceContext>,
 }
 
-/// What an external placement strategy answers.
+/// The surroundings of a service of a problem.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ServiceContext {
+    /// Its `intent` as written, unknown fields included; null when there is none.
+    pub intents: Value,
+    /// Services that are installed before it.
+    pub dependencies: Vec<String>,
+    /// Services that it calls.
+    pub connection_points: Vec<String>,
+}
+
+impl DecisionContext {
+    /// The context of a decision about a descriptor's graph.
+    #[must_use]
+    pub fn new(descriptor: &Descriptor, project: &str, at: DateTime<Utc>) -> Self {
+        let graph = &descriptor.document;
+        let service = |(index, service): (usize, &crate::hdag::Service)| {
+            let dependencies = match &service.trigger {
+                Trigger::Auto { dependencies } => dependencies.clone(),
+                Trigger::Event { .. } => Vec::new(),
+            };
+            let context = ServiceContext {
+                intents: graph["services"][index]["deployment"]["intent"].clone(),
+                dependencies,
+                connection_points: service.connection_points.clone(),
+            };
+            (service.id.clone(), context)
+        };
+        Self {
+            project: project.to_owned(),
+            at,
+            intents: graph["hdaGraphIntent"].clone(),
+            services: descriptor.services.iter().enumerate().map(service).collect(),
+        }
+    }
+}
+
+/// The question to an external placement strategy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExternalPlacementQuestion<'a> {
+    /// Everything that the constraints and the objective look at.
+    pub problem: &'a Problem,
+    /// Its surroundings.
+    pub context: &'a DecisionContext,
+}
+
+/// The answer of an external placement strategy.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExternalPlacementAnswer {
     /// Service name to cluster name, for every service of the problem.
@@ -25,17 +81,80 @@ pub struct ExternalPlacementAnswer {
     pub assignment: BTreeMap<String, String>,
 }
 
-/// What is posted to an external scaling strategy.
+/// The question to an external scaling strategy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExternalScalingQuestion<'a> {
-    /// Everything the decision may look at.
+    /// Everything that the constraints and the objective look at.
     pub problem: &'a ScalingProblem,
+    /// Its surroundings.
+    pub context: &'a DecisionContext,
+    /// Earlier measurements and decisions, oldest first; as many ticks as `scaling.history` keeps.
+    pub history: &'a [ScalingSample],
 }
 
-/// What an external scaling strategy answers.
+/// One tick of the past.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ScalingSample {
+    /// When the load was looked at.
+    pub at: DateTime<Utc>,
+    /// The services by name.
+    pub services: BTreeMap<String, ServiceSample>,
+}
+
+/// A service in a tick of the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceSample {
+    /// Requests per second; null when not known.
+    pub rate: Option<f64>,
+    /// Replicas that were decided.
+    pub replicas: i64,
+}
+
+/// The answer of an external scaling strategy.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ExternalScalingAnswer {
     /// Service name to number of replicas, for every service of the problem.
     #[schema(example = json!({"detector": 3}))]
     pub replicas: BTreeMap<String, i64>,
+}
+
+/// The question to an intent handler, before a placement is decided.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IntentHandlerQuestion<'a> {
+    /// Name of the graph.
+    pub graph: &'a str,
+    /// The surroundings of the decision.
+    pub context: &'a DecisionContext,
+    /// The graph's intents that the handler handles: path with dots to value.
+    pub intents: BTreeMap<&'a str, &'a Value>,
+    /// The same of its services, by service name; services without any are absent.
+    pub services: BTreeMap<&'a str, BTreeMap<&'a str, &'a Value>>,
+}
+
+/// The answer of an intent handler: the meaning of the intents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntentHandlerAnswer {
+    /// Conditions on clusters.
+    pub requirements: Vec<IntentRequirement>,
+    /// Weights of the objective of the graph, by name.
+    #[schema(example = json!({"carbon": 5.0}))]
+    pub weights: BTreeMap<String, f64>,
+}
+
+/// A condition on the clusters of a service, or of all services of the graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntentRequirement {
+    /// The intent that it comes from, for explanations.
+    #[schema(example = "sovereignty")]
+    pub intent: String,
+    /// The service; absent for all services of the graph.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Name of an attribute of clusters, or of a label.
+    #[schema(example = "region")]
+    pub attribute: String,
+    /// The condition on its value.
+    pub test: AttributeTest,
 }

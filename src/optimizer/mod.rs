@@ -15,7 +15,9 @@ mod text;
 
 pub use attributes::{ClusterAttributes, LARGEST_ATTRIBUTE};
 pub use external::{
-    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
+    DecisionContext, ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer,
+    ExternalScalingQuestion, IntentHandlerAnswer, IntentHandlerQuestion, IntentRequirement, ScalingSample,
+    ServiceContext, ServiceSample,
 };
 pub use stop::Stop;
 pub use strategy::{BuiltInStrategy, Strategy};

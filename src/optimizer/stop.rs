@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// One deadline and one cancel flag for everything that a decision does: searches, bounds, every run of a solver, and the
 /// analysis of a conflict. Clones share the flags.
 ///
-/// Whoever works asks [`Self::is_due`] between two steps and ends with what it has. That it had to is remembered
-/// ([`Self::has_cut`]): as long as it did not, the answer does not depend on the clock.
+/// Workers ask [`Self::is_due`] between two steps, and end with the best that they have. That one had to end early is
+/// remembered ([`Self::has_cut`]): otherwise the answer does not depend on the clock.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     deadline: Option<Instant>,
@@ -58,7 +58,7 @@ impl Stop {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Asks everything that shares the flag to end: nobody waits for the answer.
+    /// Asks everything that shares the flag to end: its answer is no longer wanted.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

@@ -28,7 +28,7 @@ pub trait BuiltInStrategy: Copy + Eq + Sized + 'static {
     }
 }
 
-/// What decides: a function of this program, or another program.
+/// A way to decide: a function of this program, or another program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strategy<B> {
     /// Built in.

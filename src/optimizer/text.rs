@@ -2,7 +2,7 @@
 //!
 //! Amounts are rounded down for reading; where that would hide the difference, they are shown exactly.
 
-use crate::hdag::{Resources, cores_text, ram_rounded, storage_rounded};
+use crate::hdag::{Dimension, Resources, cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
 
 /// All resources as one phrase: `0.5 cores, 500MiB RAM, 10GB storage, 1 GPU`; storage and GPUs where asked.
 pub(in crate::optimizer) fn amounts(resources: Resources, with_storage: bool, with_gpus: bool) -> String {
@@ -15,6 +15,16 @@ pub(in crate::optimizer) fn amounts(resources: Resources, with_storage: bool, wi
         parts.push(format!("{} GPU{}", resources.gpus, if resources.gpus == 1 { "" } else { "s" }));
     }
     parts.join(", ")
+}
+
+/// An exact amount of one resource: `0.5 cores`, `500MiB RAM`.
+pub(in crate::optimizer) fn amount(dimension: Dimension, amount: i64) -> String {
+    match dimension {
+        Dimension::Cpu => cores(amount),
+        Dimension::Ram => format!("{} RAM", ram_text(amount)),
+        Dimension::Storage => format!("{} storage", storage_text(amount)),
+        Dimension::Gpus => format!("{amount} GPUs"),
+    }
 }
 
 pub(in crate::optimizer) fn cores(millicores: i64) -> String {

@@ -12,7 +12,7 @@ use super::continuum::{ClusterSpec, Continuum, Latency};
 use crate::clients::{
     AlertRule, BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
 };
-use crate::hdag::{self, Resources};
+use crate::hdag::{self, Dimension, Resources};
 use crate::model::{ClusterObservation, RoundTripTimes};
 
 /// Everything there is.
@@ -234,11 +234,8 @@ fn chart_name(reference: &str) -> &str {
 /// How many of the replicas have room.
 fn fitting(free: Resources, workload: &Workload) -> i64 {
     let fits = |free: i64, need: i64| if need == 0 { i64::MAX } else { free / need };
-    workload
-        .replicas
-        .min(fits(free.cpu_millicores, workload.requests.cpu_millicores))
-        .min(fits(free.ram_bytes, workload.requests.ram_bytes))
-        .min(fits(free.gpus, workload.requests.gpus))
+    let each = Dimension::ALL.map(|dimension| fits(free.get(dimension), workload.requests.get(dimension)));
+    each.into_iter().fold(workload.replicas, i64::min)
 }
 
 /// What a replica requests by the values of its chart: the larger of requests and limits.

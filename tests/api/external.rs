@@ -6,9 +6,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use smo::config::{ExternalStrategy, ScalingProfile, Settings};
+use smo::config::{ExternalStrategy, IntentHandler, ScalingProfile, Settings};
 use smo::faults::Faults;
 use smo::optimizer::{placement, scaling};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
 use crate::support::app::{TestApp, graph, serve, service, world};
@@ -21,6 +23,11 @@ on_every_engine!(
     a_placement_strategy_that_is_too_slow_is_not_waited_for,
     a_strategy_that_is_down_does_not_keep_another_from_being_asked,
     room_that_is_taken_while_replicas_are_decided_is_not_used_twice,
+    a_dry_run_whose_strategy_thinks_keeps_nobody_waiting,
+    what_external_strategies_are_asked_holds_intents_dependencies_and_history,
+    the_example_of_a_placement_strategy_decides,
+    the_example_of_a_scaling_strategy_foresees,
+    the_example_of_an_intent_handler_says_what_intents_mean,
 );
 
 const DEMO: &str = "/project/demo/graphs";
@@ -72,19 +79,21 @@ async fn scaled_by(database: &TestDatabase, strategy: &Strategy, deadline: Durat
     scaled_at(database, strategy.serve().await, deadline).await
 }
 
+/// Scales the service `a` by a strategy; the loop itself sleeps.
+fn scaled(settings: &mut Settings, url: String, deadline: Duration) {
+    let settings = &mut settings.scaling;
+    settings.enabled = true;
+    settings.interval = Duration::from_secs(3600);
+    settings.cooldown = Duration::ZERO;
+    let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 5 })).unwrap();
+    settings.profiles.insert("a".to_owned(), profile);
+    settings.strategy = "mine".into();
+    let strategy = ExternalStrategy::new(url, deadline, scaling::BuiltIn::Threshold);
+    settings.external.insert("mine".to_owned(), strategy);
+}
+
 async fn scaled_at(database: &TestDatabase, url: String, deadline: Duration) -> TestApp {
-    let change = |settings: &mut Settings| {
-        let settings = &mut settings.scaling;
-        settings.enabled = true;
-        settings.interval = Duration::from_secs(3600);
-        settings.cooldown = Duration::ZERO;
-        let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 5 })).unwrap();
-        settings.profiles.insert("a".to_owned(), profile);
-        settings.strategy = "mine".into();
-        settings
-            .external
-            .insert("mine".to_owned(), ExternalStrategy::new(url, deadline, scaling::BuiltIn::Threshold));
-    };
+    let change = |settings: &mut Settings| scaled(settings, url, deadline);
     let app = TestApp::start_with(database, world(), Faults::none(), change).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     app.world.set_rate("a", 25.0);
@@ -246,5 +255,165 @@ async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(databas
         // Reads the clusters: the next placement sees what was given back.
         assert_eq!(app.get("/clusters/").await.status, 200);
     }
+    app.shutdown().await;
+}
+
+async fn a_dry_run_whose_strategy_thinks_keeps_nobody_waiting(database: TestDatabase) {
+    let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (asked.clone(), go_on.clone());
+    let answer = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        Json(json!({ "assignment": { "a": "edge-2" } }))
+    };
+    let url = serve(Router::new().fallback(answer)).await;
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        let thinking = ExternalStrategy::new(url, Duration::from_secs(60), placement::BuiltIn::MinMoves);
+        settings.placement.external.insert("thinking".to_owned(), thinking);
+    })
+    .await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let nothing = json!({});
+    let proposal = app.post("/graphs/g/placement?dry_run=true&strategy=thinking", &nothing);
+    let meanwhile = async {
+        asked.notified().await;
+        let posted = app.post(DEMO, &graph("other", &[service("b", json!({}))])).await;
+        go_on.notify_one();
+        posted
+    };
+    let (proposal, posted) = tokio::join!(proposal, meanwhile);
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    assert_eq!(proposal.body["strategy"], "thinking", "{:#}", proposal.body);
+    app.shutdown().await;
+}
+
+async fn what_external_strategies_are_asked_holds_intents_dependencies_and_history(database: TestDatabase) {
+    let (place, scale) = (
+        Strategy::new(json!({ "assignment": { "a": "edge-2", "b": "edge-2" } })),
+        Strategy::new(json!({ "replicas": { "a": 3 } })),
+    );
+    let (place_url, scale_url) = (place.serve().await, scale.serve().await);
+    let deadline = Duration::from_secs(5);
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        scaled(settings, scale_url, deadline);
+        settings.placement.strategy = "mine".into();
+        let mut mine = ExternalStrategy::new(place_url, deadline, placement::BuiltIn::MinMoves);
+        mine.handles = vec!["quiet.hours".to_owned()];
+        settings.intents.mapped.extend(mine.handles.clone());
+        settings.placement.external.insert("mine".to_owned(), mine);
+    })
+    .await;
+    let first = service("a", json!({ "deployment": { "intent": { "unheardOf": { "level": 3 } } } }));
+    let second = json!({
+        "deployment": { "trigger": { "auto": { "dependencies": ["a"] } }, "intent": { "connectionPoints": ["a"] } },
+    });
+    let mut descriptor = graph("g", &[first, service("b", second)]);
+    descriptor["hdaGraph"]["hdaGraphIntent"] = json!({ "quiet": { "hours": 8 } });
+    let posted = app.post(DEMO, &descriptor).await;
+    let warnings = posted.body["warnings"].to_string();
+    assert!(warnings.contains("unheardOf") && !warnings.contains("quiet"), "{warnings}");
+    let context = place.asked()[0]["context"].clone();
+    assert_eq!(
+        [&context["project"], &context["intents"]],
+        [&json!("demo"), &json!({ "quiet": { "hours": 8 } })]
+    );
+    assert!(context["at"].is_string());
+    assert_eq!(context["services"]["a"]["intents"]["unheardOf"], json!({ "level": 3 }));
+    let b = &context["services"]["b"];
+    assert_eq!([&b["dependencies"], &b["connection_points"]], [&json!(["a"]), &json!(["a"])]);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+    for rate in [21.0, 25.0] {
+        app.world.set_rate("a", rate);
+        app.tick(&mut app.scaler()).await;
+    }
+    let asked = scale.asked();
+    let [first, second] = asked.as_slice() else { panic!("two questions: {asked:#?}") };
+    assert_eq!([&first["history"], &first["context"]["project"]], [&json!([]), &json!("demo")]);
+    assert_eq!(second["history"][0]["services"], json!({ "a": { "rate": 21.0, "replicas": 3 } }));
+    app.shutdown().await;
+}
+
+/// One of the programs of `examples/external-strategy`, on a port of its own; it ends with the returned process.
+async fn example(program: &str) -> (Child, String) {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/external-strategy").join(program);
+    #[expect(clippy::disallowed_methods, reason = "the example itself is what is tested")]
+    let mut command = Command::new("python3");
+    command.arg(path).arg("0").stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let url = BufReader::new(stdout).lines().next_line().await.unwrap().expect("it prints its URL");
+    (child, url)
+}
+
+async fn the_example_of_a_placement_strategy_decides(database: TestDatabase) {
+    let (_program, url) = example("placement.py").await;
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        let mine = ExternalStrategy::new(url, Duration::from_secs(30), placement::BuiltIn::FirstFit);
+        settings.placement.strategy = "mine".into();
+        settings.placement.external.insert("mine".to_owned(), mine);
+    })
+    .await;
+    deploy(&app, &graph("g", &[service("a", json!({})), service("b", json!({}))])).await;
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    assert_eq!([&decisions[0]["strategy"], &decisions[0]["outcome"]], ["mine", "feasible"], "{decisions:#}");
+    app.shutdown().await;
+}
+
+async fn the_example_of_a_scaling_strategy_foresees(database: TestDatabase) {
+    let (_program, url) = example("scaling.py").await;
+    let app = scaled_at(&database, url, Duration::from_secs(30)).await;
+    let mut replicas = Vec::new();
+    for rate in [15.0, 25.0] {
+        app.world.set_rate("a", rate);
+        app.tick(&mut app.scaler()).await;
+        let tick = last_tick(&app).await;
+        assert_eq!(tick["strategy"], "mine", "{tick:#}");
+        replicas.push(tick["services"][0]["replicas"].clone());
+    }
+    // 15 requests/s need 2 replicas of 10. They grew by 10, so 45 are foreseen, though 25 need 3.
+    assert_eq!(replicas, [2, 5]);
+    app.shutdown().await;
+}
+
+async fn the_example_of_an_intent_handler_says_what_intents_mean(database: TestDatabase) {
+    let (_program, url) = example("intent_handler.py").await;
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        let intents = vec!["sovereignty".to_owned(), "budget".to_owned()];
+        settings.intents.mapped.extend(intents.clone());
+        let handler = IntentHandler { url, deadline: Duration::from_secs(30), intents };
+        settings.placement.intent_handlers.insert("policy".to_owned(), handler);
+    })
+    .await;
+    for (cluster, region) in [("edge-1", "us"), ("edge-2", "be"), ("cloud", "us")] {
+        app.set_attributes(cluster, &json!({ "region": region })).await;
+    }
+    let intending = |id: &str, area: &str| {
+        let mut descriptor = graph(id, &[service("a", json!({}))]);
+        descriptor["hdaGraph"]["id"] = json!(id);
+        descriptor["hdaGraph"]["hdaGraphIntent"] = json!({ "sovereignty": area, "budget": "tight" });
+        descriptor
+    };
+    let posted = app.post(DEMO, &intending("g", "eu")).await;
+    assert_eq!((posted.status, posted.body.get("warnings")), (200, Some(&json!([]))), "{:#}", posted.body);
+    assert_eq!(posted.body["services"][0]["cluster_affinity"], "edge-2", "{:#}", posted.body);
+    let newest = async || {
+        let decisions = app.get("/graphs/g/decisions").await.body;
+        app.get(&format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap())).await.body
+    };
+    let problem = newest().await["problem"].clone();
+    assert_eq!(problem["weights"]["price"], 10.0);
+    assert_eq!(problem["services"][0]["requires"][0]["intent"], "sovereignty: eu");
+    app.delete("/graphs/g").await;
+    app.until("g", "is gone", |answer| answer.status == 404).await;
+    // It answers 422: the intents have no effect, which strict decisions do not accept.
+    let mut strict = intending("g", "mars");
+    strict["hdaGraph"]["smo"] = json!({ "placement": { "strict": true } });
+    let refused = app.post(DEMO, &strict).await;
+    assert_eq!((refused.status, &refused.body["system"]), (502, &json!("strategy")), "{:#}", refused.body);
+    let posted = app.post(DEMO, &intending("g", "mars")).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    let warning = newest().await["answer"]["warnings"][0].to_string();
+    assert!(warning.contains("the intents that policy handles have no effect"), "{warning}");
     app.shutdown().await;
 }

@@ -6,14 +6,15 @@ mod reschedule;
 
 use chrono::{DateTime, Utc};
 
+use policy::Occasion;
 pub use policy::PlacementOptions;
-use policy::{Occasion, resolve};
 pub use reschedule::{Move, Proposal, Rescheduling};
 
 use super::App;
 use super::planner::{Caller, Decided};
 use crate::error::Result;
 use crate::hdag::Descriptor;
+use crate::optimizer::DecisionContext;
 use crate::store::SnapshotEpochs;
 
 impl App {
@@ -28,10 +29,11 @@ impl App {
         at: DateTime<Utc>,
     ) -> Result<(Decided, SnapshotEpochs)> {
         let snapshot = self.parts.ledger.snapshot_for(&descriptor.id, at).await?;
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, project, descriptor, Occasion::New, &PlacementOptions::default())?;
+        let context = DecisionContext::new(descriptor, project, at);
+        let policy =
+            self.policy_of(descriptor, &context, Occasion::New, &PlacementOptions::default()).await?;
         let problem = problem::problem(descriptor, &snapshot, policy);
-        let mut decided = self.parts.planner.place(problem, Caller::Request, at).await?;
+        let mut decided = self.parts.planner.place(problem, &context, Caller::Request).await?;
         decided.plan()?;
         decided.record.applied_at = Some(at);
         Ok((decided, snapshot.capacity.epochs()))

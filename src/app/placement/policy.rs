@@ -1,16 +1,20 @@
 //! Which strategy decides a graph's placement, with which parameters, and what its intents ask of clusters. Pure.
 //!
-//! Later ones win: configuration, project, configured rules of the graph's intents, the intent `energyEfficiency`,
+//! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers, `energyEfficiency`,
 //! the descriptor's `smo` section, the request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::app::App;
+use crate::app::planner::HandledIntents;
+use crate::clients::{ClientError, ClientErrorKind};
 use crate::config::{IntentRule, PlacementLimits, PlacementSettings, check_strategy};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
 use crate::optimizer::placement::{BuiltIn, Requirement, SolveLimits, Strategy, Weights};
+use crate::optimizer::{DecisionContext, IntentHandlerAnswer, IntentRequirement};
 
 /// Whether a graph is placed for the first time or again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +55,14 @@ impl PlacementPolicy {
 /// Puts all layers together.
 ///
 /// # Errors
-/// The strategy that wins does not exist.
+/// The strategy that wins does not exist; an intent handler did not answer, and the decision is to be strict.
 pub(super) fn resolve(
     settings: &PlacementSettings,
     project: &str,
     descriptor: &Descriptor,
     occasion: Occasion,
     request: &PlacementOptions,
+    handled: &[HandledIntents],
 ) -> Result<PlacementPolicy> {
     let of_project = settings.projects.get(project);
     let (default, of_project) = match occasion {
@@ -69,7 +74,7 @@ pub(super) fn resolve(
     };
     let mut policy = PlacementPolicy {
         strategy: of_project.unwrap_or(default).clone(),
-        strict: settings.strict,
+        strict: request.strict.or(descriptor.placement.strict).unwrap_or(settings.strict),
         weights: Weights::default(),
         limits: SolveLimits::default(),
         warnings: Vec::new(),
@@ -79,6 +84,9 @@ pub(super) fn resolve(
     let unusable = |section: &'static str| move |message| Error::invalid(section, message);
     policy.set(&settings.weights, &settings.limits.parameters).map_err(unusable("/placement"))?;
     policy.apply_rules(&settings.intents, descriptor).map_err(unusable("/placement/intents"))?;
+    for handled in handled {
+        policy.apply_handled(handled, descriptor)?;
+    }
     if descriptor.intent.energy_efficiency {
         policy.strategy = BuiltIn::Green.into();
     }
@@ -88,13 +96,28 @@ pub(super) fn resolve(
     if let Some(name) = request.strategy.as_deref().or(asked.strategy.as_deref()) {
         policy.strategy = name.into();
     }
-    policy.strict = request.strict.or(asked.strict).unwrap_or(policy.strict);
     if let Err(message) = check_strategy(&policy.strategy, &settings.external) {
         let pointer =
             if request.strategy.is_some() { "/strategy" } else { "/hdaGraph/smo/placement/strategy" };
         return Err(Error::invalid(pointer, message));
     }
+    policy.warn_of_idle_handlers(settings, descriptor);
     Ok(policy)
+}
+
+impl App {
+    /// How the placement of a descriptor's graph is to be decided; asks the intent handlers.
+    pub(super) async fn policy_of(
+        &self,
+        descriptor: &Descriptor,
+        context: &DecisionContext,
+        occasion: Occasion,
+        request: &PlacementOptions,
+    ) -> Result<PlacementPolicy> {
+        let handled = self.parts.planner.handle_intents(descriptor, context).await;
+        let settings = &self.parts.settings.placement;
+        resolve(settings, &context.project, descriptor, occasion, request, &handled)
+    }
 }
 
 impl PlacementPolicy {
@@ -132,6 +155,66 @@ impl PlacementPolicy {
             }
         }
         Ok(())
+    }
+
+    /// Takes over what an intent handler says. Without a usable answer its intents have no effect, which is a warning or,
+    /// when the decision is to be strict, an error.
+    fn apply_handled(&mut self, handled: &HandledIntents, descriptor: &Descriptor) -> Result<()> {
+        let HandledIntents { handler, answer } = handled;
+        let applied = answer.clone().and_then(|answer| {
+            let unusable = |cause: String| {
+                let message =
+                    format!("external intent handler {handler}: its answer cannot be used: {cause}");
+                ClientError::new("strategy", ClientErrorKind::Failed, message)
+            };
+            self.with_answer(&answer, descriptor).map_err(unusable)
+        });
+        match applied {
+            Ok(policy) => *self = policy,
+            Err(error) if self.strict => return Err(error.into()),
+            Err(error) => {
+                self.warnings.push(format!("the intents that {handler} handles have no effect: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn with_answer(&self, answer: &IntentHandlerAnswer, descriptor: &Descriptor) -> Result<Self, String> {
+        let mut policy = self.clone();
+        WEIGHTS.set(&mut policy.weights, &answer.weights)?;
+        for IntentRequirement { intent, service, attribute, test } in answer.requirements.clone() {
+            let requirement = Requirement { intent, attribute, test, must_be_known: false };
+            match service {
+                None => policy.everywhere.push(requirement),
+                Some(name) if descriptor.service(&name).is_none() => {
+                    return Err(format!("there is no service {name:?}"));
+                }
+                Some(name) => policy.by_service.entry(name).or_default().push(requirement),
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Warns of intents that only an external strategy looks at which does not decide here.
+    fn warn_of_idle_handlers(&mut self, settings: &PlacementSettings, descriptor: &Descriptor) {
+        let services = descriptor.services.iter().flat_map(|service| service.custom_intents.keys());
+        let stated: BTreeSet<&String> = descriptor.intent.custom.keys().chain(services).collect();
+        for path in stated {
+            let by_rule = settings.intents.iter().any(|rule| rule.path == *path);
+            let by_handler = settings.intent_handlers.values().any(|handler| handler.intents.contains(path));
+            let mut strategies =
+                settings.external.iter().filter(|(_, external)| external.handles.contains(path));
+            let decides = |(name, _): (&String, _)| self.strategy.name() == name;
+            let idle = strategies.clone().next();
+            let Some((other, _)) = idle.filter(|_| !by_rule && !by_handler && !strategies.any(decides))
+            else {
+                continue;
+            };
+            let chosen = &self.strategy;
+            self.warnings.push(format!(
+                "intent {path} has no effect: the strategy {other} handles it, and {chosen} decides"
+            ));
+        }
     }
 
     /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them.
@@ -180,7 +263,7 @@ mod tests {
     }
 
     fn resolved(settings: &PlacementSettings, placement: &str) -> PlacementPolicy {
-        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementOptions::default())
+        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementOptions::default(), &[])
             .unwrap()
     }
 

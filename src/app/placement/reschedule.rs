@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::policy::{Occasion, PlacementOptions, resolve};
+use super::policy::{Occasion, PlacementOptions};
 use super::problem::problem;
 use crate::app::change::Change;
 use crate::app::ledger::Attempts;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, release_values, service_import_clusters};
 use crate::model::event;
 use crate::model::{Cause, DecisionRecord, Desired, GraphRecord, NewEvent, now};
+use crate::optimizer::DecisionContext;
 use crate::optimizer::placement::{Outcome, Plan, Problem, ReplicaBounds, changes};
 use crate::store::SnapshotEpochs;
 
@@ -259,8 +260,8 @@ impl App {
     ) -> Result<(Decided, SnapshotEpochs)> {
         let at = now();
         self.parts.ledger.refresh().await?;
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, options)?;
+        let context = DecisionContext::new(descriptor, &graph.project, at);
+        let policy = self.policy_of(descriptor, &context, Occasion::Again, options).await?;
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
         let mut problem = problem(descriptor, &snapshot, policy);
         for service in &mut problem.services {
@@ -268,7 +269,8 @@ impl App {
                 service.replicas = ReplicaBounds::exactly(*wanted);
             }
         }
-        Ok((self.parts.planner.place(problem, caller, at).await?, snapshot.capacity.epochs()))
+        let decided = self.parts.planner.place(problem, &context, caller).await?;
+        Ok((decided, snapshot.capacity.epochs()))
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -281,9 +283,10 @@ impl App {
         self.parts.ledger.refresh().await?;
         let options =
             PlacementOptions { strategy: Some(planned.strategy.to_string()), strict: Some(planned.strict) };
-        let settings = &self.parts.settings.placement;
-        let policy = resolve(settings, &graph.project, descriptor, Occasion::Again, &options)?;
-        let snapshot = self.parts.ledger.snapshot_for(&graph.name, now()).await?;
+        let at = now();
+        let context = DecisionContext::new(descriptor, &graph.project, at);
+        let policy = self.policy_of(descriptor, &context, Occasion::Again, &options).await?;
+        let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
         Ok((problem(descriptor, &snapshot, policy), snapshot.capacity.epochs()))
     }
 

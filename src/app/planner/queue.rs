@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Who waits for a decision.
+/// The caller that waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Caller {
     /// A loop of the server. There are few of them, each waits for one decision at a time: never refused, and next.
@@ -33,7 +33,7 @@ pub(super) struct SolveQueue {
 
 #[derive(Debug)]
 struct State {
-    /// Permits that nobody holds.
+    /// Permits that are not held.
     free: usize,
     first: VecDeque<oneshot::Sender<Permit>>,
     last: VecDeque<oneshot::Sender<Permit>>,

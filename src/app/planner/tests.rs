@@ -45,6 +45,11 @@ fn problem(strategy: impl Into<placement::Strategy>) -> Problem {
     Problem::new("g", strategy, vec![cluster], vec![ServiceDemand::new("a", needs)])
 }
 
+fn context() -> DecisionContext {
+    let services = BTreeMap::new();
+    DecisionContext { project: "demo".to_owned(), at: now(), intents: Value::Null, services }
+}
+
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -78,10 +83,11 @@ async fn while_one_strategy_thinks_another_decides() {
         let slow = ExternalStrategy::new(url, Duration::from_secs(60), BuiltIn::FirstFit);
         settings.placement.external.insert("slow".to_owned(), slow);
     });
-    let thinking = planner.place(problem("slow"), Caller::Request, now());
+    let context = context();
+    let thinking = planner.place(problem("slow"), &context, Caller::Request);
     let meanwhile = async {
         asked.notified().await;
-        let decided = planner.place(problem(BuiltIn::Cost), Caller::Request, now()).await.unwrap();
+        let decided = planner.place(problem(BuiltIn::Cost), &context, Caller::Request).await.unwrap();
         assert_eq!(decided.record.strategy, "cost");
         go_on.notify_one();
     };
@@ -131,9 +137,10 @@ async fn more_than_may_wait_are_refused() {
     let (work, _has_begun, go_on) = blocking();
     let mut solving = Box::pin(planner.solve(Caller::Request, work));
     assert!((&mut solving).now_or_never().is_none());
-    let mut waiting = Box::pin(planner.place(problem(BuiltIn::FirstFit), Caller::DryRun, now()));
+    let context = context();
+    let mut waiting = Box::pin(planner.place(problem(BuiltIn::FirstFit), &context, Caller::DryRun));
     assert!((&mut waiting).now_or_never().is_none());
-    let refused = planner.place(problem(BuiltIn::FirstFit), Caller::Request, now()).await;
+    let refused = planner.place(problem(BuiltIn::FirstFit), &context, Caller::Request).await;
     assert!(matches!(refused, Err(Error::Busy { waiting: 1, .. })), "{refused:?}");
     go_on.send(()).unwrap();
     assert!(waiting.await.unwrap().plan().is_ok());
@@ -157,7 +164,7 @@ async fn a_strategy_that_does_not_answer_is_left_alone_after_a_few_times() {
     });
     let mut warnings = Vec::new();
     for _ in 0..4 {
-        let decided = planner.place(problem("dead"), Caller::Request, now()).await.unwrap();
+        let decided = planner.place(problem("dead"), &context(), Caller::Request).await.unwrap();
         assert_eq!(decided.record.strategy, "min-moves");
         warnings.push(decided.plan().unwrap().warnings[0].clone());
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::app::placement::Move;
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::model::condition::{ConditionUpdate, RATE_MEASURED, RATE_MISSING};
 use crate::model::{DecisionRecord, ScalingTick};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
+use crate::optimizer::{ScalingSample, ServiceSample};
 
 /// What came of one graph in one tick.
 pub(super) struct Step {
@@ -98,6 +100,16 @@ pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
         data.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
     }
     ScalingTick { graph: graph.to_owned(), at, data }
+}
+
+/// A tick as external strategies see it later; `None` when it has no services to show.
+pub(super) fn sample(tick: &ScalingTick) -> Option<ScalingSample> {
+    let services = tick.data.get("services")?.as_array()?;
+    let sample = |service: &Value| {
+        let name = service.get("service")?.as_str()?.to_owned();
+        Some((name, ServiceSample::deserialize(service).ok()?))
+    };
+    Some(ScalingSample { at: tick.at, services: services.iter().filter_map(sample).collect() })
 }
 
 fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> Value {

@@ -24,7 +24,10 @@ use crate::model::event::GRAPH_SCALED;
 use crate::model::{
     Cause, DecisionRecord, GraphRecord, ScalingTick, ServiceRecord, ServiceState, condition, now,
 };
-use crate::optimizer::scaling::{ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem};
+use crate::optimizer::DecisionContext;
+use crate::optimizer::scaling::{
+    ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy,
+};
 use crate::store::{GraphUse, SnapshotEpochs};
 
 /// What a tick came to.
@@ -200,7 +203,7 @@ impl Scaler {
         decided_on: SnapshotEpochs,
     ) -> Result<Step> {
         let begun = Clock::now();
-        let outcome = self.decide_scaling(&target.spec, &problem).await?;
+        let outcome = self.decide_scaling(target, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
         if let ScalingOutcome::Infeasible(cause) = &step.outcome {
             let cause = cause.clone();
@@ -210,7 +213,7 @@ impl Scaler {
             }
             let shortage = cause.summary.clone();
             if let Some(rationed) = self.app.parts.planner.ration(step.problem.clone(), cause).await? {
-                step.outcome = self.decide_scaling(&target.spec, &rationed).await?;
+                step.outcome = self.decide_scaling(target, &rationed).await?;
                 (step.problem, step.shortage) = (rationed, Some(shortage));
             }
         }
@@ -228,9 +231,19 @@ impl Scaler {
     }
 
     /// The answer of the graph's strategy.
-    async fn decide_scaling(&self, spec: &GraphSpec, problem: &ScalingProblem) -> Result<ScalingOutcome> {
-        let strategy = spec.strategy.as_ref().unwrap_or(&self.settings().strategy);
-        self.app.parts.planner.scale(problem.clone(), strategy).await
+    async fn decide_scaling(&self, target: &Target, problem: &ScalingProblem) -> Result<ScalingOutcome> {
+        let (planner, settings) = (&self.app.parts.planner, self.settings());
+        match target.spec.strategy.as_ref().unwrap_or(&settings.strategy) {
+            Strategy::BuiltIn(strategy) => planner.scale(problem.clone(), *strategy).await,
+            Strategy::External(name) => {
+                let descriptor = self.app.descriptor_of(&target.graph)?;
+                let context = DecisionContext::new(&descriptor, &target.graph.project, now());
+                let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
+                let ticks = self.app.parts.store.scaling_ticks(&target.graph.name, limit).await?;
+                let history: Vec<_> = ticks.iter().rev().filter_map(record::sample).collect();
+                planner.scale_outside(problem.clone(), name, &context, &history).await
+            }
+        }
     }
 
     /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in

@@ -10,6 +10,7 @@ use super::{
     AttributeTest, BuiltIn, ClusterState, LatencyBound, Outcome, Plan, Problem, Requirement, ServiceDemand,
     Strategy,
 };
+use crate::hdag::Dimension;
 use crate::optimizer::ClusterAttributes;
 
 /// So many assignments are enumerated at most.
@@ -112,31 +113,22 @@ fn allowed(requirement: &Requirement, attributes: &ClusterAttributes, strict: bo
 fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
     let mut faults = Vec::new();
     for cluster in &problem.clusters {
-        let [mut cpu, mut ram, mut storage, mut gpus] = [0_i128; 4];
-        for (service, _) in
-            problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name)
-        {
-            let replicas = i128::from(service.replicas.min);
-            cpu += i128::from(service.needs.cpu_millicores) * replicas;
-            ram += i128::from(service.needs.ram_bytes) * replicas;
-            storage += i128::from(service.needs.storage_bytes) * replicas;
-            gpus += i128::from(service.needs.gpus) * replicas;
-        }
-        let mut limit = |what: &str, sum: i128, free: i64| {
+        for dimension in Dimension::ALL {
+            if dimension == Dimension::Storage && !cluster.storage_reported {
+                continue;
+            }
+            let here = problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name);
+            let amount = |service: &ServiceDemand| {
+                i128::from(service.needs.get(dimension)) * i128::from(service.replicas.min)
+            };
+            let sum: i128 = here.map(|(service, _)| amount(service)).sum();
+            let free = cluster.free.get(dimension);
             // What is not used at all cannot be too much, even where less than nothing is free.
             if sum > i128::from(free) && sum > 0 {
-                faults.push(format!(
-                    "cluster {} has {free} {what} free, the plan puts {sum} there",
-                    cluster.name
-                ));
+                let (name, unit) = (&cluster.name, dimension.unit());
+                faults.push(format!("cluster {name} has {free} {unit} free, the plan puts {sum} there"));
             }
-        };
-        limit("millicores of cpu", cpu, cluster.free.cpu_millicores);
-        limit("bytes of ram", ram, cluster.free.ram_bytes);
-        if cluster.storage_reported {
-            limit("bytes of storage", storage, cluster.free.storage_bytes);
         }
-        limit("gpus", gpus, cluster.free.gpus);
     }
     faults
 }

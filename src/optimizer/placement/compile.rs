@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::model::{Edge, Matrix, Model, NANO, Overload, PairRule, RESOURCES};
 use super::proximity::{Proximity, Tri};
 use super::{BuiltIn, Objectives, Problem, Requirement, ServiceDemand, Strategy, Weights};
-use crate::hdag::Resources;
+use crate::hdag::{Dimension, Resources};
 use crate::optimizer::ClusterAttributes;
 
 /// Largest nano-cost of one item on one cluster, or weight of one edge.
@@ -89,7 +89,7 @@ pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, Stri
     let mut compiled = Compiled {
         problem,
         model: Model {
-            demand: demand.iter().copied().map(amounts).collect(),
+            demand: demand.iter().copied().map(|demand| demand.amounts()).collect(),
             capacity: problem.clusters.iter().map(capacity).collect(),
             allowed: Matrix::new(items.len(), problem.clusters.len(), false),
             cost: Matrix::new(items.len(), problem.clusters.len(), 0),
@@ -352,14 +352,10 @@ pub(super) fn cores(millicores: i64) -> f64 {
     millicores as f64 / 1000.0
 }
 
-fn amounts(resources: Resources) -> [i64; RESOURCES] {
-    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus]
-}
-
 fn capacity(cluster: &super::ClusterState) -> [i64; RESOURCES] {
-    let mut capacity = amounts(cluster.free).map(|amount| amount.max(0));
+    let mut capacity = cluster.free.amounts().map(|amount| amount.max(0));
     if !cluster.storage_reported {
-        capacity[2] = i64::MAX;
+        capacity[Dimension::Storage.index()] = i64::MAX;
     }
     capacity
 }

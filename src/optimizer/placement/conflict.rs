@@ -9,8 +9,8 @@ use super::exact::{Feasibility, elastic, feasibility};
 use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
 use super::{BuiltIn, Infeasibility, Problem, ServiceDemand};
-use crate::hdag::{Resources, ram_text, storage_text};
-use crate::optimizer::text::cores;
+use crate::hdag::Dimension;
+use crate::optimizer::text::amount;
 use crate::optimizer::{BuiltInStrategy, Stop};
 
 /// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
@@ -22,7 +22,7 @@ const MOST_CELLS: usize = 5_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
     /// What a service needs of one resource.
-    Need(usize, usize),
+    Need(usize, Dimension),
     /// One condition of a service on its cluster's attributes.
     Requirement(usize, usize),
     /// A service stays where it is.
@@ -148,9 +148,8 @@ impl Filter<'_> {
 /// Additional room in words.
 fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
     let amounts = |cluster: &[i64; RESOURCES]| -> Vec<String> {
-        let texts =
-            (0..RESOURCES).filter(|resource| cluster[*resource] > 0).map(|at| amount(at, cluster[at]));
-        texts.collect()
+        let missing = Dimension::ALL.into_iter().zip(*cluster).filter(|(_, missing)| *missing > 0);
+        missing.map(|(dimension, missing)| amount(dimension, missing)).collect()
     };
     let parts: Vec<String> = problem
         .clusters
@@ -160,19 +159,6 @@ fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
         .map(|(cluster, extra)| format!("{} on {}", amounts(extra).join(", "), cluster.name))
         .collect();
     format!("free another {}", parts.join(" and another "))
-}
-
-fn amount(resource: usize, amount: i64) -> String {
-    match resource {
-        0 => cores(amount),
-        1 => format!("{} RAM", ram_text(amount)),
-        2 => format!("{} storage", storage_text(amount)),
-        _ => format!("{amount} GPUs"),
-    }
-}
-
-fn of(resources: Resources, resource: usize) -> i64 {
-    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus][resource]
 }
 
 fn elements(problem: &Problem) -> Vec<Element> {
@@ -185,8 +171,8 @@ fn elements(problem: &Problem) -> Vec<Element> {
             (!service.anti_affinity.is_empty(), Element::AntiAffinity(at)),
         ];
         elements.extend(flags.into_iter().filter(|(present, _)| *present).map(|(_, element)| element));
-        let needed = (0..RESOURCES).filter(|resource| of(service.total(), *resource) > 0);
-        elements.extend(needed.map(|resource| Element::Need(at, resource)));
+        let needed = Dimension::ALL.into_iter().filter(|dimension| service.total().get(*dimension) > 0);
+        elements.extend(needed.map(|dimension| Element::Need(at, dimension)));
     }
     let bounds = problem.links.iter().enumerate().filter(|(_, link)| link.bound.is_some());
     elements.extend(bounds.map(|(at, _)| Element::Bound(at)));
@@ -206,15 +192,7 @@ fn without(problem: &Problem, dropped: &[Element]) -> Problem {
     for element in dropped {
         match *element {
             Element::Requirement(..) => {}
-            Element::Need(at, resource) => {
-                let needs = &mut changed.services[at].needs;
-                match resource {
-                    0 => needs.cpu_millicores = 0,
-                    1 => needs.ram_bytes = 0,
-                    2 => needs.storage_bytes = 0,
-                    _ => needs.gpus = 0,
-                }
-            }
+            Element::Need(at, dimension) => changed.services[at].needs.set(dimension, 0),
             Element::Pinned(at) => changed.services[at].pinned = false,
             Element::AntiAffinity(at) => changed.services[at].anti_affinity.clear(),
             Element::CoLocation(at) => changed.services[at].co_location.clear(),
@@ -228,7 +206,7 @@ impl Element {
     fn words(self, problem: &Problem) -> String {
         let name = |at: usize| problem.services[at].name.as_str();
         match self {
-            Self::Need(at, resource) => need(&problem.services[at], resource),
+            Self::Need(at, dimension) => need(&problem.services[at], dimension),
             Self::Requirement(at, index) => {
                 let requirement = &problem.services[at].requires[index];
                 let (intent, attribute) = (&requirement.intent, &requirement.attribute);
@@ -259,8 +237,8 @@ impl Element {
     }
 }
 
-fn need(service: &ServiceDemand, resource: usize) -> String {
-    let needed = amount(resource, of(service.total(), resource));
+fn need(service: &ServiceDemand, dimension: Dimension) -> String {
+    let needed = amount(dimension, service.total().get(dimension));
     let (name, replicas) = (&service.name, service.replicas.min);
     if replicas == 1 {
         format!("service {name} needs {needed}")

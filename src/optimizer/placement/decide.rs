@@ -52,7 +52,7 @@ pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> 
     Ok(outcome)
 }
 
-/// The outcome of an assignment that somebody else made, checked against the constraints.
+/// The outcome of an assignment that another program made, checked against the constraints.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -4,8 +4,10 @@
 //! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact and
 //! equal on every machine; amounts of resources stay in their own integer units.
 
-/// Resources that limit a cluster, in this order: CPU (millicores), RAM (bytes), storage (bytes), GPUs.
-pub const RESOURCES: usize = 4;
+use crate::hdag::Dimension;
+
+/// Resources that limit a cluster, in the order of [`Dimension::ALL`].
+pub const RESOURCES: usize = Dimension::ALL.len();
 /// Nano-costs per cost unit.
 pub const NANO: f64 = 1e9;
 

@@ -3,7 +3,7 @@
 use super::compile::{Compiled, Unknown};
 use super::proximity::Tri;
 use super::{AttributeTest, ClusterVerdict, LatencyBound, Requirement, Violation};
-use crate::hdag::Resources;
+use crate::hdag::{Dimension, Resources};
 
 /// Latency bounds of one item, each with the service at the other end.
 type Bounds = Vec<(LatencyBound, usize)>;
@@ -111,18 +111,14 @@ impl<'a> PartialAssignment<'a> {
 
     fn room(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
         let (needs, free) = (self.total(item), self.free_for(item, cluster));
-        if needs.cpu_millicores > free.cpu_millicores {
-            violated.push(Violation::Cpu { needed: needs.cpu_millicores, free: free.cpu_millicores });
-        }
-        if needs.ram_bytes > free.ram_bytes {
-            violated.push(Violation::Ram { needed: needs.ram_bytes, free: free.ram_bytes });
-        }
         let storage_limits = self.compiled.problem.clusters[cluster].storage_reported;
-        if storage_limits && needs.storage_bytes > free.storage_bytes {
-            violated.push(Violation::Storage { needed: needs.storage_bytes, free: free.storage_bytes });
-        }
-        if needs.gpus > free.gpus {
-            violated.push(Violation::Gpu { needed: needs.gpus, free: free.gpus });
+        for dimension in
+            Dimension::ALL.into_iter().filter(|dimension| storage_limits || *dimension != Dimension::Storage)
+        {
+            let (needed, free) = (needs.get(dimension), free.get(dimension));
+            if needed > free {
+                violated.push(Violation::shortage(dimension, needed, free));
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub enum BuiltIn {
     Green,
 }
 
-/// What decides where services run.
+/// A way to decide where services run.
 pub type Strategy = optimizer::Strategy<BuiltIn>;
 
 impl BuiltInStrategy for BuiltIn {

@@ -3,8 +3,20 @@
 use std::fmt;
 
 use super::Violation;
-use crate::hdag::{cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
+use crate::hdag::{Dimension, cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
 use crate::optimizer::text::cores;
+
+impl Violation {
+    /// Too little of a resource.
+    pub(in crate::optimizer) fn shortage(dimension: Dimension, needed: i64, free: i64) -> Self {
+        match dimension {
+            Dimension::Cpu => Self::Cpu { needed, free },
+            Dimension::Ram => Self::Ram { needed, free },
+            Dimension::Storage => Self::Storage { needed, free },
+            Dimension::Gpus => Self::Gpu { needed, free },
+        }
+    }
+}
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Numbers of replicas that somebody else decided.
+//! Numbers of replicas that another program decided.
 
 use std::collections::BTreeMap;
 

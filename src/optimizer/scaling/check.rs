@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     ScaledService, ScalingConflict, ScalingInfeasibility, ScalingOutcome, ScalingPlan, ScalingProblem,
 };
-use crate::hdag::Resources;
+use crate::hdag::Dimension;
 use crate::optimizer::placement::Violation;
 
 /// Slack for floating point, relative to the size of the numbers.
@@ -35,13 +35,6 @@ pub fn check(problem: &ScalingProblem, outcome: &ScalingOutcome) -> Result<(), V
 }
 
 type Replicas = BTreeMap<String, i64>;
-/// A resource in words, and its amount.
-type Resource = (&'static str, fn(&Resources) -> i64);
-
-const CPU: Resource = ("millicores of cpu", |amount| amount.cpu_millicores);
-const RAM: Resource = ("bytes of ram", |amount| amount.ram_bytes);
-const STORAGE: Resource = ("bytes of storage", |amount| amount.storage_bytes);
-const GPUS: Resource = ("gpus", |amount| amount.gpus);
 
 struct Checker<'a> {
     problem: &'a ScalingProblem,
@@ -52,7 +45,7 @@ struct Checker<'a> {
 /// One resource of one cluster.
 struct Limit<'a> {
     cluster: &'a str,
-    resource: Resource,
+    resource: Dimension,
     /// Sums in 128 bits, which the sum of any number of 64-bit products fits.
     used: i128,
     free: i64,
@@ -75,7 +68,8 @@ impl<'a> Checker<'a> {
             self.bounds(service, replicas);
             self.holds(service, replicas, total, &limits);
         }
-        for Limit { cluster, resource: (what, _), used, free } in limits {
+        for Limit { cluster, resource, used, free } in limits {
+            let what = resource.unit();
             if used > i128::from(free) {
                 self.fault(format!("cluster {cluster} has {free} {what} free, the plan puts {used} there"));
             }
@@ -169,7 +163,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let is_room = |limit: &Limit<'_>| {
-            let more = i128::from(limit.resource.1(&service.needs));
+            let more = i128::from(service.needs.get(limit.resource));
             limit.cluster != service.cluster || limit.used + more <= i128::from(limit.free)
         };
         if self.problem.max_overall.is_some_and(|maximum| total >= maximum) || !limits.iter().all(is_room) {
@@ -188,18 +182,19 @@ impl<'a> Checker<'a> {
     fn limits(&self, replicas: &Replicas) -> Vec<Limit<'a>> {
         let mut limits = Vec::new();
         for cluster in &self.problem.clusters {
-            let unlimited = |resource: &Resource| resource.0 == STORAGE.0 && !cluster.storage_reported;
-            for resource in [CPU, RAM, STORAGE, GPUS].into_iter().filter(|resource| !unlimited(resource)) {
-                let none = resource.0 == GPUS.0 && !cluster.acceleration;
+            let unlimited =
+                |resource: &Dimension| *resource == Dimension::Storage && !cluster.storage_reported;
+            for resource in Dimension::ALL.into_iter().filter(|resource| !unlimited(resource)) {
+                let none = resource == Dimension::Gpus && !cluster.acceleration;
                 // What is not used at all cannot be too much, even where less than nothing is free.
-                let free = if none { 0 } else { resource.1(&cluster.free).max(0) };
+                let free = if none { 0 } else { cluster.free.get(resource).max(0) };
                 limits.push(Limit { cluster: &cluster.name, resource, used: 0, free });
             }
         }
         for limit in &mut limits {
             for service in self.problem.services.iter().filter(|service| service.cluster == limit.cluster) {
                 let replicas = replicas.get(&service.name).copied().unwrap_or(0);
-                limit.used += i128::from(limit.resource.1(&service.needs)) * i128::from(replicas);
+                limit.used += i128::from(service.needs.get(limit.resource)) * i128::from(replicas);
             }
         }
         limits
@@ -309,15 +304,15 @@ impl<'a> Checker<'a> {
 
     fn is_violated(&self, cluster: &str, violation: &Violation, replicas: &Replicas) -> bool {
         let (resource, needed, free) = match *violation {
-            Violation::Cpu { needed, free } => (CPU, needed, free),
-            Violation::Ram { needed, free } => (RAM, needed, free),
-            Violation::Storage { needed, free } => (STORAGE, needed, free),
-            Violation::Gpu { needed, free } => (GPUS, needed, free),
+            Violation::Cpu { needed, free } => (Dimension::Cpu, needed, free),
+            Violation::Ram { needed, free } => (Dimension::Ram, needed, free),
+            Violation::Storage { needed, free } => (Dimension::Storage, needed, free),
+            Violation::Gpu { needed, free } => (Dimension::Gpus, needed, free),
             _ => return false,
         };
         let same = |limit: &Limit<'_>| {
             let used = i64::try_from(limit.used).unwrap_or(i64::MAX);
-            limit.cluster == cluster && limit.resource.0 == resource.0 && (used, limit.free) == (needed, free)
+            limit.cluster == cluster && limit.resource == resource && (used, limit.free) == (needed, free)
         };
         needed > free && self.limits(replicas).iter().any(same)
     }

@@ -14,7 +14,7 @@
 //! triangle inequality, and everything else changes more.
 
 use super::demand::{COST_UNIT, Demand};
-use super::instance::{Instance, RESOURCES, amounts};
+use super::instance::{Instance, RESOURCES};
 use super::program::{Group, Program, Segment};
 use super::{BuiltIn, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
 use crate::optimizer::Stop;
@@ -179,7 +179,7 @@ impl<'a> Model<'a> {
         S: Fn(usize) -> [Segment; N],
     {
         let instance = self.instance;
-        let kind = |service: &usize| (instance.on[*service], amounts(instance.services[*service].needs));
+        let kind = |service: &usize| (instance.on[*service], instance.services[*service].needs.amounts());
         members.sort_by_cached_key(|service| (kind(service), *service));
         let least: i128 = members.iter().map(|service| i128::from(self.least[*service])).sum();
         let mut limits = Vec::new();

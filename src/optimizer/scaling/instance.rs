@@ -6,11 +6,11 @@ use super::{
     BuiltIn, ScaledService, ScalingCluster, ScalingConflict, ScalingInfeasibility, ScalingPlan,
     ScalingProblem, ServiceScaling, Strategy,
 };
-use crate::hdag::Resources;
+use crate::hdag::Dimension;
 use crate::optimizer::placement::{Objective, Term, Violation};
 
-/// Resources that limit a cluster: CPU (millicores), RAM (bytes), storage (bytes), GPUs.
-pub(super) const RESOURCES: usize = 4;
+/// Resources that limit a cluster, in the order of [`Dimension::ALL`].
+pub(super) const RESOURCES: usize = Dimension::ALL.len();
 
 /// A valid problem, by ordinals. Services and clusters are in the order of their names.
 pub(super) struct Instance<'a> {
@@ -44,18 +44,21 @@ impl<'a> Instance<'a> {
     /// What the graph may use of each resource on a cluster; `i64::MAX` where a resource is no limit.
     pub fn capacity(&self, cluster: usize) -> [i64; RESOURCES] {
         let cluster = self.clusters[cluster];
-        let [cpu, ram, storage, gpus] = amounts(cluster.free);
-        let storage = if cluster.storage_reported { storage } else { i64::MAX };
-        let gpus = if cluster.acceleration { gpus } else { 0 };
-        // What is not used at all cannot be too much, even where less than nothing is free.
-        [cpu, ram, storage, gpus].map(|amount| amount.max(0))
+        Dimension::ALL.map(|dimension| match dimension {
+            Dimension::Storage if !cluster.storage_reported => i64::MAX,
+            Dimension::Gpus if !cluster.acceleration => 0,
+            // What is not used at all cannot be too much, even where less than nothing is free.
+            Dimension::Cpu | Dimension::Ram | Dimension::Storage | Dimension::Gpus => {
+                cluster.free.get(dimension).max(0)
+            }
+        })
     }
 
     /// What the services use on each cluster.
     pub fn used(&self, replicas: &[i64]) -> Vec<[i128; RESOURCES]> {
         let mut used = vec![[0; RESOURCES]; self.clusters.len()];
         for ((service, cluster), replicas) in self.services.iter().zip(&self.on).zip(replicas) {
-            for (sum, amount) in used[*cluster].iter_mut().zip(amounts(service.needs)) {
+            for (sum, amount) in used[*cluster].iter_mut().zip(service.needs.amounts()) {
                 *sum += i128::from(amount) * i128::from(*replicas);
             }
         }
@@ -107,21 +110,14 @@ impl<'a> Instance<'a> {
         let clamped = |sum: i128| i64::try_from(sum).unwrap_or(i64::MAX);
         let free = self.capacity(cluster);
         let needed = self.used(replicas)[cluster].map(clamped);
-        let lacks: Vec<usize> =
-            (0..RESOURCES).filter(|resource| needed[*resource] > free[*resource]).collect();
+        let lacks: Vec<Dimension> =
+            Dimension::ALL.into_iter().filter(|lack| needed[lack.index()] > free[lack.index()]).collect();
         let services = (0..self.services.len())
             .filter(|index| self.on[*index] == cluster && replicas[*index] > 0)
             .map(|index| self.services[index])
-            .filter(|service| lacks.iter().any(|resource| amounts(service.needs)[*resource] > 0));
-        let violation = |resource: &usize| {
-            let (needed, free) = (needed[*resource], free[*resource]);
-            match resource {
-                0 => Violation::Cpu { needed, free },
-                1 => Violation::Ram { needed, free },
-                2 => Violation::Storage { needed, free },
-                _ => Violation::Gpu { needed, free },
-            }
-        };
+            .filter(|service| lacks.iter().any(|lack| service.needs.get(*lack) > 0));
+        let violation =
+            |lack: &Dimension| Violation::shortage(*lack, needed[lack.index()], free[lack.index()]);
         ScalingConflict::Room {
             cluster: self.clusters[cluster].name.clone(),
             services: services.map(|service| service.name.clone()).collect(),
@@ -198,11 +194,6 @@ impl<'a> Instance<'a> {
             terms: terms.map(|(name, value)| Term { name: name.to_owned(), value }).to_vec(),
         }
     }
-}
-
-/// The amounts in the order of the capacities.
-pub(super) fn amounts(resources: Resources) -> [i64; RESOURCES] {
-    [resources.cpu_millicores, resources.ram_bytes, resources.storage_bytes, resources.gpus]
 }
 
 /// `U` of each cluster: the largest `max·cpu` of its services (original's model) or of all; at least 1.

@@ -1,6 +1,6 @@
 //! How many replicas every service of a graph should have, as pure functions: problem in, plan with reasons out.
 //!
-//! Services stay on their clusters. Whoever gathers a [`ScalingProblem`] measures the rates and tells what is in its
+//! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and tells what is in its
 //! cooldown; nothing here reads a clock. When what the rates need does not fit a cluster, the answer says how many
 //! replicas each service needs, so that the graph can be placed anew with them. Every answer can be checked by
 //! [`check()`], which shares no code with the strategies.

@@ -293,8 +293,7 @@ fn check_service(service: &ScaledService, clusters: &BTreeSet<&str>, faults: &mu
     if let Some(share) = service.share.filter(|share| *share < 0) {
         fault("share", format!("must not be negative, is {share}"));
     }
-    let Resources { cpu_millicores, ram_bytes, storage_bytes, gpus } = service.needs;
-    if cpu_millicores.min(ram_bytes).min(storage_bytes).min(gpus) < 0 {
+    if service.needs.amounts().iter().any(|amount| *amount < 0) {
         fault("needs", "must not be negative".to_owned());
     }
     let Profile { alpha, beta, min, max } = service.profile;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::instance::{Instance, RESOURCES, amounts};
+use super::instance::{Instance, RESOURCES};
 use super::{ScaledService, ScalingConflict, ScalingInfeasibility, ScalingProblem};
 use crate::hdag::Resources;
 
@@ -112,7 +112,7 @@ impl<'a> Shares<'a> {
         while let Some((.., Reverse(index))) = turns.pop() {
             let service = self.instance.services[index];
             let free = &mut self.free[self.instance.on[index]];
-            let needs = amounts(service.needs).map(i128::from);
+            let needs = service.needs.amounts().map(i128::from);
             let fits = free.iter().zip(needs).all(|(free, needs)| needs <= (*free).max(0));
             if most <= 0 || self.left == 0 || self.shares[index] >= targets[index] || !fits {
                 continue;

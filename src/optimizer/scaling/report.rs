@@ -1,6 +1,6 @@
 //! A scaling decision as a table of plain text.
 
-use super::instance::{Instance, amounts};
+use super::instance::Instance;
 use super::reason::Number;
 use super::{ScalingOutcome, ScalingPlan, ScalingProblem, validate};
 use crate::hdag::{cores_text, ram_rounded, storage_rounded};
@@ -78,7 +78,7 @@ fn clusters(problem: &ScalingProblem, plan: &ScalingPlan) -> Vec<String> {
     let used = instance.used(&replicas);
     let row = |cluster: usize| {
         let used = used[cluster].map(|amount| i64::try_from(amount).unwrap_or(i64::MAX));
-        let [cpu, ram, storage, gpus] = amounts(instance.clusters[cluster].free);
+        let [cpu, ram, storage, gpus] = instance.clusters[cluster].free.amounts();
         [
             instance.clusters[cluster].name.clone(),
             format!("{} of {}", cores_text(used[0]), cores_text(cpu)),

@@ -11,7 +11,7 @@ pub enum BuiltIn {
     Threshold,
 }
 
-/// What decides how many replicas services have.
+/// A way to decide how many replicas services have.
 pub type Strategy = optimizer::Strategy<BuiltIn>;
 
 impl BuiltInStrategy for BuiltIn {

@@ -5,7 +5,7 @@
 //! least CPU, where there is room; nothing is taken away again where the sum does not fit.
 
 use super::demand::Need;
-use super::instance::{Instance, amounts};
+use super::instance::Instance;
 use super::{
     BuiltIn, ScaledService, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate,
 };
@@ -63,7 +63,7 @@ fn quiet(service: &ScaledService, rate: f64, high: f64, need: i64) -> i64 {
 fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
     let mut missing = instance.problem.min_overall.unwrap_or(0) - replicas.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..replicas.len()).collect();
-    order.sort_by_key(|index| amounts(instance.services[*index].needs));
+    order.sort_by_key(|index| instance.services[*index].needs.amounts());
     let turns = order.iter().map(|index| (index, true)).chain(order.iter().map(|index| (index, false)));
     for (index, within_room) in turns {
         if missing <= 0 {
@@ -80,7 +80,7 @@ fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
 fn room(instance: &Instance<'_>, replicas: &[i64], index: usize) -> i64 {
     let cluster = instance.on[index];
     let (free, used) = (instance.capacity(cluster), instance.used(replicas)[cluster]);
-    let needs = amounts(instance.services[index].needs);
+    let needs = instance.services[index].needs.amounts();
     let rooms = (0..needs.len())
         .filter(|resource| needs[*resource] > 0)
         .map(|resource| (i128::from(free[resource]) - used[resource]) / i128::from(needs[resource]));

@@ -26,7 +26,7 @@ use self::groups::Objective;
 use super::Model;
 use crate::optimizer::Stop;
 
-/// What the runs of the solver for one answer have in common.
+/// Shared by all runs of the solver for one answer.
 struct Run<'a> {
     seed: u64,
     stop: &'a Stop,

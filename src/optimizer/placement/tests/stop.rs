@@ -1,4 +1,4 @@
-//! What becomes of decisions that have to end.
+//! Decisions that have to end.
 
 use std::time::{Duration, Instant};
 
