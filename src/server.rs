@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, CapacityLedger, Parts, Planner, Scaler};
-use crate::clients::{Calls, Outside, Ports, optional_ports, real_ports};
+use crate::clients::{Calls, Outside, Ports, ReleaseKey, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::faults::Faults;
+use crate::model::owner_of;
 use crate::reconcile::loops::Loops;
 use crate::reconcile::{ClusterSync, Queue, Reconciler};
 use crate::simulation::{Continuum, World};
@@ -26,6 +27,9 @@ use crate::telemetry::{self, Metrics};
 
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
+
+/// Digest of a release that was taken over: equal to none that a graph asks for, so that it is upgraded when it is reconciled.
+const ADOPTED: &str = "adopted";
 
 /// A loop that changes intent.
 type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -85,6 +89,7 @@ impl Server {
         let shared = Arc::new(settings.clone());
         let app = App::new(Parts {
             planner,
+            started: tokio::time::Instant::now(),
             settings: Arc::clone(&shared),
             ledger: CapacityLedger::new(store.clone(), clusters.clone(), shared),
             store,
@@ -121,10 +126,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let faults = settings.kill_at_step.map_or_else(Faults::none, Faults::kill_at);
     let store = Store::connect(&settings.database_url).await?.with_faults(faults.clone());
     let mut lock = store.lock_instance().await?;
-    let installation = match &settings.installation {
-        Some(name) => name.clone(),
-        None => store.installation().await?,
-    };
+    let installation = installation(&settings, &store).await?;
     let (ports, world) = connect(&settings, &installation).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -153,6 +155,34 @@ pub async fn run(settings: Settings) -> Result<()> {
     // Only now may another server take over.
     drop(lock);
     served.map_err(|error| Error::Internal(error.into()))
+}
+
+/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or reconciled next,
+/// the release is upgraded to what its service says.
+///
+/// # Errors
+/// There is no such release, Karmada cannot be used, or the server runs on the simulated continuum.
+pub async fn adopt(settings: Settings, namespace: String, release: String, graph: &str) -> Result<()> {
+    if settings.mode == Mode::Simulated {
+        return Err(Error::NotConfigured { system: "Karmada", setting: "KARMADA_KUBECONFIG" });
+    }
+    let store = Store::connect(&settings.database_url).await?;
+    store.migrate().await?;
+    let (ports, _) = connect(&settings, &installation(&settings, &store).await?).await?;
+    let calls = Calls::new(&settings.calls, &settings.helm, Faults::none());
+    let outside = Outside::new(ports, calls, settings.stale_after);
+    let key = ReleaseKey { namespace, name: release };
+    outside.adopt_release(&key, &owner_of(graph), ADOPTED).await?;
+    tracing::info!(graph.name = graph, "release {} in {} belongs to graph {graph} now", key.name, key.namespace);
+    Ok(())
+}
+
+/// The id of this installation: the setting, else the one that the database keeps.
+async fn installation(settings: &Settings, store: &Store) -> Result<String> {
+    match &settings.installation {
+        Some(name) => Ok(name.clone()),
+        None => Ok(store.installation().await?),
+    }
 }
 
 /// Brings the database to the current schema.

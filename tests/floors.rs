@@ -17,7 +17,7 @@ fn floors() -> BTreeMap<String, usize> {
 }
 
 /// All Rust files below a folder.
-pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

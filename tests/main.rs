@@ -7,7 +7,6 @@
 
 mod api;
 mod contract;
-mod documents;
 mod floors;
 mod names;
 mod store;

@@ -52,6 +52,7 @@ impl App {
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
             return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
         }
+        self.until_clusters_known().await;
         self.refuse_foreign_releases(&namespace, &descriptor).await?;
         let recorded = self.place_and_record(&descriptor, project, &namespace, context).await?;
         let graph = match recorded {

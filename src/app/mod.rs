@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use attributes::AttributesView;
 pub use ledger::CapacityLedger;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub ledger: CapacityLedger,
     /// The simulated continuum, when the server runs on it.
     pub world: Option<World>,
+    /// When the server began to wait for the first list of the clusters.
+    pub started: Instant,
     /// Makes decisions of placement and scaling.
     pub planner: Planner,
 }
@@ -165,6 +168,18 @@ impl App {
     #[must_use]
     pub fn is_simulated(&self) -> bool {
         self.parts.world.is_some()
+    }
+
+    /// Whether decisions need not wait for the first list of the clusters any longer: it has arrived, or the server has
+    /// waited for it as long as a request may wait.
+    fn may_decide(&self) -> bool {
+        self.parts.outside.clusters_known() || self.parts.started.elapsed() >= self.parts.settings.wait
+    }
+
+    /// Waits for the first list of the clusters after a start, within the same bound.
+    async fn until_clusters_known(&self) {
+        let rest = self.parts.settings.wait.saturating_sub(self.parts.started.elapsed());
+        self.parts.outside.until_clusters_known(rest).await;
     }
 
     fn world(&self) -> Result<&World> {

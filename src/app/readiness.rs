@@ -7,11 +7,12 @@ use crate::clients::Probe;
 type System = (&'static str, bool, bool);
 
 impl App {
-    /// State of everything the server depends on. Ready means that requests are served: the database answers.
-    /// An outside system that fails delays work and is told, but does not take the server out of service.
+    /// State of everything the server depends on. Ready means that requests are served: the database answers, and the
+    /// clusters were listed since the start, or have been waited for long enough. An outside system that fails delays
+    /// work and is shown, but does not take the server out of service.
     pub async fn readiness(&self) -> Readiness {
         let database = self.database().await;
-        let ready = database.state == DependencyState::Ok;
+        let ready = database.state == DependencyState::Ok && self.may_decide();
         let outside = &self.parts.outside;
         let probes = outside.probes();
         let settings = &self.parts.settings;

@@ -13,7 +13,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use self::config::ConfigArgs;
 use self::graph::{ClientCommandError, GraphCommand};
@@ -43,6 +43,10 @@ enum Command {
     Config(ConfigArgs),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the reference of conditions and events.
+    Conditions,
+    /// Take over a Helm release that smo did not make, by its labels; Helm is not run.
+    Adopt(AdoptArgs),
     /// Ask a running server about a graph.
     #[command(subcommand)]
     Graph(GraphCommand),
@@ -54,6 +58,20 @@ enum Command {
     /// Work with descriptors.
     #[command(subcommand)]
     Hdag(HdagCommand),
+}
+
+/// Which release to take over, for which graph.
+#[derive(Debug, Args)]
+struct AdoptArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Namespace of the release.
+    namespace: String,
+    /// Name of the release, which is that of the service.
+    release: String,
+    /// The graph that it belongs to from now on; post it afterwards, and its releases become what it says.
+    #[arg(long)]
+    graph: String,
 }
 
 /// Why a command ended without success.
@@ -104,6 +122,11 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => migrate(args).await,
         Some(Command::Config(args)) => config::run(args),
         Some(Command::Openapi) => show_openapi(),
+        Some(Command::Conditions) => {
+            print(&crate::model::conditions_and_events());
+            Ok(())
+        }
+        Some(Command::Adopt(args)) => adopt(args).await,
         Some(Command::Graph(command)) => graph::run(command).await,
         Some(Command::Replay { file }) => replay::run(&file),
         Some(Command::Hdag(command)) => hdag::run(command),
@@ -119,6 +142,12 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn serve(args: SettingsArgs) -> Result<(), CliError> {
     let settings = args.start()?;
     Box::pin(server::run(settings)).await?;
+    Ok(())
+}
+
+async fn adopt(args: AdoptArgs) -> Result<(), CliError> {
+    let AdoptArgs { settings, namespace, release, graph } = args;
+    Box::pin(server::adopt(settings.start()?, namespace, release, &graph)).await?;
     Ok(())
 }
 

@@ -95,7 +95,7 @@ events! {
     SERVICE_DEPLOYED: "service.deployed", "Helm has accepted the release of a service.", "reconciler", [
         ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
     SERVICE_FAILED: "service.failed",
-        "The release of a service could not be installed or removed. Further failures of the same kind are not told.",
+        "The release of a service could not be installed or removed. Further failures of the same kind leave no event.",
         "reconciler", [
         ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
     SERVICE_REMOVED: "service.removed", "The release of a service is gone.", "reconciler", [
@@ -106,16 +106,13 @@ events! {
         ("cluster", "where it was placed"), ("message", "message of the condition Ready")];
     CLUSTER_CHANGED: "cluster.changed", "A cluster appeared, came back or went away.", "clusters", [
         ("available", "whether it is available"), ("reason", "why it is not, else null")];
+    CLUSTER_ATTRIBUTES_SET: "cluster.attributes_set", "Attributes of a cluster were set.", "api", [
+        ("attributes", "all attributes that are set now")];
+    CLUSTER_ATTRIBUTES_RESET: "cluster.attributes_reset", "The attributes that were set for a cluster were taken back.",
+        "api", [];
+    PROFILE_SET: "profile.set", "The scaling profile of a service was set.", "api", [("profile", "the profile")];
+    PROFILE_DELETED: "profile.deleted", "The scaling profile that was set for a service was taken back.", "api", [];
 }
-
-/// Attributes of a cluster were set through the interface.
-pub const CLUSTER_ATTRIBUTES_SET: &str = "cluster.attributes_set";
-/// Attributes of a cluster that were set through the interface were taken back.
-pub const CLUSTER_ATTRIBUTES_RESET: &str = "cluster.attributes_reset";
-/// The scaling profile of a service was set through the interface.
-pub const PROFILE_SET: &str = "profile.set";
-/// The scaling profile of a service that was set through the interface was taken back.
-pub const PROFILE_DELETED: &str = "profile.deleted";
 
 /// Who caused an event.
 #[derive(Debug, Clone, Default)]

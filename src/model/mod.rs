@@ -4,6 +4,7 @@
 mod cluster;
 pub mod condition;
 mod decision;
+mod document;
 pub mod event;
 pub mod footprint;
 mod graph;
@@ -19,6 +20,7 @@ pub use cluster::{
 };
 pub use condition::{Condition, ConditionStatus, ConditionUpdate};
 pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord, ScalingTick};
+pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
