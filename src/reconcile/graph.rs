@@ -116,7 +116,8 @@ impl Reconciler {
             return Ok((Outcome::Gone, Progress::gone()));
         };
         let services = self.store.services(name).await?;
-        let releases = match self.outside.releases(&graph.namespace).await {
+        let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+        let releases = match self.outside.releases(&graph.namespace, &owner_of(name), &names).await {
             Ok(releases) => releases,
             Err(error) => return self.record_blind(&graph, &error).await,
         };
