@@ -173,7 +173,12 @@ pub async fn adopt(settings: Settings, namespace: String, release: String, graph
     let outside = Outside::new(ports, calls, settings.stale_after);
     let key = ReleaseKey { namespace, name: release };
     outside.adopt_release(&key, &owner_of(graph), ADOPTED).await?;
-    tracing::info!(graph.name = graph, "release {} in {} belongs to graph {graph} now", key.name, key.namespace);
+    tracing::info!(
+        graph.name = graph,
+        "release {} in {} belongs to graph {graph} now",
+        key.name,
+        key.namespace
+    );
     Ok(())
 }
 

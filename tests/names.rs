@@ -43,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "parts of texts that are put together: a version, a label, a place",
         &["v3.", "{name}={value}", "{region}/{zone}"],
     ),
-    ("Go template that makes Helm tell its version", &["{{.Version}}"]),
+    ("Go template that makes Helm print its version", &["{{.Version}}"]),
     (
         "prefixes of log lines of Helm",
         &["level=", "time=", "Digest:", "Pulled:", "Error:", "WARNING:", "warning:"],
@@ -136,7 +136,7 @@ fn names_of_outside_objects_are_settings_or_protocol() {
 }
 
 #[test]
-fn names_are_told_from_words_options_and_sentences() {
+fn names_differ_from_words_options_and_sentences() {
     for name in ["submariner-operator", "a/b", "x.io", "smo-graph", "9090", "http://h"] {
         assert!(is_name(name), "{name}");
     }

@@ -170,12 +170,13 @@ impl App {
     /// Refuses a graph whose releases would meet releases of the same name that are not ours. When Karmada does
     /// not answer, the reconciler looks later, and never touches them either.
     async fn refuse_foreign_releases(&self, namespace: &str, descriptor: &Descriptor) -> Result<()> {
-        let releases = match self.parts.outside.releases(namespace).await {
+        let owner = owner_of(&descriptor.id);
+        let names: Vec<&str> = descriptor.services.iter().map(|service| service.id.as_str()).collect();
+        let releases = match self.parts.outside.releases(namespace, &owner, &names).await {
             Ok(releases) => releases,
             Err(error) if error.kind.is_transient() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let owner = owner_of(&descriptor.id);
         let foreign = releases.iter().find(|release| {
             descriptor.service(&release.name).is_some() && release.owner.as_deref() != Some(&owner)
         });

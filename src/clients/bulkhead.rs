@@ -87,7 +87,7 @@ impl Bulkheads {
         }
     }
 
-    /// Books what an operation told of the registry.
+    /// Records what an operation revealed about the registry.
     pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
         let Slot::Install(host) = slot else { return };
         match answer {

@@ -6,7 +6,7 @@
 //! says of a system, so that readiness needs no calls of its own.
 //!
 //! Breakers count what a system did, not what was asked of it: an answer such as "not found" is a success, and a
-//! registry that a chart reference names wrongly does not close Karmada for everybody else: each registry has a breaker
+//! registry that a chart reference names wrongly does not close Karmada for everything else: each registry has a breaker
 //! of its own ([`Bulkheads`]).
 
 use std::collections::BTreeMap;

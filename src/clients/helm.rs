@@ -40,7 +40,7 @@ use crate::config::Settings;
 const VALUES: &str = "values.json";
 /// Revisions of a release that Helm keeps: enough to roll an interrupted upgrade back.
 const HISTORY: &str = "3";
-/// Longest wait for a Helm that works on a release that shall be adopted.
+/// Longest wait for a Helm process that still works on a release to be adopted.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
 /// Settings of ours that Helm has no business with.
 const SECRETS: [&str; 5] =
@@ -183,8 +183,8 @@ impl HelmReleases {
 
 #[async_trait]
 impl Releases for HelmReleases {
-    async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
-        self.observed.list(namespace)
+    async fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Result<Vec<ReleaseObservation>> {
+        self.observed.find(namespace, owner, names)
     }
 
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {

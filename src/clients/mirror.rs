@@ -42,7 +42,7 @@ impl<T: PartialEq> Mirror<T> {
         self.current.iter()
     }
 
-    /// Applies an event and tells what changed. `reduce` gives what is kept of an object; an object of which it keeps
+    /// Applies an event and returns what changed. `reduce` gives what is kept of an object; an object of which it keeps
     /// nothing counts as absent, also when something was kept of it before.
     pub(super) fn apply<K: ResourceExt>(
         &mut self,

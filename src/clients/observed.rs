@@ -45,7 +45,7 @@ impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
         self.changes.subscribe()
     }
 
-    /// Waits until the index shows what was just done: nobody shall act on a view from before.
+    /// Waits until the index shows what was just done, so that no one acts on an earlier view.
     ///
     /// # Errors
     /// It does not within a few seconds.

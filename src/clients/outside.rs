@@ -133,14 +133,19 @@ impl Outside {
         self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
     }
 
-    /// All releases of a namespace, whoever made them. Read from the watched state, so there is nothing to retry or to
-    /// measure.
+    /// The releases of these names, no matter who made them, and all others of `owner` in a namespace. Read from the watched state,
+    /// so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watch has not proved alive for too long.
-    pub async fn releases(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
+    pub async fn releases(
+        &self,
+        namespace: &str,
+        owner: &str,
+        names: &[&str],
+    ) -> Result<Vec<ReleaseObservation>> {
         self.require_fresh(self.0.ports.releases.watches())?;
-        self.0.ports.releases.list(namespace).await
+        self.0.ports.releases.find(namespace, owner, names).await
     }
 
     /// Names a release whenever Helm's record of it changed.
@@ -185,7 +190,7 @@ impl Outside {
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
-    /// Makes a release one of `owner`, whoever made it, as if it had been applied with this digest; Helm is not run.
+    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; Helm is not run.
     ///
     /// # Errors
     /// `NotFound` when there is no such release; otherwise what Karmada says.

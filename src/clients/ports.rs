@@ -121,19 +121,20 @@ pub struct MemberStatus {
 /// Helm releases in Karmada's control plane.
 #[async_trait]
 pub trait Releases: Send + Sync {
-    /// All releases of a namespace, whoever made them, each in its newest revision, from the watched state.
-    async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>>;
+    /// The releases of these names, no matter who made them, and all others of `owner` ([`ReleaseSpec::owner`]) in a namespace, each
+    /// in its newest revision, by name, from the watched state. Costs nothing for releases of others.
+    async fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Result<Vec<ReleaseObservation>>;
 
-    /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards [`Self::list`]
+    /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards [`Self::find`]
     /// shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
     /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one that
-    /// belongs to somebody else is a conflict and stays. Afterwards [`Self::list`] does not show it any more.
+    /// belongs to somebody else is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
-    /// Makes a release one of `owner`, whoever made it, as if it had been applied with this digest; nothing runs. Afterwards
-    /// [`Self::list`] shows it so.
+    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; nothing runs. Afterwards
+    /// [`Self::find`] shows it so.
     async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()>;
 
     /// Names a release whenever its record changed. A receiver that lags looks at everything.
@@ -199,7 +200,7 @@ pub trait AlertRules: Send + Sync {
     /// Names of the rule objects of this installation, from the watched state.
     async fn list(&self) -> Result<Vec<String>>;
 
-    /// The rules of an object, from the watched state. `None` when there is no such object of ours, and also when it is
+    /// The rules of an object, from the watched state. `None` when this installation has no such object, and also when it is
     /// not as [`Self::apply`] writes it.
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>>;
 

@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_is_observed_and_what_somebody_changed_is_not() {
+    async fn what_is_written_is_observed_and_what_was_changed_by_hand_is_not() {
         let objects = Collection::new();
         let port = port(&Log::default(), &objects, None);
         port.apply(&rules(&["high-load"])).await.unwrap();

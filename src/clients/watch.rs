@@ -1,4 +1,4 @@
-//! Watches of objects in Kubernetes API servers, and how one tells whether they are alive.
+//! Watches of objects in Kubernetes API servers, and how to know whether they are alive.
 //!
 //! A watch that hangs looks like a world in which nothing happens. So each has a [`WatchHealth`] that remembers when it
 //! last proved alive: an event, a bookmark (API servers send one about every minute), a finished list, or a watch that

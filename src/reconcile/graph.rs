@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 
 use super::memory::Memory;
 use super::progress::Progress;
@@ -64,20 +63,20 @@ impl Reconciler {
             return Ok((Outcome::Gone, Progress::gone()));
         };
         let services = self.store.services(name).await?;
-        let releases = match self.outside.releases(&graph.namespace).await {
+        let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+        let releases = match self.outside.releases(&graph.namespace, &owner_of(name), &names).await {
             Ok(releases) => releases,
             Err(error) => return self.record_blind(&graph, &error).await,
         };
         let scope = Scope { graph: Some(&graph), services: &services, worker };
         let rules = rules::wanted(&graph, &services, &self.severity);
         let mut resources = release::resources(&graph, &services, &releases);
-        resources.extend(self.rules_resource(&graph, rules.as_ref(), memory));
+        resources.extend(self.rules_resource(&graph, rules.as_ref()).await);
         let mut states = States::new();
         self.carry_out(&scope, resources, &mut memory.failures, &mut states).await?;
         if states.values().any(|state| *state == State::Superseded) {
             return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
         }
-        self.remember_rules(&graph, rules.as_ref(), memory, &states);
         let seen = self.observe(&scope, &graph, &releases, rules.as_ref(), memory, states).await?;
         self.record(&graph, &services, &seen).await
     }
@@ -127,32 +126,16 @@ impl Reconciler {
         Ok(Seen { states, verdicts, rules, remaining, unseen })
     }
 
-    /// The rules object of the graph, if there is anything to say of it.
-    fn rules_resource(
+    /// The rules object of the graph, if it has conditional services and there is a place for their rules.
+    async fn rules_resource(
         &self,
         graph: &GraphRecord,
         wanted: Option<&Option<GraphRules>>,
-        memory: &Memory,
     ) -> Option<Resource> {
         let wanted = wanted.filter(|_| self.outside.has_rules())?;
-        // Written again after the resync time, in case somebody changed them.
-        let known = memory.rules.as_ref().filter(|(_, at)| at.elapsed() < self.settings.resync);
-        Some(rules::resource(graph, wanted.clone(), known.map(|(rules, _)| rules)))
-    }
-
-    /// Remembers which rules the monitoring cluster has.
-    fn remember_rules(
-        &self,
-        graph: &GraphRecord,
-        wanted: Option<&Option<GraphRules>>,
-        memory: &mut Memory,
-        states: &States,
-    ) {
-        let Some(state) = states.get(&rules::id(graph)) else { return };
-        let known = memory.rules.take().filter(|(_, at)| at.elapsed() < self.settings.resync);
-        memory.rules = wanted.filter(|_| state.is_settled()).map(|wanted| {
-            known.filter(|(rules, _)| rules == wanted).unwrap_or_else(|| (wanted.clone(), Instant::now()))
-        });
+        // While the watch cannot be believed, writing what is wanted is harmless: it is the same again.
+        let observed = self.outside.observed_rules(&rules::object_name(&graph.name)).await.ok();
+        Some(rules::resource(graph, wanted.clone(), observed.as_ref()))
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster_sync::ClusterSync;
 use super::queue::{Key, Queue};
-use crate::clients::Outside;
+use super::resources::rules::object_name;
+use crate::clients::{Outside, ReleaseKey};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 use crate::model::now;
@@ -53,9 +55,12 @@ impl Loops {
             });
         };
         let (clusters, workloads, safety_net) = (self.clone(), self.clone(), self.clone());
+        let (releases, rules) = (self.clone(), self.clone());
         run(stop.clone(), Box::pin(async move { safety_net.run_resync_loop().await }));
         run(stop.clone(), Box::pin(async move { clusters.follow_clusters().await }));
         run(stop.clone(), Box::pin(async move { workloads.follow_workloads().await }));
+        run(stop.clone(), Box::pin(async move { releases.follow_releases().await }));
+        run(stop.clone(), Box::pin(async move { rules.follow_rules().await }));
         run(stop.clone(), Box::pin(async move { self.settle_charges().await }));
     }
 
@@ -109,7 +114,15 @@ impl Loops {
     }
 
     async fn follow_workloads(&self) {
-        let mut changes = self.outside.workload_changes();
+        self.wake_owners(self.outside.workload_changes()).await;
+    }
+
+    async fn follow_releases(&self) {
+        self.wake_owners(self.outside.release_changes()).await;
+    }
+
+    /// Wakes the graph of each release that changes.
+    async fn wake_owners(&self, mut changes: Receiver<ReleaseKey>) {
         loop {
             match changes.recv().await {
                 Ok(release) => match self.store.graph_of_release(&release.namespace, &release.name).await {
@@ -118,6 +131,24 @@ impl Loops {
                     Err(error) => {
                         tracing::warn!("the graph of release {} is not known: {error}", release.name)
                     }
+                },
+                Err(RecvError::Lagged(_)) => self.queue.wake_all(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Wakes the graph of each rules object that changes.
+    async fn follow_rules(&self) {
+        let Some(mut changes) = self.outside.rule_changes() else { return };
+        loop {
+            match changes.recv().await {
+                Ok(object) => match self.store.conditional_graphs().await {
+                    Ok(graphs) => {
+                        let owners = graphs.iter().filter(|graph| object_name(graph) == object);
+                        owners.for_each(|graph| self.queue.wake(graph));
+                    }
+                    Err(error) => tracing::warn!("the graph of the rules {object} is not known: {error}"),
                 },
                 Err(RecvError::Lagged(_)) => self.queue.wake_all(),
                 Err(RecvError::Closed) => return,

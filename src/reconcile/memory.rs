@@ -7,14 +7,12 @@ use tokio::time::Instant;
 
 use super::delay::{backoff, jitter};
 use super::resources::{ResourceId, States};
-use crate::clients::{ClientError, GraphRules};
+use crate::clients::ClientError;
 use crate::config::ReconcileSettings;
 
 /// The memory of a key from one run to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The alert rules that were published last, and when.
-    pub(super) rules: Option<(Option<GraphRules>, Instant)>,
     pub(super) failures: Failures,
 }
 
@@ -40,7 +38,7 @@ impl Memory {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rules.is_none() && self.failures.0.is_empty()
+        self.failures.0.is_empty()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ports over a simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,11 +100,14 @@ impl Workloads for World {
 
 #[async_trait]
 impl Releases for Tenant {
-    async fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
+    async fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Result<Vec<ReleaseObservation>> {
         self.world.call(Operation::ListReleases)?;
         let state = self.world.state();
-        let first = ReleaseKey { namespace: namespace.to_owned(), name: String::new() };
-        let releases = state.releases.range(first..).take_while(|(key, _)| key.namespace == namespace);
+        let owned = state.owned_by(&self.installation, owner).filter(|key| key.namespace == namespace);
+        let mut keys: BTreeSet<ReleaseKey> = owned.cloned().collect();
+        let named = |name: &&str| ReleaseKey { namespace: namespace.to_owned(), name: (*name).to_owned() };
+        keys.extend(names.iter().map(named));
+        let releases = keys.iter().filter_map(|key| state.releases.get_key_value(key));
         Ok(releases
             .map(|(key, release)| ReleaseObservation {
                 name: key.name.clone(),
@@ -128,7 +131,7 @@ impl Releases for Tenant {
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()> {
         self.world.call(Operation::UninstallRelease)?;
         self.refuse_foreign(key, owner)?;
-        self.world.state().releases.remove(key);
+        self.world.state().put_release(key, None);
         self.world.record_changed(key);
         self.world.workload_changed(key, None);
         Ok(())
@@ -137,7 +140,7 @@ impl Releases for Tenant {
     async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
         self.world.call(Operation::AdoptRelease)?;
         let mut state = self.world.state();
-        let Some(release) = state.releases.get_mut(key) else {
+        let Some(mut release) = state.put_release(key, None) else {
             let message = format!("there is no release {} in namespace {}", key.name, key.namespace);
             return Err(ClientError::new("helm", ClientErrorKind::NotFound, message));
         };
@@ -146,6 +149,7 @@ impl Releases for Tenant {
             owner: owner.to_owned(),
             digest: digest.to_owned(),
         });
+        state.put_release(key, Some(release));
         drop(state);
         self.world.record_changed(key);
         Ok(())

@@ -1,6 +1,6 @@
 //! The state of a simulated world and how it moves: scheduling, readiness, room. Knows no locks and no ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -19,6 +19,8 @@ use crate::model::{ClusterObservation, RoundTripTimes};
 pub(super) struct State {
     pub(super) clusters: BTreeMap<String, Cluster>,
     pub(super) releases: BTreeMap<ReleaseKey, Release>,
+    /// Releases by the installation and the graph that own them.
+    owned: HashMap<(String, String), BTreeSet<ReleaseKey>>,
     /// By name, with the installation that made them.
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// Graph and service of the alerts that fire.
@@ -63,6 +65,7 @@ impl State {
         Self {
             clusters: continuum.clusters.into_iter().map(cluster).collect(),
             releases: BTreeMap::new(),
+            owned: HashMap::new(),
             rules: BTreeMap::new(),
             firing: Vec::new(),
             rates: BTreeMap::new(),
@@ -81,7 +84,7 @@ impl State {
         let listed = self.charts.get(chart_name(&spec.chart)).copied();
         let requests = requests(&spec.values).or(listed).unwrap_or(self.default_requests);
         let replicas = spec.values.get("replicas").and_then(Value::as_i64).unwrap_or(1);
-        let old = self.releases.remove(&spec.key);
+        let old = self.put_release(&spec.key, None);
         let kept = old.as_ref().and_then(|old| old.workload.as_ref()).map(|workload| workload.places.clone());
         let ready_at = Instant::now() + delay;
         let place = |cluster: String| {
@@ -97,7 +100,7 @@ impl State {
             }),
             workload: Some(Workload { replicas, requests, places: wanted.into_iter().map(place).collect() }),
         };
-        self.releases.insert(spec.key.clone(), release);
+        self.put_release(&spec.key, Some(release));
         ready_at
     }
 
@@ -113,6 +116,34 @@ impl State {
             let graph = rule.labels.get("graph");
             self.firing.retain(|(firing, _)| Some(firing) != graph);
         }
+    }
+
+    /// Puts a release in the place of the one of that key, or removes it; gives the old one.
+    pub(super) fn put_release(&mut self, key: &ReleaseKey, release: Option<Release>) -> Option<Release> {
+        let owner = |mark: &Mark| (mark.installation.clone(), mark.owner.clone());
+        if let Some(mark) = release.as_ref().and_then(|release| release.mark.as_ref()) {
+            self.owned.entry(owner(mark)).or_default().insert(key.clone());
+        }
+        let marked = release.as_ref().and_then(|release| release.mark.as_ref()).map(owner);
+        let old = match release {
+            Some(release) => self.releases.insert(key.clone(), release),
+            None => self.releases.remove(key),
+        };
+        let before = old.as_ref().and_then(|old| old.mark.as_ref()).map(owner);
+        if let Some(before) = before.filter(|before| marked.as_ref() != Some(before))
+            && let Some(owned) = self.owned.get_mut(&before)
+        {
+            owned.remove(key);
+            if owned.is_empty() {
+                self.owned.remove(&before);
+            }
+        }
+        old
+    }
+
+    /// The releases that a graph of an installation owns.
+    pub(super) fn owned_by(&self, installation: &str, owner: &str) -> impl Iterator<Item = &ReleaseKey> {
+        self.owned.get(&(installation.to_owned(), owner.to_owned())).into_iter().flatten()
     }
 
     /// The clusters that the values name; without any, the chart decides: the first one that is available.

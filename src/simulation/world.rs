@@ -180,7 +180,7 @@ impl World {
     /// Puts a release there that `smo` did not make.
     pub fn foreign_release(&self, namespace: &str, name: &str) {
         let key = ReleaseKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.state().releases.insert(key.clone(), Release { revision: 1, mark: None, workload: None });
+        self.state().put_release(&key, Some(Release { revision: 1, mark: None, workload: None }));
         self.record_changed(&key);
     }
 
@@ -242,7 +242,7 @@ impl World {
         self.inner.release_changed.subscribe()
     }
 
-    /// Tells that the record of a release changed.
+    /// Announces that the record of a release changed.
     pub(super) fn record_changed(&self, key: &ReleaseKey) {
         drop(self.inner.release_changed.send(key.clone()));
     }
@@ -251,7 +251,7 @@ impl World {
         self.inner.rules_changed.subscribe()
     }
 
-    /// Tells that a rules object changed.
+    /// Announces that a rules object changed.
     pub(super) fn rules_changed(&self, object_name: &str) {
         drop(self.inner.rules_changed.send(object_name.to_owned()));
     }
@@ -260,7 +260,7 @@ impl World {
         self.inner.clusters_changed.send_modify(|ticks| *ticks += 1);
     }
 
-    /// Tells that the workload of a release changed, now and again when its pods become ready.
+    /// Announces that the workload of a release changed, now and again when its pods become ready.
     pub(super) fn workload_changed(&self, key: &ReleaseKey, ready_at: Option<Instant>) {
         drop(self.inner.workload_changed.send(key.clone()));
         self.cluster_changed();

@@ -30,6 +30,7 @@ const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 
 const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND COALESCE(g.scaling_enabled, g.scaling_requested, $1)
     ORDER BY s.graph, s.position, s.name";
+const CONDITIONAL_GRAPHS: &str = "SELECT DISTINCT graph FROM services WHERE conditional ORDER BY graph";
 const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
     WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
 
@@ -140,6 +141,15 @@ impl Store {
         owners.sort();
         owners.dedup();
         Ok(owners)
+    }
+
+    /// Names of all graphs with a conditional service, sorted.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn conditional_graphs(&self) -> Result<Vec<String>> {
+        let mut connection = self.db.acquire().await?;
+        Ok(on!(connection.conn(), c => sqlx::query_scalar(CONDITIONAL_GRAPHS).fetch_all(c).await)?)
     }
 
     /// The graphs that have a conditional service of that name, whatever is wanted of them: graph and project,

@@ -41,9 +41,9 @@ async fn a_release_of_another_installation_is_left_alone_until_it_is_adopted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_told_and_watches_are_alive() {
+async fn changes_are_announced_and_watches_are_alive() {
     let (world, fixture) = world();
-    suite::changes_are_told(&world.ports(), &fixture).await;
+    suite::changes_are_announced(&world.ports(), &fixture).await;
     suite::watches(&world.ports()).await;
 }
 

@@ -88,7 +88,7 @@ pub async fn a_foreign_release_is_left_alone(ports: &Ports, fixture: &Fixture) {
     until(ports, fixture, "is gone", <[_]>::is_empty).await;
 }
 
-/// A release of another installation is told apart, left alone, and ours once it is adopted.
+/// A release of another installation is recognised as foreign, left alone, and becomes ours when adopted.
 pub async fn a_release_of_another_installation(ports: &Ports, other: &Ports, fixture: &Fixture) {
     let spec = |digest| fixture.release(&fixture.clusters[0], digest);
     other.releases.apply(&spec("theirs")).await.unwrap();
@@ -117,26 +117,26 @@ pub async fn a_release_of_another_installation(ports: &Ports, other: &Ports, fix
     assert_eq!(absent.kind, ClientErrorKind::NotFound, "{absent}");
 }
 
-/// Whoever changes a release or rules, it is told.
-pub async fn changes_are_told(ports: &Ports, fixture: &Fixture) {
+/// A change of a release or of rules is announced.
+pub async fn changes_are_announced(ports: &Ports, fixture: &Fixture) {
     let (rules, mut releases) = (ports.rules.as_ref().unwrap(), ports.releases.changes());
     ports.releases.apply(&fixture.release(&fixture.clusters[0], "one")).await.unwrap();
-    assert_eq!(told(&mut releases).await, fixture.key());
+    assert_eq!(next_change(&mut releases).await, fixture.key());
     let mut releases = ports.releases.changes();
     ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
-    assert_eq!(told(&mut releases).await, fixture.key());
+    assert_eq!(next_change(&mut releases).await, fixture.key());
     until(ports, fixture, "is gone", <[_]>::is_empty).await;
 
     let mut objects = rules.changes();
     rules.apply(&rules_object("vector(1) > 2")).await.unwrap();
-    assert_eq!(told(&mut objects).await, RULES);
+    assert_eq!(next_change(&mut objects).await, RULES);
     let mut objects = rules.changes();
     rules.delete(RULES).await.unwrap();
-    assert_eq!(told(&mut objects).await, RULES);
+    assert_eq!(next_change(&mut objects).await, RULES);
 }
 
-async fn told<T: Clone>(changes: &mut broadcast::Receiver<T>) -> T {
-    timeout(LIMIT, changes.recv()).await.expect("a change is told in time").unwrap()
+async fn next_change<T: Clone>(changes: &mut broadcast::Receiver<T>) -> T {
+    timeout(LIMIT, changes.recv()).await.expect("a change is announced in time").unwrap()
 }
 
 /// All watches have shown their first state and are alive.
@@ -224,7 +224,7 @@ async fn listed(ports: &Ports, fixture: &Fixture) -> Option<ReleaseObservation> 
     let start = Instant::now();
     let releases = loop {
         // A watch that has not listed everything yet says so, and is asked again.
-        match ports.releases.list(&fixture.namespace).await {
+        match ports.releases.find(&fixture.namespace, OWNER, &[RELEASE]).await {
             Ok(releases) => break releases,
             Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
         }

@@ -49,7 +49,7 @@ async fn the_real_ports_keep_the_contract() {
     suite::a_foreign_release_is_left_alone(&ports, &fixture).await;
     suite::a_release_of_another_installation(&ports, &other, &fixture).await;
     suite::watches(&ports).await;
-    suite::changes_are_told(&ports, &fixture).await;
+    suite::changes_are_announced(&ports, &fixture).await;
     suite::life_of_alert_rules(&ports, &other).await;
     suite::firing_alerts(&ports).await;
     suite::rates(&ports).await;

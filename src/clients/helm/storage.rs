@@ -5,7 +5,7 @@
 //! single release. It is watched for all namespaces; only just before a Helm operation the records of its release are
 //! read anew, since a decision whether to touch a release must not rest on a copy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -83,7 +83,7 @@ pub(super) async fn history(client: &Client, marks: &Marks, key: &ReleaseKey) ->
     Ok(revisions)
 }
 
-/// Gives all revisions of a release these labels; tells whether there are any.
+/// Gives all revisions of a release these labels; returns whether there are any.
 pub(super) async fn label(client: &Client, key: &ReleaseKey, labels: &[(&str, &str)]) -> Result<bool> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
@@ -107,44 +107,78 @@ async fn records(client: &Client, key: &ReleaseKey) -> Result<Vec<PartialObjectM
 struct ReleaseIndex {
     marks: Marks,
     records: Mirror<Revision>,
-    /// The records of each release by revision.
-    by_release: BTreeMap<ReleaseKey, BTreeMap<i64, ObjectKey>>,
+    by_release: HashMap<ReleaseKey, Records>,
+    /// Releases by the graph of this installation that owns them.
+    by_owner: HashMap<String, BTreeSet<ReleaseKey>>,
+}
+
+/// The records of a release.
+#[derive(Default)]
+struct Records {
+    by_revision: BTreeMap<i64, ObjectKey>,
+    /// The graph under which the release is filed in `by_owner`.
+    owner: Option<String>,
 }
 
 impl ReleaseIndex {
-    /// Takes an event of the Secrets' watch and tells which releases it touches.
+    /// Takes an event of the Secrets' watch and returns the releases that it touches.
     fn apply(&mut self, event: Event<PartialObjectMeta<Secret>>) -> BTreeSet<ReleaseKey> {
         let mut touched = BTreeSet::new();
         for Change { key, before } in self.records.apply(event, |record| Revision::of(record, &self.marks)) {
             if let Some(before) = before {
                 let release = before.key_in(&key.0);
                 if let Some(records) = self.by_release.get_mut(&release) {
-                    records.remove(&before.number);
-                    if records.is_empty() {
-                        self.by_release.remove(&release);
-                    }
+                    records.by_revision.remove(&before.number);
                 }
                 touched.insert(release);
             }
             if let Some(after) = self.records.get(&key) {
                 let release = after.key_in(&key.0);
-                self.by_release.entry(release.clone()).or_default().insert(after.number, key);
+                self.by_release.entry(release.clone()).or_default().by_revision.insert(after.number, key);
                 touched.insert(release);
             }
         }
+        touched.iter().for_each(|release| self.file(release));
         touched
+    }
+
+    /// Files a release under its owner of now.
+    fn file(&mut self, release: &ReleaseKey) {
+        let owner = self.newest(release).and_then(|newest| newest.owner.clone());
+        let Some(records) = self.by_release.get_mut(release) else { return };
+        let before = std::mem::replace(&mut records.owner, owner.clone());
+        if records.by_revision.is_empty() {
+            self.by_release.remove(release);
+        }
+        if before == owner {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(owned) = self.by_owner.get_mut(&before)
+        {
+            owned.remove(release);
+            if owned.is_empty() {
+                self.by_owner.remove(&before);
+            }
+        }
+        if let Some(owner) = owner {
+            self.by_owner.entry(owner).or_default().insert(release.clone());
+        }
     }
 
     /// The newest revision of a release.
     fn newest(&self, release: &ReleaseKey) -> Option<&Revision> {
-        self.records.get(self.by_release.get(release)?.values().next_back()?)
+        self.records.get(self.by_release.get(release)?.by_revision.values().next_back()?)
     }
 
-    /// The newest revision of each release of a namespace, by name.
-    fn newest_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Revision> {
-        let first = ReleaseKey { namespace: namespace.to_owned(), name: String::new() };
-        let releases = self.by_release.range(first..).take_while(move |(key, _)| key.namespace == namespace);
-        releases.filter_map(|(_, records)| self.records.get(records.values().next_back()?))
+    /// The newest revisions of the releases of these names and of all others of an owner, by name.
+    fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Vec<ReleaseObservation> {
+        let owned = self.by_owner.get(owner).into_iter().flatten();
+        let mut keys: BTreeSet<ReleaseKey> =
+            owned.filter(|key| key.namespace == namespace).cloned().collect();
+        let named = |name: &&str| ReleaseKey { namespace: namespace.to_owned(), name: (*name).to_owned() };
+        keys.extend(names.iter().map(named));
+        keys.iter().filter_map(|key| self.newest(key)).map(Revision::observation).collect()
     }
 }
 
@@ -158,7 +192,8 @@ pub(super) struct ObservedReleases {
 impl ObservedReleases {
     /// Starts watching, within a tokio runtime; the watch ends when this is dropped.
     pub(super) fn start(client: &Client, marks: Marks) -> Self {
-        let index = ReleaseIndex { marks, records: Mirror::default(), by_release: BTreeMap::new() };
+        let (by_release, by_owner) = (HashMap::new(), HashMap::new());
+        let index = ReleaseIndex { marks, records: Mirror::default(), by_release, by_owner };
         let observed = Observed::new(index);
         let health = WatchHealth::new("karmada", "releases");
         let secrets = Api::<PartialObjectMeta<Secret>>::all(monitored(client, &health));
@@ -169,10 +204,15 @@ impl ObservedReleases {
         Self { observed, health, _watch: watch }
     }
 
-    /// The newest revision of each release of a namespace.
-    pub(super) fn list(&self, namespace: &str) -> Result<Vec<ReleaseObservation>> {
+    /// The newest revisions of the releases of these names and of all others of an owner.
+    pub(super) fn find(
+        &self,
+        namespace: &str,
+        owner: &str,
+        names: &[&str],
+    ) -> Result<Vec<ReleaseObservation>> {
         self.health.require_complete()?;
-        Ok(self.observed.read(|index| index.newest_in(namespace).map(Revision::observation).collect()))
+        Ok(self.observed.read(|index| index.find(namespace, owner, names)))
     }
 
     /// Waits until the newest revision of a release is as it should be after `done`.

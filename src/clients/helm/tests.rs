@@ -263,7 +263,7 @@ async fn adopting_labels_every_revision_without_running_helm() {
     let helm = bed.quick();
     helm.adopt(&key("a"), "brussels-1a2b", "0123abcd").await.unwrap();
     assert_eq!(bed.calls(), Vec::<String>::new());
-    let listed = helm.list(NAMESPACE).await.unwrap();
+    let listed = helm.find(NAMESPACE, "brussels-1a2b", &["b"]).await.unwrap();
     let owners: Vec<_> = listed.iter().map(|release| release.owner.as_deref()).collect();
     assert_eq!((owners, listed[0].digest.as_deref()), (vec![Some("brussels-1a2b"), None], Some("0123abcd")));
     let history = storage::history(&helm.client, &helm.marks, &key("a")).await.unwrap();
@@ -323,14 +323,17 @@ async fn uninstall_removes_a_release_that_is_ours_and_takes_its_vanishing_for_do
 }
 
 #[tokio::test]
-async fn list_tells_the_newest_revision_of_each_release() {
+async fn the_newest_revisions_of_named_releases_and_of_all_of_an_owner_are_found() {
     let bed = Bed::new();
     bed.revision("a", 9, "superseded", Some("g"));
     bed.revision("a", 10, "deployed", Some("g"));
     bed.revision("b", 1, "pending-install", None);
+    bed.revision("c", 1, "deployed", None);
+    bed.revision("d", 1, "deployed", Some("g"));
+    bed.revision("e", 1, "deployed", Some("other"));
     let helm = bed.quick();
     let listed = loop {
-        if let Ok(listed) = helm.list(NAMESPACE).await {
+        if let Ok(listed) = helm.find(NAMESPACE, "g", &["a", "b", "absent"]).await {
             break listed;
         }
         tokio::task::yield_now().await;
@@ -348,8 +351,17 @@ async fn list_tells_the_newest_revision_of_each_release() {
         [
             release("a", 10, ReleaseStatus::Deployed, Some("g"), Some("digest-10")),
             release("b", 1, ReleaseStatus::Pending, None, None),
+            release("d", 1, ReleaseStatus::Deployed, Some("g"), Some("digest-1")),
         ]
     );
+    // Who owns a release may change, and it may go.
+    helm.adopt(&key("d"), "other", "digest").await.unwrap();
+    helm.uninstall(&key("a"), "g").await.unwrap();
+    let names = async |owner: &str| {
+        let found = helm.find(NAMESPACE, owner, &[]).await.unwrap();
+        found.into_iter().map(|release| release.name).collect::<Vec<_>>()
+    };
+    assert_eq!((names("g").await, names("other").await), (vec![], vec!["d".to_owned(), "e".to_owned()]));
 }
 
 #[tokio::test]

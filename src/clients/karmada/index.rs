@@ -30,7 +30,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes an event of the Deployments' watch and tells which releases it touches.
+    /// Takes an event of the Deployments' watch and returns the releases that it touches.
     pub(super) fn apply_deployment(&mut self, event: Event<Deployment>) -> BTreeSet<ReleaseKey> {
         let mut touched = BTreeSet::new();
         for Change { key, before } in self.deployments.apply(event, DeploymentState::of) {
@@ -51,7 +51,7 @@ impl Index {
         touched
     }
 
-    /// Takes an event of the bindings' watch and tells which releases it touches.
+    /// Takes an event of the bindings' watch and returns the releases that it touches.
     pub(super) fn apply_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
         let mut touched = BTreeSet::new();
         for Change { key, before } in self.bindings.apply(event, BindingState::of) {
