@@ -8,6 +8,5 @@
 mod api;
 mod contract;
 mod floors;
-mod names;
 mod store;
 mod support;

@@ -1,6 +1,7 @@
 //! The contract of the ports on the simulated continuum.
 
 mod dead_watch;
+mod names;
 mod suite;
 
 use smo::simulation::{Continuum, World};

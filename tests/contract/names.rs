@@ -128,11 +128,11 @@ fn names_of_outside_objects_are_settings_or_protocol() {
     }
     assert!(
         wrong.is_empty(),
-        "make these settings, or say in tests/names.rs why they are the same everywhere:\n{}",
+        "make these settings, or say in tests/contract/names.rs why they are the same everywhere:\n{}",
         wrong.join("\n")
     );
     let unused: Vec<&&str> = allowed.keys().filter(|name| !used.contains(**name)).collect();
-    assert!(unused.is_empty(), "tests/names.rs allows what does not occur: {unused:?}");
+    assert!(unused.is_empty(), "tests/contract/names.rs allows what does not occur: {unused:?}");
 }
 
 #[test]
