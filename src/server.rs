@@ -23,7 +23,7 @@ use crate::reconcile::loops::Loops;
 use crate::reconcile::{ClusterSync, Queue, Reconciler};
 use crate::simulation::{Continuum, World};
 use crate::store::{InstanceLock, Store};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, MetricsRegistry};
 
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
@@ -105,7 +105,7 @@ impl Server {
                 tokio::select! { () = stopping.cancelled() => {}, () = work => {} }
             });
         }
-        let router = crate::api::router(app.clone(), Metrics::new(registry), &settings.limits);
+        let router = crate::api::router(app.clone(), MetricsRegistry::new(registry), &settings.limits);
         Ok(Self { router, app, queue, settings, stop, loops: tracker })
     }
 

@@ -1,8 +1,8 @@
 //! Logs and metrics.
 //!
-//! The log is process-wide by nature and set up once, by the program. Metrics are not: each server has a
+//! The log is process-wide by nature and set up once, by the program. MetricsRegistry are not: each server has a
 //! registry of its own, so several servers can live in one process. Each part that measures registers its
-//! metrics while the server is assembled; then [`Metrics`] takes the registry and only reads it.
+//! metrics while the server is assembled; then [`MetricsRegistry`] takes the registry and only reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -75,7 +75,7 @@ pub fn registry() -> Registry {
 
 /// The metrics of one server.
 #[derive(Clone)]
-pub struct Metrics {
+pub struct MetricsRegistry {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -94,7 +94,7 @@ struct RouteLabels {
     path: String,
 }
 
-impl Metrics {
+impl MetricsRegistry {
     /// Takes a registry in which everything else is registered, and adds the metrics of HTTP requests.
     #[must_use]
     pub fn new(mut registry: Registry) -> Self {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn requests_and_the_build_are_shown_as_open_metrics() {
-        let metrics = Metrics::new(registry());
+        let metrics = MetricsRegistry::new(registry());
         metrics.request("GET", "/graphs/{name}", 200, Duration::from_millis(3));
         metrics.request("GET", "/graphs/{name}", 404, Duration::from_millis(30));
         let text = metrics.encode().unwrap();
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn two_servers_in_one_process_count_for_themselves() {
-        let (one, other) = (Metrics::new(registry()), Metrics::new(registry()));
+        let (one, other) = (MetricsRegistry::new(registry()), MetricsRegistry::new(registry()));
         one.request("GET", "/clusters", 200, Duration::ZERO);
         assert!(!other.encode().unwrap().contains("/clusters"));
     }

@@ -92,3 +92,40 @@ fn every_form_of_import_is_seen() {
     assert!(imports("//! see crate::store").is_empty());
     assert!(floors().len() > 12);
 }
+
+/// Public types whose name stands in several modules, each with the reason why that misleads nobody.
+const SHARED_NAMES: [(&str, &str); 4] = [
+    ("BuiltIn", "one per kind of decision, named through its module: placement::BuiltIn, scaling::BuiltIn"),
+    ("Mode", "the wire form of the setting; the document names it so"),
+    ("Operation", "the same call, once in the wrapper and once in the simulated world that counts it"),
+    ("Problem", "RFC 9457 calls its body a problem, operations research its input"),
+];
+
+/// Names of the public types that a file declares, with the file's module path.
+fn public_types(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let declared = |line: &str| {
+        let rest =
+            ["pub struct ", "pub enum ", "pub trait "].iter().find_map(|start| line.strip_prefix(start))?;
+        Some(rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned())
+    };
+    text.lines().filter_map(declared).collect()
+}
+
+#[test]
+fn no_public_type_shares_its_name_without_a_reason() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let mut places = BTreeMap::<String, Vec<String>>::new();
+    for file in &files {
+        for name in public_types(file) {
+            places.entry(name).or_default().push(file.display().to_string());
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    let unexplained: Vec<_> =
+        places.iter().filter(|(name, _)| !SHARED_NAMES.iter().any(|(shared, _)| shared == name)).collect();
+    assert!(unexplained.is_empty(), "give one of each another name, or say here why: {unexplained:#?}");
+    let obsolete: Vec<_> = SHARED_NAMES.iter().filter(|(name, _)| !places.contains_key(*name)).collect();
+    assert!(obsolete.is_empty(), "these stand in one place only: {obsolete:?}");
+}

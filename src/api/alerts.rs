@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::extract::{Context, JsonBody};
 use super::problem::{ApiError, CommonErrors};
-use crate::app::{Alert, App};
+use crate::app::{Alert, App, IgnoredAlert};
 use crate::error::Error;
 use crate::hdag::Finding;
 
@@ -72,17 +72,6 @@ pub struct DeployedService {
     service: String,
 }
 
-/// An alert that led to nothing.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct IgnoredAlert {
-    /// Its labels.
-    #[schema(example = json!({"alertname": "frames-high", "service": "unknown"}))]
-    labels: BTreeMap<String, String>,
-    /// Why nothing happened.
-    #[schema(example = "no graph has a conditional service unknown")]
-    reason: String,
-}
-
 /// Receive a notification of Alertmanager: deploy the conditional services that firing alerts name.
 ///
 /// The answer never waits for the deployment. Alerts that name nothing known are listed in it; the same notification
@@ -100,13 +89,11 @@ pub(super) async fn receive_alerts(
     let outcome = app.receive_alerts(&alerts(&data)?, &context).await?;
     let deployed =
         |target: crate::app::AlertTarget| DeployedService { graph: target.graph, service: target.service };
-    let ignored =
-        |alert: crate::app::IgnoredAlert| IgnoredAlert { labels: alert.labels, reason: alert.reason };
     Ok(Json(AlertsResponse {
         message: "Alert received",
         data,
         deployed: outcome.deployed.into_iter().map(deployed).collect(),
-        ignored: outcome.ignored.into_iter().map(ignored).collect(),
+        ignored: outcome.ignored,
     }))
 }
 

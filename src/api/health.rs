@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::{ApiError, CommonErrors};
-use crate::app::{self, App};
+use crate::app::{self, App, DependencyState};
 use crate::error::Error;
-use crate::telemetry::Metrics;
+use crate::telemetry::MetricsRegistry;
 
 const TAG: &str = "health";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -77,22 +77,6 @@ pub struct Dependency {
     message: Option<String>,
 }
 
-/// How a dependency is.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DependencyState {
-    /// It answers.
-    Ok,
-    /// Its last call failed.
-    Failing,
-    /// It has not been called yet.
-    Unknown,
-    /// It has no setting; features that need it answer with an error.
-    NotConfigured,
-    /// The simulated continuum stands in for it.
-    Simulated,
-}
-
 /// A watch of outside objects: what is known of them is what it shows.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Watch {
@@ -129,8 +113,8 @@ pub enum WatchState {
     Stale,
 }
 
-impl From<app::Watch> for Watch {
-    fn from(app::Watch { state: watch, stale }: app::Watch) -> Self {
+impl From<app::WatchView> for Watch {
+    fn from(app::WatchView { state: watch, stale }: app::WatchView) -> Self {
         let state = match (watch.complete, stale, &watch.last_error) {
             (false, ..) => WatchState::Incomplete,
             (true, true, _) => WatchState::Stale,
@@ -142,23 +126,11 @@ impl From<app::Watch> for Watch {
     }
 }
 
-impl From<app::DependencyState> for DependencyState {
-    fn from(state: app::DependencyState) -> Self {
-        match state {
-            app::DependencyState::Ok => Self::Ok,
-            app::DependencyState::Failing => Self::Failing,
-            app::DependencyState::Unknown => Self::Unknown,
-            app::DependencyState::NotConfigured => Self::NotConfigured,
-            app::DependencyState::Simulated => Self::Simulated,
-        }
-    }
-}
-
-impl From<app::Readiness> for Readiness {
-    fn from(readiness: app::Readiness) -> Self {
-        let dependency = |dependency: app::Dependency| Dependency {
+impl From<app::ServerState> for Readiness {
+    fn from(readiness: app::ServerState) -> Self {
+        let dependency = |dependency: app::SystemState| Dependency {
             name: dependency.name,
-            state: dependency.state.into(),
+            state: dependency.state,
             last_success: dependency.last_success,
             message: dependency.message,
         };
@@ -198,7 +170,7 @@ pub(super) async fn get_readiness(State(app): State<App>) -> Response {
         CommonErrors
     )
 )]
-pub(super) async fn get_metrics(State(metrics): State<Metrics>) -> Result<Response, ApiError> {
+pub(super) async fn get_metrics(State(metrics): State<MetricsRegistry>) -> Result<Response, ApiError> {
     let text = metrics.encode().map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
@@ -214,10 +186,10 @@ mod tests {
 
     #[test]
     fn the_simulation_is_told_loudly() {
-        let readiness = app::Readiness {
+        let readiness = app::ServerState {
             ready: true,
             simulated: true,
-            dependencies: vec![app::Dependency {
+            dependencies: vec![app::SystemState {
                 name: "karmada",
                 state: app::DependencyState::Simulated,
                 last_success: None,
@@ -239,7 +211,7 @@ mod tests {
     #[test]
     fn a_watch_says_whether_it_is_believed() {
         let shown = |complete, stale, error: Option<&str>| {
-            let state = clients::WatchState {
+            let state = clients::WatchReport {
                 system: "karmada",
                 name: "releases",
                 complete,
@@ -247,7 +219,7 @@ mod tests {
                 errors: 2,
                 last_error: error.map(str::to_owned),
             };
-            serde_json::to_value(Watch::from(app::Watch { state, stale })).unwrap()
+            serde_json::to_value(Watch::from(app::WatchView { state, stale })).unwrap()
         };
         assert_eq!(
             shown(true, true, Some("no answer within 30 s")),

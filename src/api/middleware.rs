@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::problem::{self, ApiError};
-use crate::telemetry::Metrics;
+use crate::telemetry::MetricsRegistry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -37,7 +37,11 @@ impl RequestId {
 }
 
 /// Gives the request its id and span, then logs and counts its answer.
-pub(super) async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(
+    State(metrics): State<MetricsRegistry>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = RequestId::of(&request);
     let method = request.method().clone();

@@ -39,13 +39,13 @@ use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
     IntentHandlerAnswer, IntentHandlerQuestion,
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::MetricsRegistry;
 
 /// What handlers work with.
 #[derive(Clone, FromRef)]
 struct AppState {
     app: App,
-    metrics: Metrics,
+    metrics: MetricsRegistry,
 }
 
 /// What the document says about the interface as a whole.
@@ -125,7 +125,7 @@ fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::
 }
 
 /// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its text.
-pub fn router(app: App, metrics: Metrics, limits: &Limits) -> Router {
+pub fn router(app: App, metrics: MetricsRegistry, limits: &Limits) -> Router {
     let simulated = app.is_simulated();
     let (router, openapi) = routes(simulated).split_for_parts();
     let state = AppState { app, metrics: metrics.clone() };
@@ -146,7 +146,7 @@ fn documentation(openapi: utoipa::openapi::OpenApi) -> Router {
 }
 
 /// What surrounds every route, the innermost first.
-fn layered(router: Router, metrics: Metrics, body_limit: usize) -> Router {
+fn layered(router: Router, metrics: MetricsRegistry, body_limit: usize) -> Router {
     router
         .fallback(middleware::no_route)
         .layer(DefaultBodyLimit::max(body_limit))

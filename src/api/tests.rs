@@ -12,7 +12,7 @@ use super::*;
 use crate::telemetry;
 
 /// The real surroundings around routes that need no service.
-fn app(metrics: &Metrics) -> Router {
+fn app(metrics: &MetricsRegistry) -> Router {
     let router = Router::new()
         .route("/things/{name}", get(|path: extract::GraphPath| async move { path.name }))
         .route("/bodies", post(|body: extract::DescriptorBody| async move { body.text }))
@@ -30,7 +30,7 @@ async fn panicking() -> StatusCode {
 }
 
 async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Response {
-    let metrics = Metrics::new(telemetry::registry());
+    let metrics = MetricsRegistry::new(telemetry::registry());
     app(&metrics).oneshot(request.body(body.into()).unwrap()).await.unwrap()
 }
 
@@ -158,7 +158,7 @@ async fn a_sane_request_id_is_kept_and_another_one_is_replaced() {
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_name() {
-    let metrics = Metrics::new(telemetry::registry());
+    let metrics = MetricsRegistry::new(telemetry::registry());
     for path in ["/things/a", "/things/b", "/nowhere"] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         app(&metrics).oneshot(request).await.unwrap();

@@ -1,6 +1,6 @@
 //! State of everything the server depends on, from the calls it makes anyway.
 
-use super::{App, Dependency, DependencyState, Readiness, Watch};
+use super::{App, DependencyState, ServerState, SystemState, WatchView};
 use crate::clients::Probe;
 
 /// An outside system: its name, whether there is a port for it, and whether a setting makes it real.
@@ -10,7 +10,7 @@ impl App {
     /// State of everything the server depends on. Ready means that requests are served: the database answers, and the
     /// clusters were listed since the start, or have been waited for long enough. An outside system that fails delays
     /// work and is shown, but does not take the server out of service.
-    pub async fn readiness(&self) -> Readiness {
+    pub async fn readiness(&self) -> ServerState {
         let database = self.database().await;
         let ready = database.state == DependencyState::Ok && self.may_decide();
         let outside = &self.parts.outside;
@@ -30,15 +30,15 @@ impl App {
             self.dependency(system, probe)
         });
         let dependencies = std::iter::once(database).chain(systems).collect();
-        let watch = |state| Watch { stale: outside.is_stale(&state), state };
+        let watch = |state| WatchView { stale: outside.is_stale(&state), state };
         let watches = outside.watches().into_iter().map(watch).collect();
-        Readiness { ready, simulated: self.is_simulated(), dependencies, watches }
+        ServerState { ready, simulated: self.is_simulated(), dependencies, watches }
     }
 
-    async fn database(&self) -> Dependency {
+    async fn database(&self) -> SystemState {
         let answer = self.parts.store.ping().await;
         let state = if answer.is_ok() { DependencyState::Ok } else { DependencyState::Failing };
-        Dependency {
+        SystemState {
             name: "database",
             state,
             last_success: answer.is_ok().then(crate::model::now),
@@ -46,7 +46,7 @@ impl App {
         }
     }
 
-    fn dependency(&self, (name, available, real): System, probe: Option<&Probe>) -> Dependency {
+    fn dependency(&self, (name, available, real): System, probe: Option<&Probe>) -> SystemState {
         let last_error = probe.and_then(|probe| probe.last_error.clone());
         let last_success = probe.and_then(|probe| probe.last_success);
         let state = match (available, &last_error, last_success) {
@@ -56,6 +56,6 @@ impl App {
             (true, None, Some(_)) => DependencyState::Ok,
             (true, None, None) => DependencyState::Unknown,
         };
-        Dependency { name, state, last_success, message: last_error }
+        SystemState { name, state, last_success, message: last_error }
     }
 }

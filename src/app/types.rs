@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::clients::WatchState;
+use crate::clients::WatchReport;
 use crate::hdag::Finding;
 use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord};
 
@@ -111,39 +113,41 @@ pub struct AlertTarget {
 }
 
 /// An alert that led to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IgnoredAlert {
     /// Its labels.
+    #[schema(example = json!({"alertname": "frames-high", "service": "unknown"}))]
     pub labels: BTreeMap<String, String>,
     /// Why nothing happened.
+    #[schema(example = "no graph has a conditional service unknown")]
     pub reason: String,
 }
 
 /// State of everything the server depends on.
 #[derive(Debug, Clone)]
-pub struct Readiness {
+pub struct ServerState {
     /// Whether requests can be served.
     pub ready: bool,
     /// Whether the outside world is simulated.
     pub simulated: bool,
     /// One entry per dependency.
-    pub dependencies: Vec<Dependency>,
+    pub dependencies: Vec<SystemState>,
     /// One entry per watch of outside objects.
-    pub watches: Vec<Watch>,
+    pub watches: Vec<WatchView>,
 }
 
 /// A watch of outside objects.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct WatchView {
     /// How it is.
-    pub state: WatchState,
+    pub state: WatchReport,
     /// Whether it has not proved alive for so long that what it showed is not believed any more.
     pub stale: bool,
 }
 
 /// One dependency of the server.
 #[derive(Debug, Clone)]
-pub struct Dependency {
+pub struct SystemState {
     /// Its name, such as `database` or `karmada`.
     pub name: &'static str,
     /// How it is.
@@ -155,7 +159,8 @@ pub struct Dependency {
 }
 
 /// How a dependency is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum DependencyState {
     /// It answers.
     Ok,

@@ -32,7 +32,7 @@ use super::command::{Finished, Program};
 use super::marks::Marks;
 use super::{
     ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Result,
-    WatchState,
+    WatchReport,
 };
 use crate::config::Settings;
 
@@ -257,7 +257,7 @@ impl Releases for HelmReleases {
         self.observed.changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![self.observed.watch_state()]
     }
 }

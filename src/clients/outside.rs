@@ -18,7 +18,7 @@ use super::strategies::{Endpoint, Strategies};
 use super::watch_metrics::WatchMetrics;
 use super::{
     ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, ReleaseKey, ReleaseObservation,
-    ReleaseSpec, Result, WatchState, WorkloadObservation,
+    ReleaseSpec, Result, WatchReport, WorkloadObservation,
 };
 use crate::config::{ExternalStrategy, IntentHandler};
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
@@ -365,7 +365,7 @@ impl Outside {
 
     /// How each watch is.
     #[must_use]
-    pub fn watches(&self) -> Vec<WatchState> {
+    pub fn watches(&self) -> Vec<WatchReport> {
         let ports = &self.0.ports;
         let rules = ports.rules.iter().flat_map(|port| port.watches());
         let [clusters, workloads, releases] =
@@ -375,11 +375,11 @@ impl Outside {
 
     /// Whether what a watch has shown is too old to be believed.
     #[must_use]
-    pub fn is_stale(&self, watch: &WatchState) -> bool {
+    pub fn is_stale(&self, watch: &WatchReport) -> bool {
         watch.complete && watch.age > self.0.stale_after
     }
 
-    fn require_fresh(&self, watches: Vec<WatchState>) -> Result<()> {
+    fn require_fresh(&self, watches: Vec<WatchReport>) -> Result<()> {
         let Some(stale) = watches.into_iter().find(|watch| self.is_stale(watch)) else { return Ok(()) };
         // Without the age: a text that changes would be news every time.
         let cause = stale.last_error.unwrap_or_else(|| "there is no sign of life".to_owned());

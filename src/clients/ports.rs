@@ -49,7 +49,7 @@ pub trait Inventory: Send + Sync {
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// How the watches behind this port are.
-    fn watches(&self) -> Vec<WatchState>;
+    fn watches(&self) -> Vec<WatchReport>;
 }
 
 /// Deployments and how Karmada spread them.
@@ -65,7 +65,7 @@ pub trait Workloads: Send + Sync {
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
-    fn watches(&self) -> Vec<WatchState>;
+    fn watches(&self) -> Vec<WatchReport>;
 }
 
 /// Namespace and name of a Helm release.
@@ -141,7 +141,7 @@ pub trait Releases: Send + Sync {
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
-    fn watches(&self) -> Vec<WatchState>;
+    fn watches(&self) -> Vec<WatchReport>;
 }
 
 /// A release as Helm's storage shows it.
@@ -208,7 +208,7 @@ pub trait AlertRules: Send + Sync {
     fn changes(&self) -> broadcast::Receiver<String>;
 
     /// How the watches behind this port are.
-    fn watches(&self) -> Vec<WatchState>;
+    fn watches(&self) -> Vec<WatchReport>;
 }
 
 /// All alert rules of one graph: one object.
@@ -280,7 +280,7 @@ pub trait Latencies: Send + Sync {
 
 /// How a watch of outside objects is: a watch that hangs looks like a world in which nothing happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WatchState {
+pub struct WatchReport {
     /// The system that serves the objects, such as `karmada`.
     pub system: &'static str,
     /// What is watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.

@@ -25,7 +25,7 @@ use super::mirror::Mirror;
 use super::observed::Observed;
 use super::prometheus::Prometheus;
 use super::watch::{WatchHealth, config, follow, monitored};
-use super::{AlertRule, AlertRules, ClientError, ClientErrorKind, GraphRules, Result, WatchState};
+use super::{AlertRule, AlertRules, ClientError, ClientErrorKind, GraphRules, Result, WatchReport};
 use crate::config::MonitoringSettings;
 
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "smo");
@@ -251,7 +251,7 @@ impl AlertRules for PrometheusRules {
         self.observed.changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![self.health.state()]
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tower_http::timeout::TimeoutBody;
 
 use super::kubernetes::chain;
-use super::{ClientError, ClientErrorKind, Result, WatchState};
+use super::{ClientError, ClientErrorKind, Result, WatchReport};
 
 /// Longest wait for the beginning of an answer, and for each next piece of a list.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -55,8 +55,8 @@ impl WatchHealth {
     }
 
     /// The present state.
-    pub(super) fn state(&self) -> WatchState {
-        self.with(|record| WatchState {
+    pub(super) fn state(&self) -> WatchReport {
+        self.with(|record| WatchReport {
             system: self.system,
             name: self.name,
             complete: record.complete,

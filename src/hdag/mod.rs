@@ -30,7 +30,7 @@ pub use digest::digest;
 pub use intents::{Classes, IntentMapping, MAX_PATH};
 pub use model::{
     Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, PlacementWishes, RateSource,
-    ScalingWishes, Service, ServiceScaling, Trigger,
+    ScalingRequest, ScalingWishes, Service, Trigger,
 };
 pub use naming::{is_dns_label, slug};
 pub use order::dependency_order;

@@ -103,7 +103,7 @@ pub struct Service {
     /// Weight of the traffic to other services, by their names.
     pub traffic: BTreeMap<String, f64>,
     /// How it is to be scaled.
-    pub scaling: ServiceScaling,
+    pub scaling: ScalingRequest,
     /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are
     /// texts, numbers and booleans.
     pub custom_intents: BTreeMap<String, Value>,
@@ -120,7 +120,7 @@ pub struct Service {
 /// Scaling profile of a service: its replicas serve up to `alpha · replicas + beta` requests per second.
 /// Absent fields come from the configured profile of a service of that name.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ServiceScaling {
+pub struct ScalingRequest {
     /// Requests per second that one more replica serves; more than 0.
     pub alpha: Option<f64>,
     /// Constant part in requests per second; negative when the first replica serves less than the others.

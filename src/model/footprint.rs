@@ -115,17 +115,12 @@ pub struct FreeCapacity {
 pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) -> FreeCapacity {
     let reserved = all.reserved.minus_clamped(own.reserved);
     let theirs = all.wanted.minus_clamped(own.wanted);
-    let each = |amount: fn(&Resources) -> i64| {
-        let unused = amount(&cluster.allocatable) - amount(&cluster.allocated) - amount(&reserved);
-        let remaining = amount(&cluster.allocatable) - amount(&theirs);
-        (unused + amount(&own.shown)).min(remaining).max(0)
-    };
-    let free = Resources {
-        cpu_millicores: each(|amounts| amounts.cpu_millicores),
-        ram_bytes: each(|amounts| amounts.ram_bytes),
-        storage_bytes: each(|amounts| amounts.storage_bytes),
-        gpus: each(|amounts| amounts.gpus),
-    };
+    let free = Resources::from_fn(|dimension| {
+        let allocatable = cluster.allocatable.get(dimension);
+        let unused = allocatable - cluster.allocated.get(dimension) - reserved.get(dimension);
+        let remaining = allocatable - theirs.get(dimension);
+        (unused + own.shown.get(dimension)).min(remaining).max(0)
+    });
     FreeCapacity { free, reserved, own: own.shown }
 }
 

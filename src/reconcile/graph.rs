@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::memory::Memory;
 use super::progress::Progress;
-use super::queue::{Key, Kind, Outcome, Worked, WorkerSlot};
+use super::queue::{Key, Kind, WorkOutcome, Worked, WorkerSlot};
 use super::readiness::judge;
 use super::resources::{Resource, ResourceId, ResourceKind, Scope, State, States, release, replicas, rules};
 use super::summary::Seen;
@@ -58,9 +58,9 @@ impl Reconciler {
         name: &str,
         memory: &mut Memory,
         worker: &WorkerSlot,
-    ) -> Result<(Outcome, Progress)> {
+    ) -> Result<(WorkOutcome, Progress)> {
         let Some(graph) = self.store.graph(name).await? else {
-            return Ok((Outcome::Gone, Progress::gone()));
+            return Ok((WorkOutcome::Gone, Progress::gone()));
         };
         let services = self.store.services(name).await?;
         let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -75,7 +75,7 @@ impl Reconciler {
         let mut states = States::new();
         self.carry_out(&scope, resources, &mut memory.failures, &mut states).await?;
         if states.values().any(|state| *state == State::Superseded) {
-            return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
+            return Ok((WorkOutcome::Superseded, Progress::under_way(graph.generation)));
         }
         let seen = self.observe(&scope, &graph, &releases, rules.as_ref(), memory, states).await?;
         self.record(&graph, &services, &seen).await

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::graph::Reconciler;
 use super::memory::Memory;
 use super::progress::Progress;
-use super::queue::{Outcome, WorkerSlot};
+use super::queue::{WorkOutcome, WorkerSlot};
 use super::resources::{Change, Resource, ResourceId, ResourceKind, Scope, States, Unwanted, rules};
 use crate::error::Result;
 
@@ -16,13 +16,13 @@ impl Reconciler {
         &self,
         memory: &mut Memory,
         worker: &WorkerSlot,
-    ) -> Result<(Outcome, Progress)> {
+    ) -> Result<(WorkOutcome, Progress)> {
         if !self.outside.has_rules() {
-            return Ok((Outcome::Settled, Progress::default()));
+            return Ok((WorkOutcome::Settled, Progress::default()));
         }
         let objects = match self.outside.list_rules().await {
             Ok(objects) => objects,
-            Err(error) => return Ok((Outcome::Failed { after: error.retry_after }, Progress::default())),
+            Err(error) => return Ok((WorkOutcome::Failed { after: error.retry_after }, Progress::default())),
         };
         // The names are read after the objects: a graph is recorded before its rules are written.
         let graphs = self.store.graph_names().await?;
@@ -36,7 +36,7 @@ impl Reconciler {
         let errors = states.values().filter_map(|state| state.error());
         let after =
             errors.filter(|error| error.kind.is_transient()).filter_map(|error| error.retry_after).min();
-        let outcome = after.map_or(Outcome::Settled, |after| Outcome::Retry { after: Some(after) });
+        let outcome = after.map_or(WorkOutcome::Settled, |after| WorkOutcome::Retry { after: Some(after) });
         Ok((outcome, Progress::default()))
     }
 }

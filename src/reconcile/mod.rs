@@ -26,4 +26,4 @@ pub use cluster_sync::ClusterSync;
 pub use graph::Reconciler;
 pub use memory::Memory;
 pub use progress::Progress;
-pub use queue::{Key, Kind, Outcome, Queue, WakeOnDrop, Worked, WorkerSlot};
+pub use queue::{Key, Kind, Queue, WakeOnDrop, WorkOutcome, Worked, WorkerSlot};

@@ -89,7 +89,7 @@ enum Priority {
 
 /// The result of the work on a key, and when to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WorkOutcome {
     /// It does not exist any more.
     Gone,
     /// All is as desired.
@@ -110,7 +110,7 @@ pub enum Outcome {
     Superseded,
 }
 
-impl Outcome {
+impl WorkOutcome {
     /// Whether the next failure in a row waits longer.
     fn counts_as_failure(self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Retry { after: None })
@@ -129,7 +129,7 @@ impl Outcome {
 }
 
 /// A finished run: its result, and the memory for the next one.
-pub type Worked = (Result<(Outcome, Progress)>, Memory);
+pub type Worked = (Result<(WorkOutcome, Progress)>, Memory);
 
 type Work = dyn Fn(Key, Memory, WorkerSlot) -> BoxFuture<'static, Worked> + Send + Sync;
 
@@ -361,11 +361,11 @@ impl Inner {
                     "work on {} failed",
                     key.name
                 );
-                ("error", Outcome::Failed { after: None }, Progress::default(), memory)
+                ("error", WorkOutcome::Failed { after: None }, Progress::default(), memory)
             }
             None => {
                 tracing::error!(kind = key.kind.label(), name = key.name, "work on {} panicked", key.name);
-                ("panic", Outcome::Failed { after: None }, Progress::default(), Memory::default())
+                ("panic", WorkOutcome::Failed { after: None }, Progress::default(), Memory::default())
             }
         };
         self.metrics.worked(key.kind, label, begun.elapsed());
@@ -389,15 +389,15 @@ impl Inner {
         asked.map_or_else(|| jitter(backoff(&self.settings, failures)), not_before)
     }
 
-    fn next(&self, outcome: Outcome, failures: u32, now: Instant) -> Next {
+    fn next(&self, outcome: WorkOutcome, failures: u32, now: Instant) -> Next {
         match outcome {
-            Outcome::Gone => Next::Forget,
-            Outcome::Superseded => Next::AtOnce,
-            Outcome::Settled | Outcome::Waiting => {
+            WorkOutcome::Gone => Next::Forget,
+            WorkOutcome::Superseded => Next::AtOnce,
+            WorkOutcome::Settled | WorkOutcome::Waiting => {
                 Next::At(now + jitter(self.settings.resync), Priority::Resync)
             }
-            Outcome::Retry { after } => Next::At(now + self.delay(after, failures), Priority::Change),
-            Outcome::Failed { after } => Next::NotBefore(now + self.delay(after, failures)),
+            WorkOutcome::Retry { after } => Next::At(now + self.delay(after, failures), Priority::Change),
+            WorkOutcome::Failed { after } => Next::NotBefore(now + self.delay(after, failures)),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::graph::Reconciler;
 use super::observed::{apply_release, changes};
 use super::progress::Progress;
-use super::queue::Outcome;
+use super::queue::WorkOutcome;
 use super::resources::{ResourceId, ResourceKind, Scope, State};
 use super::summary::Seen;
 use crate::clients::ClientError;
@@ -49,7 +49,7 @@ impl Reconciler {
         &self,
         graph: &GraphRecord,
         error: &ClientError,
-    ) -> Result<(Outcome, Progress)> {
+    ) -> Result<(WorkOutcome, Progress)> {
         let blind = |graph: &GraphRecord| {
             let update = ConditionUpdate::new(condition::UNREACHABLE, error.to_string());
             let mut blind = graph.clone();
@@ -63,7 +63,7 @@ impl Reconciler {
             tx.update_graph(&blind).await?;
             tx.commit("graph").await?;
         }
-        Ok((Outcome::Failed { after: error.retry_after }, Progress::under_way(graph.generation)))
+        Ok((WorkOutcome::Failed { after: error.retry_after }, Progress::under_way(graph.generation)))
     }
 
     /// Records everything a reconcile saw, and says how to go on.
@@ -72,7 +72,7 @@ impl Reconciler {
         graph: &GraphRecord,
         services: &[ServiceRecord],
         seen: &Seen,
-    ) -> Result<(Outcome, Progress)> {
+    ) -> Result<(WorkOutcome, Progress)> {
         let (summary, at) = (seen.summary(graph), now());
         if summary.is_gone() {
             return self.record_gone(graph).await;
@@ -82,7 +82,7 @@ impl Reconciler {
             return Ok(done);
         }
         let Some((mut tx, current)) = self.begin_current(graph).await? else {
-            return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
+            return Ok((WorkOutcome::Superseded, Progress::under_way(graph.generation)));
         };
         // The rows are read again: some were written while resources were changed.
         let stored = tx.services(&graph.name).await?;
@@ -101,16 +101,16 @@ impl Reconciler {
         Ok(done)
     }
 
-    async fn record_gone(&self, graph: &GraphRecord) -> Result<(Outcome, Progress)> {
+    async fn record_gone(&self, graph: &GraphRecord) -> Result<(WorkOutcome, Progress)> {
         let Some((mut tx, _)) = self.begin_current(graph).await? else {
-            return Ok((Outcome::Superseded, Progress::under_way(graph.generation)));
+            return Ok((WorkOutcome::Superseded, Progress::under_way(graph.generation)));
         };
         tx.delete_graph(&graph.name).await?;
         let event = Cause::internal("reconciler").graph_event(event::GRAPH_DELETED, &graph.name, Value::Null);
         insert_events(&mut tx, &[event]).await?;
         tx.commit("deleted").await?;
         tracing::info!(graph.name = %graph.name, "graph {} is gone", graph.name);
-        Ok((Outcome::Gone, Progress::gone()))
+        Ok((WorkOutcome::Gone, Progress::gone()))
     }
 
     /// A transaction on the graph's newest row; `None` when its intent has changed since it was read.

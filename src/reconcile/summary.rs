@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::progress::Progress;
-use super::queue::Outcome;
+use super::queue::WorkOutcome;
 use super::readiness::Verdict;
 use super::resources::{ResourceKind, State, States};
 use crate::clients::ClientError;
@@ -29,7 +29,7 @@ pub(super) struct Summary {
     /// Every release is as wanted.
     pub(super) releases_done: bool,
     /// How to go on.
-    pub(super) outcome: Outcome,
+    pub(super) outcome: WorkOutcome,
     /// The condition `Reconciled`.
     pub(super) reconciled: ConditionUpdate,
     /// Nothing is left that should be gone, and that is known.
@@ -65,15 +65,15 @@ impl Seen {
             Desired::Deleted => false,
         };
         let outcome = retry(&errors).unwrap_or(match errors.is_empty() && clean && settled {
-            true => Outcome::Settled,
-            false => Outcome::Waiting,
+            true => WorkOutcome::Settled,
+            false => WorkOutcome::Waiting,
         });
         Summary {
             releases_done,
             outcome,
             reconciled: self.reconciled(),
             clean,
-            failed: !errors.is_empty() && !matches!(outcome, Outcome::Retry { .. }),
+            failed: !errors.is_empty() && !matches!(outcome, WorkOutcome::Retry { .. }),
             desired: graph.desired,
         }
     }
@@ -129,10 +129,10 @@ impl Summary {
 }
 
 /// When something failed that may pass: the time at which the first of these is due.
-fn retry(errors: &[&ClientError]) -> Option<Outcome> {
+fn retry(errors: &[&ClientError]) -> Option<WorkOutcome> {
     let mut transient = errors.iter().filter(|error| error.kind.is_transient()).peekable();
     transient.peek()?;
-    Some(Outcome::Retry { after: transient.filter_map(|error| error.retry_after).min() })
+    Some(WorkOutcome::Retry { after: transient.filter_map(|error| error.retry_after).min() })
 }
 
 #[cfg(test)]
@@ -169,11 +169,11 @@ mod tests {
             (ResourceKind::Replicas, failed(ClientErrorKind::Conflict, 1)),
         ];
         let summary = seen(&states).summary(&graph("g"));
-        assert_eq!(summary.outcome, Outcome::Retry { after: Some(Duration::from_secs(7)) });
+        assert_eq!(summary.outcome, WorkOutcome::Retry { after: Some(Duration::from_secs(7)) });
         assert_eq!(summary.reconciled.reason, "RulesFailed");
         assert_eq!(summary.progress(1), Progress { generation: 1, ..Progress::default() });
         let summary = seen(&states[2..]).summary(&graph("g"));
-        assert_eq!((summary.outcome, summary.reconciled.reason), (Outcome::Waiting, "NotScaled"));
+        assert_eq!((summary.outcome, summary.reconciled.reason), (WorkOutcome::Waiting, "NotScaled"));
         assert!(summary.progress(1).failed, "it waits for a user");
     }
 

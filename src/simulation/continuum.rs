@@ -35,7 +35,7 @@ pub struct Continuum {
     /// The clusters; names are unique.
     pub clusters: Vec<ClusterSpec>,
     /// Round-trip times between clusters.
-    pub latencies: Vec<Latency>,
+    pub latencies: Vec<MeasuredLatency>,
     /// From scheduling to readiness of a Deployment.
     pub ready_delay: Duration,
     /// What a replica requests when its values say nothing, by the name of the chart.
@@ -66,7 +66,7 @@ pub struct ClusterSpec {
 /// Round-trip time between two clusters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Latency {
+pub struct MeasuredLatency {
     /// The two clusters.
     pub between: [String; 2],
     /// Milliseconds.
@@ -84,7 +84,7 @@ struct File {
     default_requests: Option<Amounts>,
     clusters: Vec<ClusterEntry>,
     #[serde(default)]
-    latencies: Vec<Latency>,
+    latencies: Vec<MeasuredLatency>,
 }
 
 #[derive(Deserialize)]

@@ -12,5 +12,5 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use continuum::{ClusterSpec, Continuum, ContinuumError, Latency};
+pub use continuum::{ClusterSpec, Continuum, ContinuumError, MeasuredLatency};
 pub use world::{Operation, Snapshot, UnknownCluster, UnknownRule, World};

@@ -11,7 +11,7 @@ use super::state::{Mark, Release};
 use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory, Latencies, Metrics,
-    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, WatchState,
+    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, WatchReport,
     WorkloadObservation, Workloads,
 };
 use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
@@ -39,8 +39,8 @@ pub(super) fn of(world: &World, installation: &str) -> Ports {
 }
 
 /// A watch of what is in this process is always complete and alive.
-fn watched(name: &'static str) -> WatchState {
-    WatchState {
+fn watched(name: &'static str) -> WatchReport {
+    WatchReport {
         system: "simulation",
         name,
         complete: true,
@@ -62,7 +62,7 @@ impl Inventory for World {
         self.cluster_changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![watched("clusters")]
     }
 }
@@ -93,7 +93,7 @@ impl Workloads for World {
         self.workload_changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![watched("workloads"), watched("bindings")]
     }
 }
@@ -159,7 +159,7 @@ impl Releases for Tenant {
         self.world.release_changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![watched("releases")]
     }
 }
@@ -230,7 +230,7 @@ impl AlertRules for Tenant {
         self.world.rule_changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![watched("rules")]
     }
 }

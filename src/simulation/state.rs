@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::continuum::{ClusterSpec, Continuum, Latency};
+use super::continuum::{ClusterSpec, Continuum, MeasuredLatency};
 use crate::clients::{
     AlertRule, BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
 };
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) firing: Vec<(String, String)>,
     /// Load by service, as Prometheus would tell it.
     pub(super) rates: BTreeMap<String, f64>,
-    latencies: Vec<Latency>,
+    latencies: Vec<MeasuredLatency>,
     ready_delay: Duration,
     charts: BTreeMap<String, Resources>,
     default_requests: Resources,
@@ -182,7 +182,7 @@ impl State {
             up(one) && up(other) && (clusters.contains(one) || clusters.contains(other))
         });
         let mut times = RoundTripTimes::new();
-        for Latency { between: [one, other], ms } in measured.filter(|latency| latency.ms > 0.0) {
+        for MeasuredLatency { between: [one, other], ms } in measured.filter(|latency| latency.ms > 0.0) {
             times.insert((one.min(other).clone(), one.max(other).clone()), *ms);
         }
         times

@@ -23,7 +23,7 @@ on_every_engine!(
     a_placement_strategy_that_is_too_slow_is_not_waited_for,
     a_strategy_that_is_down_does_not_keep_another_from_being_asked,
     room_that_is_taken_while_replicas_are_decided_is_not_used_twice,
-    a_dry_run_whose_strategy_thinks_keeps_nobody_waiting,
+    a_deploy_whose_strategy_thinks_keeps_no_other_waiting,
     what_external_strategies_are_asked_holds_intents_dependencies_and_history,
     the_example_of_a_placement_strategy_decides,
     the_example_of_a_scaling_strategy_foresees,
@@ -258,7 +258,7 @@ async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(databas
     app.shutdown().await;
 }
 
-async fn a_dry_run_whose_strategy_thinks_keeps_nobody_waiting(database: TestDatabase) {
+async fn a_deploy_whose_strategy_thinks_keeps_no_other_waiting(database: TestDatabase) {
     let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (asked.clone(), go_on.clone());
     let answer = async move || {
@@ -272,18 +272,18 @@ async fn a_dry_run_whose_strategy_thinks_keeps_nobody_waiting(database: TestData
         settings.placement.external.insert("thinking".to_owned(), thinking);
     })
     .await;
-    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
-    let nothing = json!({});
-    let proposal = app.post("/graphs/g/placement?dry_run=true&strategy=thinking", &nothing);
+    let mut slow = graph("g", &[service("a", json!({}))]);
+    slow["hdaGraph"]["smo"] = json!({ "placement": { "strategy": "thinking" } });
+    let deployed = app.post(DEMO, &slow);
     let meanwhile = async {
         asked.notified().await;
         let posted = app.post(DEMO, &graph("other", &[service("b", json!({}))])).await;
         go_on.notify_one();
         posted
     };
-    let (proposal, posted) = tokio::join!(proposal, meanwhile);
-    assert_eq!(posted.status, 200, "{:#}", posted.body);
-    assert_eq!(proposal.body["strategy"], "thinking", "{:#}", proposal.body);
+    let (deployed, posted) = tokio::join!(deployed, meanwhile);
+    assert_eq!((deployed.status, posted.status), (200, 200), "{:#} {:#}", deployed.body, posted.body);
+    assert_eq!(deployed.body["services"][0]["cluster_affinity"], "edge-2");
     app.shutdown().await;
 }
 

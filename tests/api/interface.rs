@@ -3,13 +3,18 @@
 use axum::body::Body;
 use serde_json::json;
 
-use crate::support::app::{TestApp, graph, service};
+use smo::clients::{ClientError, ClientErrorKind};
+use smo::faults::Faults;
+use smo::simulation::Operation;
+
+use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
     clusters_show_every_field_of_the_original,
     a_cluster_that_goes_away_is_shown_as_unavailable,
     health_and_readiness_are_told,
+    before_the_first_list_of_clusters_the_server_is_unready_and_deploys_wait,
     metrics_count_requests_reconciles_and_outside_calls,
     the_document_is_served_under_both_names_and_shows_only_what_is_there,
     requests_that_make_no_sense_are_problems,
@@ -51,9 +56,30 @@ async fn a_cluster_that_goes_away_is_shown_as_unavailable(database: TestDatabase
 async fn health_and_readiness_are_told(database: TestDatabase) {
     let app = TestApp::start(&database).await;
     assert_eq!(app.get("/healthz").await.status, 200);
+    assert_eq!(app.get("/clusters/").await.status, 200);
     let ready = app.get("/readyz").await;
     assert_eq!(ready.status, 200, "{:#}", ready.body);
     assert!(ready.text.contains("simulated") && ready.text.contains("database"), "{}", ready.text);
+    app.shutdown().await;
+}
+
+/// The original read the clusters before it served; here the server is unready and deploys wait, but not for ever.
+async fn before_the_first_list_of_clusters_the_server_is_unready_and_deploys_wait(database: TestDatabase) {
+    let world = world();
+    let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
+    world.fail_next(Operation::ListClusters, down(), usize::MAX);
+    let app = TestApp::start_in(&database, world.clone(), Faults::none()).await;
+    let ready = app.get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["ready"]), (503, &json!(false)), "{:#}", ready.body);
+    let descriptor = graph("g", &[service("a", json!({}))]);
+    let deploy = app.post("/project/demo/graphs", &descriptor);
+    let listed = async {
+        world.fail_next(Operation::ListClusters, down(), 0);
+        app.get("/clusters/").await
+    };
+    let (deployed, _) = tokio::join!(deploy, listed);
+    assert_eq!(deployed.status, 200, "{:#}", deployed.body);
+    assert_eq!(app.get("/readyz").await.status, 200);
     app.shutdown().await;
 }
 

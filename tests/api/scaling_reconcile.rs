@@ -2,11 +2,13 @@
 
 use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind, ReleaseKey};
+use smo::config::Settings;
+use smo::faults::Faults;
 use smo::model::ServiceRecord;
 use smo::simulation::Operation;
 use smo::store::Store;
 
-use crate::support::app::{Answer, TestApp, graph, service};
+use crate::support::app::{Answer, TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -92,7 +94,9 @@ async fn an_upgrade_keeps_the_decided_replicas(database: TestDatabase) {
 }
 
 async fn a_scale_call_that_fails_is_told_and_tried_again(database: TestDatabase) {
-    let app = TestApp::start(&database).await;
+    // An open breaker would refuse the call for longer than the test waits.
+    let never_open = |settings: &mut Settings| settings.calls.breaker_threshold = u32::MAX;
+    let app = TestApp::start_with(&database, world(), Faults::none(), never_open).await;
     deploy(&app).await;
     let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
     app.world.fail_next(Operation::Scale, down(), usize::MAX);

@@ -17,7 +17,7 @@ pub(super) struct GraphSpec {
     pub(super) max_overall: Option<i64>,
     /// Its placement is final.
     pub(super) pinned: bool,
-    services: BTreeMap<String, hdag::ServiceScaling>,
+    services: BTreeMap<String, hdag::ScalingRequest>,
     /// Who calls a service, by its name.
     callers: BTreeMap<String, Vec<String>>,
 }

@@ -21,7 +21,7 @@ use crate::clients::marks::Marks;
 use crate::clients::mirror::{Change, Mirror, ObjectKey};
 use crate::clients::observed::Observed;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
-use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseStatus, Result, WatchState};
+use crate::clients::{ReleaseKey, ReleaseObservation, ReleaseStatus, Result, WatchReport};
 
 /// Labels by which Helm's records are found among all Secrets.
 pub(super) const HELM_RECORDS: &str = "owner=helm";
@@ -232,7 +232,7 @@ impl ObservedReleases {
     }
 
     /// How the watch is.
-    pub(super) fn watch_state(&self) -> WatchState {
+    pub(super) fn watch_state(&self) -> WatchReport {
         self.health.state()
     }
 }

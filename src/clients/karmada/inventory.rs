@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Condition;
 use crate::clients::kubernetes::failure;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
-use crate::clients::{Inventory, Result, WatchState};
+use crate::clients::{Inventory, Result, WatchReport};
 use crate::hdag::Resources;
 use crate::hdag::{QuantityError, bytes, count, millicores};
 use crate::model::ClusterObservation;
@@ -60,7 +60,7 @@ impl Inventory for KarmadaInventory {
         self.changes.clone()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         vec![self.health.state()]
     }
 }

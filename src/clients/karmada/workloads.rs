@@ -19,7 +19,7 @@ use super::index::Index;
 use crate::clients::kubernetes::failure;
 use crate::clients::observed::Observed;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
-use crate::clients::{ReleaseKey, Result, WatchState, WorkloadObservation, Workloads};
+use crate::clients::{ReleaseKey, Result, WatchReport, WorkloadObservation, Workloads};
 
 /// Workloads of a Karmada.
 pub struct KarmadaWorkloads {
@@ -75,7 +75,7 @@ impl Workloads for KarmadaWorkloads {
         self.observed.changes()
     }
 
-    fn watches(&self) -> Vec<WatchState> {
+    fn watches(&self) -> Vec<WatchReport> {
         self.health.iter().map(|health| health.state()).collect()
     }
 }

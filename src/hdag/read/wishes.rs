@@ -13,7 +13,7 @@ use crate::hdag::parameters::{
     PARAMETERS, Parameters, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
 };
 use crate::hdag::rules::{check_window, rate_query};
-use crate::hdag::{PlacementWishes, RateSource, ScalingWishes, ServiceScaling};
+use crate::hdag::{PlacementWishes, RateSource, ScalingRequest, ScalingWishes};
 
 /// Most characters of the name of a strategy or a site.
 const MAX_NAME: usize = 253;
@@ -30,7 +30,7 @@ pub(super) struct ServiceWishes {
     pub(super) anti_affinity: Vec<String>,
     pub(super) move_weight: f64,
     pub(super) traffic: BTreeMap<String, f64>,
-    pub(super) scaling: ServiceScaling,
+    pub(super) scaling: ScalingRequest,
 }
 
 /// Reads the graph's section; absent, nothing is wished for.
@@ -115,7 +115,7 @@ fn read_scaling(
     context: &Context<'_>,
     references: &mut References,
     report: &mut Report,
-) -> ServiceScaling {
+) -> ScalingRequest {
     let known = ["alpha", "beta", "min", "max", "rateFrom", "query", "window"];
     let scaling = smo.object("scaling", &known, report);
     let min = replicas(&scaling, "min", report);
@@ -129,7 +129,7 @@ fn read_scaling(
         let checked = check_window(node.text(report)?);
         checked.map_err(|problem| report.error(node.pointer, problem)).ok()
     });
-    ServiceScaling {
+    ScalingRequest {
         alpha: number(&scaling, "alpha", check_alpha, report),
         beta: number(&scaling, "beta", check_beta, report),
         min,

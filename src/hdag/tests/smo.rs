@@ -88,7 +88,7 @@ fn the_sections_are_read() {
     let [a, b, c] = &graph.services[..] else { panic!("three services") };
     assert_eq!(
         a.scaling,
-        ServiceScaling {
+        ScalingRequest {
             alpha: Some(33.33),
             beta: Some(-16.66),
             min: Some(1),
@@ -100,7 +100,7 @@ fn the_sections_are_read() {
     assert_eq!(a.anti_affinity, ["b", "c"]);
     assert_eq!((a.move_weight, &a.traffic), (2.5, &numbers(&[("b", 3.0), ("c", 0.0)])));
     assert!(matches!(&b.scaling.rate, Some(RateSource::Query(query)) if query.contains("{services}")));
-    assert_eq!((c.move_weight, &c.scaling), (1.0, &ServiceScaling::default()));
+    assert_eq!((c.move_weight, &c.scaling), (1.0, &ScalingRequest::default()));
 }
 
 #[test]

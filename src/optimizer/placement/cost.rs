@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::compile::Compiled;
 use super::decide::{infeasible, timed_out};
 use super::exact::{self, Feasibility};
-use super::explain::{Proof, outcome};
+use super::explain::{PlanProof, outcome};
 use super::{Certificate, Model, Outcome, bound, search};
 use crate::optimizer::Stop;
 
@@ -52,20 +52,20 @@ fn starts(model: &Model) -> Vec<Vec<usize>> {
 }
 
 /// Proves a bound, and improves what was found where the proof comes across something better.
-fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, Proof) {
+fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, PlanProof) {
     let (model, limits) = (&compiled.model, &compiled.problem.limits);
     if model.cost_of(&found) == 0 {
-        return (found, Proof { bound: Some(0), certificate: Certificate::Counting });
+        return (found, PlanProof { bound: Some(0), certificate: Certificate::Counting });
     }
     let cells = model.items() * model.clusters();
     let effort = effort(model, limits.exact_cells, limits.deadline_ms.and(stop.deadline()));
     if cells > limits.exact_cells {
         let bound = bound::lower_bound(model, Some(model.cost_of(&found)), &effort, stop);
-        return (found, Proof { bound: Some(bound), certificate: Certificate::Relaxation });
+        return (found, PlanProof { bound: Some(bound), certificate: Certificate::Relaxation });
     }
     let exact = bound::branch_and_bound(model, Some(&found), &effort, stop);
     let assignment = exact.incumbent.map_or(found, |(assignment, _)| assignment);
-    let proof = Proof { bound: Some(exact.bound), certificate: Certificate::Relaxation };
+    let proof = PlanProof { bound: Some(exact.bound), certificate: Certificate::Relaxation };
     if exact.bound >= model.cost_of(&assignment) || cells > MILP_CELLS {
         return (assignment, proof);
     }
@@ -77,7 +77,7 @@ fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>
 }
 
 /// What the branch and bound left open, by a mixed-integer program.
-fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, Proof) {
+fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, PlanProof) {
     let model = &compiled.model;
     let solved = bound::exact_cost(model, Some(&found), compiled.problem.limits.seed, stop);
     let cost = model.cost_of(&found);
@@ -85,7 +85,7 @@ fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usiz
     #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]
     let proven = (cost - solved.bound) as f64 <= cost as f64 * SOLVER_TOLERANCE;
     let bound = if proven { cost } else { solved.bound };
-    (assignment, Proof { bound: Some(bound), certificate: Certificate::Milp })
+    (assignment, PlanProof { bound: Some(bound), certificate: Certificate::Milp })
 }
 
 /// Little work beside the search; with a deadline as much as there is time for: on branching where that is tried, else

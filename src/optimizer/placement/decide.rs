@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::compile::{Compiled, Unknown, compile};
 use super::cost::cost;
 use super::exact::{self, Minimum, Placement};
-use super::explain::{Proof, outcome};
+use super::explain::{PlanProof, outcome};
 use super::partial::PartialAssignment;
 use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
 use crate::optimizer::{BuiltInStrategy, Stop};
@@ -59,7 +59,7 @@ pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> 
 pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result<Outcome, String> {
     let solve = |compiled: &Compiled<'_>| match compiled.ordinals(assignment) {
         Some(ordinals) if compiled.model.is_feasible(&ordinals) => {
-            outcome(compiled, &ordinals, Proof::NONE, Vec::new())
+            outcome(compiled, &ordinals, PlanProof::NONE, Vec::new())
         }
         _ => timed_out(compiled, "the assignment breaks a constraint or names what does not exist"),
     };
@@ -111,7 +111,7 @@ fn with_unknowns(
 fn solve(strategy: BuiltIn, compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     match strategy {
         BuiltIn::FirstFit => match first_fit::first_fit(compiled) {
-            Ok((assignment, reasons)) => outcome(compiled, &assignment, Proof::NONE, reasons),
+            Ok((assignment, reasons)) => outcome(compiled, &assignment, PlanProof::NONE, reasons),
             Err(cause) => Outcome::Infeasible(*cause),
         },
         BuiltIn::MinMoves => min_moves(compiled, stop),
@@ -134,7 +134,7 @@ pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
 
 fn min_moves(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     let proven = |placement: Placement, certificate| {
-        let proof = Proof { bound: Some(placement.bound), certificate };
+        let proof = PlanProof { bound: Some(placement.bound), certificate };
         outcome(compiled, &placement.assignment, proof, Vec::new())
     };
     match exact::min_moves(&compiled.model, compiled.problem.limits.seed, stop) {

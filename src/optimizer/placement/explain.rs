@@ -7,14 +7,14 @@ use super::{Certificate, ClusterVerdict, Outcome, Plan, ServiceExplanation, obje
 
 /// What is proven of an assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof {
+pub struct PlanProof {
     /// No assignment has a smaller nano-cost; `None` when nothing is proven.
     pub bound: Option<i64>,
     /// How that was proven.
     pub certificate: Certificate,
 }
 
-impl Proof {
+impl PlanProof {
     /// Nothing is proven.
     pub const NONE: Self = Self { bound: None, certificate: Certificate::None };
 }
@@ -22,7 +22,12 @@ impl Proof {
 /// The outcome of a feasible assignment. `reasons` are those of the strategy, by item; where there is none, one is
 /// made from the verdicts.
 #[must_use]
-pub fn outcome(compiled: &Compiled<'_>, assignment: &[usize], proof: Proof, reasons: Vec<String>) -> Outcome {
+pub fn outcome(
+    compiled: &Compiled<'_>,
+    assignment: &[usize],
+    proof: PlanProof,
+    reasons: Vec<String>,
+) -> Outcome {
     let problem = compiled.problem;
     let cost = compiled.model.cost_of(assignment);
     let objective = objective::objective(compiled, assignment);

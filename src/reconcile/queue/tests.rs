@@ -29,7 +29,7 @@ fn settings() -> ReconcileSettings {
     ReconcileSettings { workers: 3, resync: RESYNC, ..ReconcileSettings::default() }
 }
 
-fn done(outcome: Outcome) -> Worked {
+fn done(outcome: WorkOutcome) -> Worked {
     (Ok((outcome, Progress { generation: 1, done: true, ..Progress::default() })), Memory::default())
 }
 
@@ -63,7 +63,7 @@ async fn a_burst_of_wakes_is_worked_on_once_and_a_wake_during_work_once_more() {
     let runs = Runs::default();
     let (queue, _registry) = queue(&runs, |_, _| async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        done(Outcome::Settled)
+        done(WorkOutcome::Settled)
     });
     (0..10).for_each(|_| queue.wake("a"));
     idle().await;
@@ -83,7 +83,7 @@ async fn no_more_keys_are_worked_on_at_once_than_there_are_workers() {
             seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
             now.fetch_sub(1, Ordering::SeqCst);
-            done(Outcome::Settled)
+            done(WorkOutcome::Settled)
         }
     });
     (0..50).for_each(|n| queue.wake(&n.to_string()));
@@ -99,7 +99,7 @@ async fn a_key_that_waits_for_something_long_lends_its_worker_to_others() {
         if key.name.starts_with("long") {
             slot.lend_during(tokio::time::sleep(Duration::from_secs(100))).await;
         }
-        done(Outcome::Settled)
+        done(WorkOutcome::Settled)
     });
     let _followed: Vec<_> = (0..5).map(|n| queue.begin(&format!("long-{n}"))).collect();
     queue.wake("quick");
@@ -113,7 +113,7 @@ async fn a_request_follows_the_progress_and_brings_a_backoff_forward_where_news_
     let runs = Runs::default();
     let (queue, _registry) = queue(&runs, |_, _| async {
         (
-            Ok((Outcome::Failed { after: Some(Duration::from_secs(60)) }, Progress::under_way(7))),
+            Ok((WorkOutcome::Failed { after: Some(Duration::from_secs(60)) }, Progress::under_way(7))),
             Memory::default(),
         )
     });
@@ -142,7 +142,7 @@ async fn errors_and_panics_are_counted_and_tried_again_after_a_growing_delay() {
             return (Err(crate::error::Error::Internal("no database".into())), Memory::default());
         }
         assert!(key.name != "panic", "a fault in the program");
-        done(Outcome::Settled)
+        done(WorkOutcome::Settled)
     });
     ["error", "panic", "fine"].iter().for_each(|name| queue.wake(name));
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -169,7 +169,7 @@ async fn errors_and_panics_are_counted_and_tried_again_after_a_growing_delay() {
 #[tokio::test(start_paused = true)]
 async fn what_the_database_knows_is_taken_up_at_once_when_it_is_not_done_and_else_spread() {
     let runs = Runs::default();
-    let (queue, registry) = queue(&runs, |_, _| async { done(Outcome::Settled) });
+    let (queue, registry) = queue(&runs, |_, _| async { done(WorkOutcome::Settled) });
     let begun = Instant::now();
     let mut keys: Vec<(Key, bool)> = (0..1000).map(|n| (Key::graph(&format!("done-{n}")), true)).collect();
     keys.push((Key::graph("cut-off"), false));
@@ -191,7 +191,7 @@ async fn what_the_database_knows_is_taken_up_at_once_when_it_is_not_done_and_els
 #[tokio::test(start_paused = true)]
 async fn a_settled_key_is_looked_at_again_once_per_resync_and_when_all_are_woken() {
     let runs = Runs::default();
-    let (queue, _registry) = queue(&runs, |_, _| async { done(Outcome::Settled) });
+    let (queue, _registry) = queue(&runs, |_, _| async { done(WorkOutcome::Settled) });
     queue.wake("a");
     tokio::time::sleep(RESYNC.mul_f64(1.26)).await;
     assert_eq!(runs.of("a").len(), 2);
@@ -212,7 +212,7 @@ async fn a_shutdown_begins_nothing_new_lets_work_end_and_cuts_off_what_takes_lon
             let long = if key.name == "endless" { 100_000 } else { 5 };
             tokio::time::sleep(Duration::from_secs(long)).await;
             counted.fetch_add(1, Ordering::SeqCst);
-            done(Outcome::Settled)
+            done(WorkOutcome::Settled)
         }
     });
     ["quick", "endless"].iter().for_each(|name| queue.wake(name));
