@@ -51,6 +51,7 @@ lint: setup-solver setup-tools ## Format, clippy, rustdoc, dependencies, printed
 	@$(call compare,config --reference,docs/configuration.md)
 	@$(call compare,config --example,config/smo.example.yaml)
 	@$(call compare,conditions,docs/conditions-and-events.md)
+	@python3 docs/files.py | diff -u docs/files.md - || { echo 'docs/files.md is out of date: run `make documents`'; exit 1; }
 	@for descriptor in examples/*/hdag.yaml; do $(BINARY) hdag validate $$descriptor; done
 	python3 -m compileall -q testbed examples tests benches
 	$(TOOLS)/bin/cargo-machete
@@ -65,6 +66,7 @@ doc: ## Build the documentation of the code
 documents: setup-solver ## Write the documents that the program prints
 	$(CARGO) build --locked
 	$(BINARY) conditions > docs/conditions-and-events.md
+	python3 docs/files.py > docs/files.md
 	$(BINARY) openapi > docs/openapi.json
 	$(BINARY) config --reference > docs/configuration.md
 	$(BINARY) config --example > config/smo.example.yaml

@@ -1,4 +1,4 @@
-//! What is known of a cluster beyond its resources.
+//! Attributes of clusters: show, set and reset.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! What is known of clusters beyond their resources, from every source.
+//! Attributes of clusters beyond their resources (price, carbon, region, trust, latencies), merged from every source.
 
 use std::collections::BTreeMap;
 

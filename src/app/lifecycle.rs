@@ -1,4 +1,4 @@
-//! Start, stop and delete: changes of what is wanted of a graph that exists.
+//! Start, stop and delete: changes of the desired state of a graph that exists.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What use cases take and give.
+//! Input and output types of the use cases.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the scaling loop remembers between two ticks. Losing it costs a change that comes early, nothing else.
+//! Cooldowns and parsed descriptors that the scaling loop keeps between two ticks. Losing them costs a change that comes early, nothing else.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

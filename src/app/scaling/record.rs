@@ -1,4 +1,4 @@
-//! What a tick leaves behind: decisions, ticks to be shown, and conditions. Pure.
+//! The records of a scaling tick: decisions, the ticks that `GET …/scaling` shows, and conditions. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
