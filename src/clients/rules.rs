@@ -443,7 +443,8 @@ mod tests {
         assert_eq!(port.observed("smo-b").await.unwrap(), None);
         let written = objects.objects().remove(0);
         let rule = "/spec/groups/0/rules/0";
-        let changes: [(&str, fn(&mut Value)); 3] = [
+        type Edit = fn(&mut Value);
+        let changes: [(&str, Edit); 3] = [
             ("/metadata/labels", |labels| labels["release"] = "another".into()),
             ("/spec/groups/0", |group| group["interval"] = "5s".into()),
             (rule, |rule| rule["keep_firing_for"] = "1h".into()),
