@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::problem::InputFinding;
 use crate::app::GraphView;
 use crate::hdag::{EventCondition, Trigger, cores_text, ram_text, storage_text};
-use crate::model::{Condition, Desired, ServiceRecord, ServiceState};
+use crate::model::{Condition, Desired, ServiceRecord, ServiceState, is_ready};
 
 /// A graph.
 #[derive(Debug, Serialize, ToSchema)]
@@ -250,7 +250,7 @@ impl Graph {
 impl From<GraphView> for Graph {
     fn from(view: GraphView) -> Self {
         let placement = placement_matrix(&view);
-        let ready = is_ready(&view);
+        let ready = is_ready(&view.graph, &view.services);
         let GraphView { graph, services, .. } = view;
         Self {
             name: graph.name,
@@ -280,12 +280,6 @@ fn placement_matrix(view: &GraphView) -> Option<Vec<Vec<i64>>> {
         view.cluster_names.iter().map(here).collect()
     };
     (!view.graph.static_placement).then(|| view.services.iter().map(row).collect())
-}
-
-/// A conditional service that waits for its event should not run, so it does not count.
-fn is_ready(view: &GraphView) -> bool {
-    view.graph.desired == Desired::Running
-        && view.services.iter().filter(|service| service.is_due()).all(|service| service.ready)
 }
 
 impl From<ServiceRecord> for GraphService {

@@ -24,7 +24,7 @@ pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
-pub use service::{ServiceRecord, ServiceState};
+pub use service::{ServiceRecord, ServiceState, is_ready};
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.
 #[must_use]

@@ -6,6 +6,14 @@ use serde_json::{Map, Value};
 use super::{Condition, Desired, GraphRecord};
 use crate::hdag::{Resources, Trigger};
 
+/// Whether a graph is ready: all of its services that should run do. A conditional service that waits for its event should
+/// not, so it does not count.
+#[must_use]
+pub fn is_ready(graph: &GraphRecord, services: &[ServiceRecord]) -> bool {
+    graph.desired == Desired::Running
+        && services.iter().filter(|service| service.is_due()).all(|service| service.ready)
+}
+
 /// Where a service is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

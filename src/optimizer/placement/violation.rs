@@ -16,6 +16,21 @@ impl Violation {
             Dimension::Gpus => Self::Gpu { needed, free },
         }
     }
+
+    /// The resource that is lacking, with the amounts needed and free; `None` for any other constraint.
+    pub(in crate::optimizer) fn lacking(&self) -> Option<(Dimension, i64, i64)> {
+        match *self {
+            Self::Cpu { needed, free } => Some((Dimension::Cpu, needed, free)),
+            Self::Ram { needed, free } => Some((Dimension::Ram, needed, free)),
+            Self::Storage { needed, free } => Some((Dimension::Storage, needed, free)),
+            Self::Gpu { needed, free } => Some((Dimension::Gpus, needed, free)),
+            Self::Unavailable
+            | Self::Pinned { .. }
+            | Self::Attribute { .. }
+            | Self::Latency { .. }
+            | Self::AntiAffinity { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Violation {

@@ -303,13 +303,7 @@ impl<'a> Checker<'a> {
     }
 
     fn is_violated(&self, cluster: &str, violation: &Violation, replicas: &Replicas) -> bool {
-        let (resource, needed, free) = match *violation {
-            Violation::Cpu { needed, free } => (Dimension::Cpu, needed, free),
-            Violation::Ram { needed, free } => (Dimension::Ram, needed, free),
-            Violation::Storage { needed, free } => (Dimension::Storage, needed, free),
-            Violation::Gpu { needed, free } => (Dimension::Gpus, needed, free),
-            _ => return false,
-        };
+        let Some((resource, needed, free)) = violation.lacking() else { return false };
         let same = |limit: &Limit<'_>| {
             let used = i64::try_from(limit.used).unwrap_or(i64::MAX);
             limit.cluster == cluster && limit.resource == resource && (used, limit.free) == (needed, free)
