@@ -236,7 +236,7 @@ mod backend {
         }
         match problem.solve() {
             Ok(solved) => {
-                if solved.status() == SolutionStatus::TimeLimit {
+                if matches!(solved.status(), SolutionStatus::TimeLimit) {
                     stop.note_cut();
                 }
                 read(solved, &variables)
