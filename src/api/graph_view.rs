@@ -1,4 +1,4 @@
-//! How a graph looks on the wire: the original's fields by name and type, and ours beside them.
+//! The wire form of a graph: the original's fields by name and type, plus those of this implementation.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct Graph {
     /// Unique name (`hdaGraph.id`).
     #[schema(example = "brussels")]
     name: String,
-    /// What is wanted of it.
+    /// Its desired state.
     status: GraphStatus,
     /// Project it belongs to.
     #[schema(example = "nephele")]
@@ -35,7 +35,7 @@ pub struct Graph {
     /// id, 1 where the service is placed. Null when the charts decide.
     #[schema(required = true, example = json!([[0, 1, 0]]))]
     placement: Option<Vec<Vec<i64>>>,
-    /// Whether it shall run and every service that should run does so where it was placed.
+    /// Whether the graph is to run and every service that should run does so where it was placed.
     #[schema(example = true)]
     ready: bool,
     /// Conditions of the graph as a whole.
@@ -58,7 +58,7 @@ pub struct Graph {
     /// The decision that placed it; null when the charts decide.
     #[schema(required = true, example = "019b7c7e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     decision_id: Option<Uuid>,
-    /// What the request led to; only in answers to changes.
+    /// The outcome of the request; only in answers to changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Graph deployment successful")]
     message: Option<String>,
@@ -67,7 +67,7 @@ pub struct Graph {
     warnings: Option<Vec<InputFinding>>,
 }
 
-/// What is wanted of a graph.
+/// The desired state of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
 pub enum GraphStatus {
     /// Its services run.
@@ -190,7 +190,7 @@ pub struct Replicas {
     ready: Option<i64>,
 }
 
-/// What triggers a conditional service.
+/// The trigger of a conditional service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServiceAlert {
     /// How several events combine.
@@ -224,7 +224,7 @@ pub struct AlertEvent {
     /// How long it must hold (Prometheus duration).
     #[schema(example = "2m")]
     grace_period: String,
-    /// What it means.
+    /// Its meaning.
     #[schema(example = "Many frames arrive")]
     description: String,
 }

@@ -1,4 +1,4 @@
-//! What machines ask: is the process alive, is it of use, and its metrics.
+//! Endpoints for probes and monitoring: liveness, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -41,13 +41,13 @@ pub struct Readiness {
     ready: bool,
     /// Whether the outside world is real or simulated.
     mode: Mode,
-    /// What the operator should know.
+    /// Information for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "the outside world is simulated: nothing is deployed to any real cluster")]
     message: Option<&'static str>,
     /// One entry per dependency.
     dependencies: Vec<Dependency>,
-    /// One entry per watch of outside objects.
+    /// One entry per watch on another system's objects.
     watches: Vec<Watch>,
 }
 
@@ -57,7 +57,7 @@ pub struct Readiness {
 pub enum Mode {
     /// All outside systems are real.
     Real,
-    /// What has no setting is simulated.
+    /// Systems without settings are simulated.
     Simulated,
 }
 
@@ -72,15 +72,15 @@ pub struct Dependency {
     /// When it was last reached.
     #[schema(required = true, example = "2026-01-02T03:04:05Z")]
     last_success: Option<DateTime<Utc>>,
-    /// What is wrong.
+    /// The cause of the failure.
     #[schema(required = true, example = "connection refused")]
     message: Option<String>,
 }
 
-/// A watch of outside objects: what is known of them is what it shows.
+/// A watch on another system's objects; all that is known of these objects comes from it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Watch {
-    /// What is watched.
+    /// The kind of objects watched.
     #[schema(example = "releases")]
     name: &'static str,
     /// The system that serves it.
@@ -94,7 +94,7 @@ pub struct Watch {
     /// How often it failed since this server started.
     #[schema(example = 0)]
     errors: u64,
-    /// What went wrong since it last proved alive.
+    /// The latest error since it last proved alive.
     #[schema(required = true, example = "no answer within 30 s")]
     message: Option<String>,
 }

@@ -23,7 +23,7 @@ const MEDIA_TYPE: &str = "application/problem+json";
 /// When asking again may help, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// What went wrong with a request.
+/// The error of a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Kind of problem, for programs.
@@ -36,7 +36,7 @@ pub struct Problem {
     /// HTTP status.
     #[schema(value_type = i64, example = 404)]
     status: u16,
-    /// What went wrong this time.
+    /// Explanation of this occurrence of the error.
     #[schema(example = "graph \"brussels\" does not exist")]
     detail: String,
     /// Every fault of the input, with its place.
@@ -50,10 +50,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "karmada")]
     system: Option<&'static str>,
-    /// What is missing where, when no placement is feasible.
+    /// The resources missing on each cluster, when no placement is feasible.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Box<Infeasibility>>,
-    /// What has changed since a plan was made, when it does not fit the world any more.
+    /// The changes since a plan was made, when it is no longer applicable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<String>,
     /// The title again, for clients of the original.
@@ -70,7 +70,7 @@ pub struct InputFinding {
     /// JSON pointer (RFC 6901) into the document.
     #[schema(example = "/hdaGraph/services/0/id")]
     pub pointer: String,
-    /// What there is to say.
+    /// Description of the finding.
     #[schema(example = "service id \"Web\" is not a DNS-1123 label")]
     pub message: String,
     /// Line in the text, counted from 1, where known.
@@ -146,7 +146,7 @@ impl ApiError {
     }
 }
 
-/// Name and title of the problem that a bare status stands for.
+/// Name and title of the problem for a bare status.
 fn kind(status: StatusCode) -> (&'static str, &'static str) {
     match status {
         StatusCode::BAD_REQUEST => ("invalid", "Invalid request"),

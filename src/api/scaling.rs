@@ -33,7 +33,7 @@ pub(super) struct Scaling {
     ticks: Vec<Tick>,
 }
 
-/// What one look at the load led to.
+/// The outcome of one tick of the scaling loop.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tick {
     /// When it was.
@@ -65,7 +65,7 @@ impl From<ScalingView> for Scaling {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetScalingRequest {
-    /// Whether the graph shall be scaled.
+    /// Whether the graph is to be scaled.
     #[schema(example = true)]
     enabled: bool,
 }

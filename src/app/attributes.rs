@@ -16,9 +16,9 @@ use crate::optimizer::{ClusterAttributes, LARGEST_ATTRIBUTE};
 /// Attributes of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttributesView {
-    /// What decisions count: everything that is known, from all sources.
+    /// The attributes that decisions use: all known values, merged from all sources.
     pub effective: ClusterAttributes,
-    /// What was set through the interface.
+    /// Attributes set through the interface.
     pub set: ClusterAttributes,
 }
 
@@ -79,7 +79,7 @@ impl App {
             let event = change.cause.cluster_event(CLUSTER_ATTRIBUTES_RESET, name, Value::Null);
             change.commit("attributes", &event).await?;
         } else {
-            // What follows reads through the pool, which may have one connection only.
+            // The code below reads through the pool, which may have one connection only.
             drop(change);
         }
         self.cluster_attributes(name).await
@@ -110,8 +110,8 @@ pub(super) fn effective_attributes(
     clusters.iter().map(effective).collect()
 }
 
-/// Latencies between pairs of clusters: what is stated at one end holds for both, and what a better source states comes
-/// before what both ends measured.
+/// Latencies between pairs of clusters: a value stated at one end holds for both, and a value from a better
+/// source precedes measurements at both ends.
 #[derive(Default)]
 struct Latencies(BTreeMap<(String, String), (u8, f64)>);
 
@@ -139,7 +139,7 @@ impl Latencies {
     }
 }
 
-/// What Karmada's Cluster object says, and what was measured.
+/// The attributes from Karmada's Cluster object, and measured latencies.
 fn observed(cluster: &ClusterRecord, names: &ClusterLabels) -> ClusterAttributes {
     let text = |label: &String| cluster.labels.get(label).filter(|value| !value.is_empty()).cloned();
     let number = |label: &String| {

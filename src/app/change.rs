@@ -1,5 +1,5 @@
-//! The one door through which intent changes: every change is one transaction that ends with the event that tells it, and
-//! wakes the work that it causes, also when the request is cut off while the commit is under way.
+//! The one way to change intent: a transaction that records the event of the change, and wakes the work it
+//! causes even when the request is cancelled during the commit.
 
 use chrono::{DateTime, Utc};
 

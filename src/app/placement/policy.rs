@@ -1,4 +1,4 @@
-//! Which strategy decides a graph's placement, with which parameters, and what its intents ask of clusters. Pure.
+//! The placement policy of a graph: strategy, parameters, and the cluster requirements of its intents. Pure.
 //!
 //! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers, `energyEfficiency`,
 //! the descriptor's `smo` section, the request.
@@ -23,7 +23,7 @@ pub(super) enum Occasion {
     Again,
 }
 
-/// What a request asks for.
+/// The placement options of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementOptions {
     /// Name of the strategy.
@@ -40,7 +40,7 @@ pub(super) struct PlacementPolicy {
     pub(super) weights: Weights,
     pub(super) limits: SolveLimits,
     pub(super) warnings: Vec<String>,
-    /// What configured rules ask of the clusters of all services, and of single ones.
+    /// Requirements of configured rules on the clusters of all services, and of single services.
     everywhere: Vec<Requirement>,
     by_service: BTreeMap<String, Vec<Requirement>>,
 }

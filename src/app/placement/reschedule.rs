@@ -1,4 +1,4 @@
-//! Places a graph that exists again: as a proposal, by a proposal, or at once.
+//! Rescheduling of an existing graph: as a proposal, by applying a proposal, or at once.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct Move {
 pub struct Proposal {
     /// The decision.
     pub decision: DecisionRecord,
-    /// What it would move.
+    /// The services it would move.
     pub moves: Vec<Move>,
 }
 
@@ -47,7 +47,7 @@ pub struct Rescheduling {
     pub accepted: Accepted,
     /// The decision.
     pub plan_id: Uuid,
-    /// What it moves.
+    /// The services it moves.
     pub moves: Vec<Move>,
 }
 
@@ -143,7 +143,7 @@ impl App {
         Ok((graph, decided.record.id, moves))
     }
 
-    /// Makes a recorded plan what is wanted, if it still fits the world.
+    /// Makes a recorded plan the desired state, if it is still applicable.
     async fn try_to_apply(
         &self,
         name: &str,
@@ -179,7 +179,7 @@ impl App {
         Ok((self.apply(graph, &descriptor, plan, context.cause()).await?, moves))
     }
 
-    /// Places a graph again because a service needs more replicas than its cluster has room for.
+    /// Places a graph again because a service needs more replicas than fit its cluster.
     ///
     /// # Errors
     /// As [`Self::reschedule_graph`]; also when the graph was changed since its replicas were decided.
@@ -235,7 +235,7 @@ impl App {
         Ok((graph, descriptor))
     }
 
-    /// The plan of a decision; one that found none is kept all the same, since somebody will ask why.
+    /// The plan of a decision; a decision without a plan is kept too, since users will ask for the reason.
     async fn plan_or_record<'a>(&self, decided: &'a Decided) -> Result<&'a Plan> {
         let plan = decided.plan();
         if plan.is_err() {
@@ -341,7 +341,7 @@ impl App {
     }
 }
 
-/// Writes where services go, what their releases shall be, and the replicas that the plan was made for.
+/// Writes the clusters of services, their releases, and the replicas that the plan was made for.
 async fn write_assignment(
     change: &mut Change,
     graph: &GraphRecord,

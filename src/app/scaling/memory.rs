@@ -1,4 +1,5 @@
-//! Cooldowns and parsed descriptors that the scaling loop keeps between two ticks. Losing them costs a change that comes early, nothing else.
+//! Cooldowns and parsed descriptors that the scaling loop keeps between two ticks. Losing them costs no more
+//! than a premature change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

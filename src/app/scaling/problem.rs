@@ -1,4 +1,4 @@
-//! Builds the scaling problem of a graph from what was measured and what is known of the clusters. Pure.
+//! Builds the scaling problem of a graph from the measured load and the known state of the clusters. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +17,14 @@ pub(super) type Rates = BTreeMap<Query, BTreeMap<String, f64>>;
 pub(super) struct Target {
     pub(super) graph: GraphRecord,
     pub(super) services: Vec<ServiceRecord>,
-    /// What it uses, by cluster.
+    /// Its usage by cluster.
     pub(super) usage: GraphUsage,
     pub(super) spec: GraphSpec,
     /// Of each service that can be scaled, by name.
     pub(super) specs: BTreeMap<String, ServiceSpec>,
 }
 
-/// What all graphs of a tick have in common.
+/// Input shared by all graphs of a tick.
 pub(super) struct Inputs<'a> {
     pub(super) settings: &'a ScalingSettings,
     pub(super) rates: &'a Rates,
@@ -51,7 +51,7 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
         let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
-        // Until its Deployment was seen, nobody knows how many replicas there are.
+        // Until its Deployment has been observed, the number of replicas is unknown.
         record.replicas_decided.or(record.replicas_observed)?;
         let since = inputs.memory.since_change(&target.graph.name, &record.name);
         let mut service = ScaledService::new(&record.name, cluster, record.counted_needs(), spec.profile);
