@@ -1,5 +1,5 @@
-//! What all Kubernetes API servers (Karmada, the monitoring cluster, Submariner's broker) have in common:
-//! connecting from a kubeconfig, and the translation of errors.
+//! Code shared by the clients of all Kubernetes API servers (Karmada, the monitoring cluster, Submariner's
+//! broker): connecting from a kubeconfig, and the translation of errors.
 //!
 //! A client is made without speaking to the server, so that `smo` starts while a server is down. Retrying is
 //! turned off here: [`super::Calls`] retries.
@@ -62,7 +62,7 @@ pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> C
     failure
 }
 
-/// What an HTTP status of a Kubernetes API server means.
+/// The kind of failure for an HTTP status of a Kubernetes API server.
 fn status_kind(code: u16) -> Kind {
     match code {
         401 | 403 => Kind::Unauthorised,
@@ -76,7 +76,7 @@ fn status_kind(code: u16) -> Kind {
     }
 }
 
-/// An error with its causes, each told once (many errors repeat their cause in their own text).
+/// An error with its causes, each mentioned once (many errors repeat their cause in their own text).
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,6 +1,6 @@
-//! A local copy of the objects that a watch shows, each reduced to the little that matters.
+//! A local copy of watched objects, each reduced to its relevant fields.
 //!
-//! Plain data and no client: events go in, and what they changed comes out. So it is tested by feeding it objects.
+//! Plain data and no client: events go in and changes come out, so tests simply feed it objects.
 
 use std::collections::HashMap;
 
@@ -27,12 +27,12 @@ impl<T> Default for Mirror<T> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Change<T> {
     pub(super) key: ObjectKey,
-    /// What was kept of it before, if anything.
+    /// The previous entry, if any.
     pub(super) before: Option<T>,
 }
 
 impl<T: PartialEq> Mirror<T> {
-    /// What is kept of an object now.
+    /// The current entry of an object.
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&T> {
         self.current.get(key)
     }

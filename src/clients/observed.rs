@@ -1,4 +1,4 @@
-//! What watches have shown of outside objects, and news of it.
+//! Objects of other systems as last observed by watches, and notifications of their changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
         // An event is applied as a whole or not at all: after a panic elsewhere the index is as good as before.
         let touched = apply(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner), event);
         for key in touched {
-            // An error means that nobody listens.
+            // An error means that there is no receiver.
             let _ = self.changes.send(key);
         }
     }

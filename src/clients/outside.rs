@@ -1,6 +1,6 @@
-//! The outside world as the layers above see it: one method per port method, each under the one wrapper.
+//! Access to other systems for the layers above: one method per port method, each under the one wrapper.
 //!
-//! Nothing else calls a port. Which policy an operation has is decided here and nowhere else. Cheap to clone.
+//! Nothing else calls a port. The policy of each operation is defined here and nowhere else. Cheap to clone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ const fn helm(name: &'static str, proves: &'static [&'static str]) -> Operation 
     Operation { system: "helm", name, policy: Policy::Write, proves }
 }
 
-/// All outside systems behind the wrapper.
+/// All other systems behind the wrapper.
 #[derive(Clone)]
 pub struct Outside(Arc<Inner>);
 
@@ -60,14 +60,14 @@ struct Inner {
     ports: Ports,
     calls: Calls,
     strategies: Strategies,
-    /// Age from which what a watch has shown is not believed any more.
+    /// Time without a proof of life after which the state of a watch is not trusted.
     stale_after: Duration,
     /// Whether the clusters have been read at least once.
     clusters_known: watch::Sender<bool>,
 }
 
 impl Outside {
-    /// Puts `ports` behind `calls`. What a watch has shown is not believed any more when it has not proved alive for
+    /// Puts `ports` behind `calls`. Watched state is not trusted once its watch has not proved alive for
     /// `stale_after`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
@@ -110,7 +110,7 @@ impl Outside {
         self.0.ports.inventory.changes()
     }
 
-    /// What runs of a release. Read from the watched state, so there is nothing to retry or to measure.
+    /// The workloads of a release. Read from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too long.
@@ -217,7 +217,7 @@ impl Outside {
     /// configured.
     ///
     /// # Errors
-    /// What the monitoring cluster's API server says.
+    /// Errors of the monitoring cluster's API server.
     pub async fn delete_rules(&self, object_name: &str) -> Result<()> {
         match self.0.ports.rules.as_ref() {
             Some(port) => self.0.calls.run(DELETE_RULES, || port.delete(object_name)).await,
@@ -225,7 +225,7 @@ impl Outside {
         }
     }
 
-    /// Names of the rule objects that are ours, from the watched state.
+    /// Names of the rule objects of this installation, from the watched state.
     ///
     /// # Errors
     /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
@@ -257,10 +257,10 @@ impl Outside {
         self.0.ports.metrics.is_some()
     }
 
-    /// All alerts of our rules that fire now.
+    /// All firing alerts of this installation's rules.
     ///
     /// # Errors
-    /// `Invalid` when no Prometheus is configured; otherwise what it says.
+    /// `Invalid` when no Prometheus is configured; otherwise Prometheus's error.
     pub async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(FIRING_ALERTS, || port.firing_alerts()).await
@@ -269,7 +269,7 @@ impl Outside {
     /// Values of an instant query by the label `service`; a service without a finite value is absent.
     ///
     /// # Errors
-    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise what it says.
+    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise Prometheus's error.
     pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(RATES, || port.rates(query)).await
@@ -381,13 +381,13 @@ impl Outside {
 
     fn require_fresh(&self, watches: Vec<WatchReport>) -> Result<()> {
         let Some(stale) = watches.into_iter().find(|watch| self.is_stale(watch)) else { return Ok(()) };
-        // Without the age: a text that changes would be news every time.
+        // Without the age: a changing text would count as a change every time.
         let cause = stale.last_error.unwrap_or_else(|| "there is no sign of life".to_owned());
         let message = format!("what is known of the {} is too old: {cause}", stale.name);
         Err(ClientError::new(stale.system, ClientErrorKind::Unreachable, message))
     }
 
-    /// What the calls so far say of each system.
+    /// The health of each system, as the calls so far show it.
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
         self.0.calls.probes()

@@ -1,4 +1,4 @@
-//! The ports: what `smo` needs of the outside world, and the data that crosses the border.
+//! The ports: traits for everything that `smo` needs from other systems, and the types they exchange.
 //!
 //! Each trait has two implementations: the real system in this folder and the embedded continuum in
 //! `simulation`. One contract suite runs on both. Nothing but [`super::Outside`] calls a port.
@@ -25,7 +25,7 @@ pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 pub struct Ports {
     /// Which clusters exist and what they have.
     pub inventory: Arc<dyn Inventory>,
-    /// What runs, and where.
+    /// Workloads and their clusters.
     pub workloads: Arc<dyn Workloads>,
     /// Helm releases.
     pub releases: Arc<dyn Releases>,
@@ -55,7 +55,8 @@ pub trait Inventory: Send + Sync {
 /// Deployments and how Karmada spread them.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// What runs of one release, from the watched state. `Ok` with an empty list when it has no Deployment (yet).
+    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has no Deployment
+    /// (yet).
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>>;
 
     /// Sets the replicas of a Deployment through Karmada.
@@ -84,9 +85,9 @@ pub struct WorkloadObservation {
     pub deployment: String,
     /// `spec.replicas`.
     pub replicas: i64,
-    /// What one replica requests: the larger of request and limit of each container, summed.
+    /// The resource requests of one replica: the larger of request and limit of each container, summed.
     pub requests: Resources,
-    /// What the ResourceBinding says; `None` while Karmada has not made one.
+    /// The state of the ResourceBinding; `None` while Karmada has not created one.
     pub binding: Option<BindingObservation>,
 }
 
@@ -99,13 +100,13 @@ pub struct BindingObservation {
     pub unscheduled_reason: Option<String>,
     /// Whether every scheduled cluster has taken the object (condition FullyApplied).
     pub fully_applied: bool,
-    /// What each cluster reports.
+    /// The status reported by each cluster.
     pub clusters: BTreeMap<String, MemberStatus>,
     /// Whether this status belongs to the newest generation of the object.
     pub up_to_date: bool,
 }
 
-/// What one member reports of a workload.
+/// The status of a workload in one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Whether the object exists there.
@@ -129,8 +130,8 @@ pub trait Releases: Send + Sync {
     /// shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
-    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one that
-    /// belongs to somebody else is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
+    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one with
+    /// another owner is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
     /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; nothing runs. Afterwards
@@ -172,7 +173,7 @@ pub enum ReleaseStatus {
     Other,
 }
 
-/// What a release shall be.
+/// The desired state of a release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
     /// Namespace and name.
@@ -247,8 +248,8 @@ pub trait Metrics: Send + Sync {
     /// All alerts of our rules that fire now, with one query for all graphs.
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>>;
 
-    /// Values of an instant query by the label `service`. What has no such label, no value, or one that is not a
-    /// finite number is absent; values of several series of one service add up.
+    /// Values of an instant query by the label `service`. Series without this label or without a finite value
+    /// are left out; values of several series of one service add up.
     async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>>;
 }
 
@@ -273,17 +274,17 @@ pub trait Networks: Send + Sync {
 /// Round-trip times between the clusters, from Submariner's gateways.
 #[async_trait]
 pub trait Latencies: Send + Sync {
-    /// What is measured between these clusters and any others, the larger of the two directions. A cluster that
-    /// cannot be asked, or measures nothing, is left out.
+    /// The measured latencies between these clusters and any others, the larger of the two directions. A
+    /// cluster that cannot be queried, or has no measurements, is left out.
     async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes>;
 }
 
-/// How a watch of outside objects is: a watch that hangs looks like a world in which nothing happens.
+/// The health of a watch: without it, a hanging watch would look like a system in which nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchReport {
     /// The system that serves the objects, such as `karmada`.
     pub system: &'static str,
-    /// What is watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
+    /// The kind of objects watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
     pub name: &'static str,
     /// Whether the first list has been read to its end. Before that nothing is known.
     pub complete: bool,
@@ -291,7 +292,7 @@ pub struct WatchReport {
     pub age: Duration,
     /// How often it failed since its start.
     pub errors: u64,
-    /// What went wrong since it last proved alive.
+    /// The latest error since it last proved alive.
     pub last_error: Option<String>,
 }
 
@@ -302,6 +303,6 @@ pub struct Probe {
     pub system: &'static str,
     /// When it was last reached.
     pub last_success: Option<DateTime<Utc>>,
-    /// What went wrong last, when the last call failed.
+    /// The error of the last call, if it failed.
     pub last_error: Option<String>,
 }

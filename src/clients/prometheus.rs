@@ -1,4 +1,5 @@
-//! Prometheus over HTTP: which of our alerts fire, rates of the services, and the request to read its rules again.
+//! Prometheus over HTTP: firing alerts of this installation's rules, rates of the services, and the request to
+//! reload its rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

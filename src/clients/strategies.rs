@@ -1,8 +1,8 @@
-//! External strategies: programs of the operator that decide over HTTP and JSON.
+//! External strategies: programs of the operator that make decisions, called over HTTP with JSON.
 //!
-//! The server posts the whole problem and takes an answer of a few lines. What they answer is checked like any plan
-//! before anyone acts on it; that, and the fallback, is the caller's work. Each program has a breaker of its own: one
-//! that is down costs its deadline a few times, not once for every graph.
+//! The server posts the whole problem and takes an answer of a few lines. Their answers are checked like any
+//! plan before they are used; the check and the fallback are the caller's work. Each program has a breaker of
+//! its own: one that is down costs its deadline a few times, not once for every graph.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

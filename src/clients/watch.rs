@@ -1,9 +1,10 @@
-//! Watches of objects in Kubernetes API servers, and how to know whether they are alive.
+//! Watches on objects in Kubernetes API servers, with a check that they are alive.
 //!
-//! A watch that hangs looks like a world in which nothing happens. So each has a [`WatchHealth`] that remembers when it
-//! last proved alive: an event, a bookmark (API servers send one about every minute), a finished list, or a watch that
-//! was taken up again. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, through whose hands
-//! all answers of a watch go. It also ends answers that hang, which the watcher itself does for running watches only.
+//! A hanging watch looks like a system in which nothing changes. So each has a [`WatchHealth`] that records
+//! when it last proved alive: an event, a bookmark (API servers send one about every minute), a finished list,
+//! or a resumed watch. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, which sees
+//! all answers of a watch. It also ends answers that hang, which the watcher itself does for running watches
+//! only.
 
 use std::error::Error;
 use std::io;

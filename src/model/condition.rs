@@ -1,4 +1,4 @@
-//! Conditions in the manner of Kubernetes: what they are about, why they hold or not, and how they are updated.
+//! Conditions as in Kubernetes: their types, reasons and updates.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub enum ConditionStatus {
     True,
     /// It does not.
     False,
-    /// It cannot be told now.
+    /// It cannot be determined now.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ pub enum ConditionStatus {
 pub const INSTALLED: &str = "Installed";
 /// The service runs where it was placed.
 pub const READY: &str = "Ready";
-/// What the service requests is what its intent says.
+/// The service's resource requests match its intent.
 pub const RESOURCES_MATCH: &str = "ResourcesMatch";
 /// The service has the replicas that scaling decided.
 pub const SCALED: &str = "Scaled";

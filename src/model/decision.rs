@@ -1,4 +1,4 @@
-//! Decisions as they are kept: the problem, the answer, and what became of it.
+//! Records of decisions: the problem, the answer, and how it was applied.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -53,7 +53,7 @@ pub struct DecisionSummary {
 /// The scaling profile of a service: how much load its replicas handle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileRecord {
-    /// Name of the service, in whatever graph.
+    /// Name of the service, in any graph.
     pub service: String,
     /// The profile.
     pub profile: Value,
@@ -68,6 +68,6 @@ pub struct ScalingTick {
     pub graph: String,
     /// When the load was looked at.
     pub at: DateTime<Utc>,
-    /// What was seen and decided.
+    /// The observed load and the decisions.
     pub data: Value,
 }

@@ -1,4 +1,4 @@
-//! A service of a graph: the release it should be, and what was last observed of it.
+//! A service of a graph: its desired release and its last observed state.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,9 +62,9 @@ pub struct ServiceRecord {
     pub position: i64,
     /// Namespace of its release; `(namespace, name)` is unique over all graphs.
     pub namespace: String,
-    /// What one replica needs by the intent.
+    /// Resources that one replica needs according to the intent.
     pub needs: Resources,
-    /// What starts it.
+    /// Its trigger.
     pub trigger: Trigger,
     /// A conditional service whose event has happened.
     pub triggered: bool,
@@ -113,13 +113,13 @@ impl ServiceRecord {
         graph.desired == Desired::Running && self.is_due()
     }
 
-    /// What decisions count for one replica: the larger of intent and observation.
+    /// Resources that decisions assume for one replica: the larger of intent and observation.
     #[must_use]
     pub fn counted_needs(&self) -> Resources {
         self.observed_needs.map_or(self.needs, |observed| observed.max(self.needs))
     }
 
-    /// Replicas that it has or shall have: as scaling decided, else as observed, else one.
+    /// Its actual or desired replicas: as decided by scaling, else as observed, else one.
     #[must_use]
     pub fn counted_replicas(&self) -> i64 {
         self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0)

@@ -1,5 +1,5 @@
-//! Scaling parameters of a graph's services, merged from descriptor, configuration and the profiles set through
-//! the interface. Pure.
+//! Scaling parameters of a graph's services, merged from its descriptor, the configuration and the interface's
+//! profiles. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! What a Helm that failed meant: exit code and stderr become a typed error.
+//! Classification of Helm failures: exit code and stderr become a typed error.
 //!
 //! Helm has one exit code for everything and no machine-readable errors, so the text decides. The patterns were
-//! taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are
-//! listed. Whatever is not recognised is `Failed`, which is retried: a wrong guess here costs time, not truth.
+//! taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are listed. An
+//! unrecognised failure is `Failed`, which is retried: a wrong guess here costs time, not correctness.
 
 use crate::clients::command::{CommandError, Finished};
 use crate::clients::{ClientError, ClientErrorKind as Kind};
@@ -163,7 +163,7 @@ fn classify(text: &str) -> (&'static str, Kind) {
     ("helm", Kind::Failed)
 }
 
-/// What Helm said about the failure, on one line: from its `Error:` on, without warnings and progress.
+/// Helm's message about the failure on one line: from its `Error:` on, without warnings and progress.
 fn last_words(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_meaningful(line)).collect();
     let start = lines.iter().position(|line| line.starts_with("Error:")).unwrap_or(0);

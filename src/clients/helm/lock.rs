@@ -31,7 +31,7 @@ pub(super) struct ReleaseLock {
 /// Why a lock was not obtained.
 #[derive(Debug)]
 pub(super) enum LockError {
-    /// Somebody held it until the deadline.
+    /// It was held by another process until the deadline.
     Busy,
     /// The file system refused.
     Io(PathBuf, io::Error),
@@ -58,7 +58,7 @@ impl ReleaseLock {
         }
         let folder = home.join("run").join(name);
         let lock = Self { file, folder };
-        // What a killed server left there is nobody's now.
+        // Files that a killed server left there have no owner any more.
         lock.remove_folder().and_then(|()| private_folder(&lock.folder)).map_err(failed)?;
         Ok(lock)
     }
