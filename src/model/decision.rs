@@ -1,4 +1,4 @@
-//! Records of decisions: the problem, the answer, and how it was applied.
+//! Records of decisions: the problem, the answer, and when it was applied.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

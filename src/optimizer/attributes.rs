@@ -1,4 +1,4 @@
-//! What is known of a cluster beyond its resources. Absent means unknown, never "free" or "near".
+//! Cluster attributes beyond resources. An absent attribute is unknown, never "free" or "near".
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ impl ClusterAttributes {
         }
     }
 
-    /// What is wrong with the numbers: field and cause.
+    /// The invalid numbers: field and cause.
     #[must_use]
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();

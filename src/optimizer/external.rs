@@ -1,5 +1,4 @@
-//! The contracts with other programs, in JSON: external strategies and intent handlers. What they are asked, and what they
-//! answer.
+//! The JSON contracts with other programs, external strategies and intent handlers: their requests and answers.
 //!
 //! Plans become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked like any.
 

@@ -1,4 +1,4 @@
-//! When a decision has to end.
+//! Stop conditions of a decision.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

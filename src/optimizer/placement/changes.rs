@@ -1,4 +1,4 @@
-//! What is different in the world between two problems of one graph.
+//! Differences between two problems of one graph that may invalidate a plan.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! Why a problem has no placement: a minimal set of requirements that cannot all hold, and the smallest changes
-//! that would help.
+//! Explanation of infeasible problems: a minimal set of conflicting requirements, and the smallest changes that
+//! would help.
 //!
-//! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops requirements
-//! as long as what is left is still infeasible; here in chunks that are halved, since most of them are superfluous.
+//! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops
+//! requirements as long as the rest is still infeasible; here in chunks that are halved, since most of them are
+//! superfluous.
 
 use super::compile::{Compiled, compile};
 use super::exact::{Feasibility, elastic, feasibility};
@@ -21,7 +22,7 @@ const MOST_CELLS: usize = 5_000;
 /// One requirement that could be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
-    /// What a service needs of one resource.
+    /// The demand of a service for one resource.
     Need(usize, Dimension),
     /// One condition of a service on its cluster's attributes.
     Requirement(usize, usize),
@@ -145,7 +146,7 @@ impl Filter<'_> {
     }
 }
 
-/// Additional room in words.
+/// Additional capacity in words.
 fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
     let amounts = |cluster: &[i64; RESOURCES]| -> Vec<String> {
         let missing = Dimension::ALL.into_iter().zip(*cluster).filter(|(_, missing)| *missing > 0);

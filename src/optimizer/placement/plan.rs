@@ -1,4 +1,4 @@
-//! What a placement decision answers: a plan with its proof and its reasons, or why there is none.
+//! The outcome of a placement decision: a plan with its proof and reasons, or why there is none.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl Outcome {
         }
     }
 
-    /// The word for it: `optimal`, `feasible`, `infeasible`, `timed_out`.
+    /// Its name: `optimal`, `feasible`, `infeasible`, `timed_out`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -53,9 +53,9 @@ pub struct Plan {
     pub strategy: Strategy,
     /// Service name to cluster name.
     pub assignment: BTreeMap<String, String>,
-    /// Service name to number of replicas that room was found for.
+    /// Service name to the number of replicas placed.
     pub replicas: BTreeMap<String, i64>,
-    /// What the strategy minimises, and of what it is made.
+    /// The minimised objective and its terms.
     pub objective: Objective,
     /// Proven: no feasible placement has a smaller objective. `None` when nothing was proven.
     pub bound: Option<f64>,
@@ -69,7 +69,7 @@ pub struct Plan {
     /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
     /// plan rests on.
     pub unknown_allowed: bool,
-    /// What could not be decided or counted because the clusters' data does not say.
+    /// Requirements and costs that could not be evaluated because data of clusters is missing.
     pub warnings: Vec<String>,
     /// Why each service is where it is, by name.
     pub explanation: Vec<ServiceExplanation>,
@@ -167,8 +167,8 @@ pub struct ClusterVerdict {
     pub feasible: bool,
     /// The constraints that do not hold; empty when feasible.
     pub violated: Vec<Violation>,
-    /// What the objective would rise by if the service (with those that must share its cluster) were there;
-    /// `None` where no plan was made.
+    /// Increase of the objective if the service (with those that must share its cluster) were there; `None`
+    /// where no plan was made.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost_difference: Option<f64>,
 }
@@ -212,22 +212,22 @@ pub enum Violation {
         /// Where it is.
         cluster: String,
     },
-    /// An attribute of the cluster is not as an intent wants it.
+    /// An attribute of the cluster does not meet an intent.
     Attribute {
         /// The intent, such as `security`.
         intent: String,
         /// The attribute.
         attribute: String,
-        /// What it must be, in words.
+        /// The required value, in words.
         wanted: String,
-        /// What it is; `None` when unknown.
+        /// The actual value; `None` when unknown.
         found: Option<String>,
     },
     /// Too far from the cluster of another service.
     Latency {
         /// The other service.
         service: String,
-        /// What is wanted, in words.
+        /// The required latency, in words.
         wanted: String,
         /// Round-trip time in milliseconds; `None` when unknown.
         milliseconds: Option<f64>,

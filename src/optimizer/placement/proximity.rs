@@ -1,8 +1,8 @@
-//! How near clusters are to each other, as far as it is known.
+//! Proximity of clusters to each other, as far as it is known.
 
 use super::{LatencyBound, Problem};
 
-/// Yes, no, or nobody knows.
+/// Yes, no, or unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tri {
     /// It holds.
@@ -24,7 +24,7 @@ impl Tri {
         }
     }
 
-    /// What it comes to when the unknown counts as `unknown`.
+    /// The result when `Unknown` is treated as `unknown`.
     #[must_use]
     pub fn decided(self, unknown: bool) -> bool {
         match self {
@@ -52,7 +52,7 @@ pub struct Proximity {
 }
 
 impl Proximity {
-    /// What the attributes of the problem's clusters say.
+    /// The proximity given by the attributes of the problem's clusters.
     #[must_use]
     pub fn new(problem: &Problem) -> Self {
         let said = |one: usize, other: usize| {
@@ -93,7 +93,7 @@ impl Proximity {
         self.milliseconds(one, other).map_or(self.unknown_us, microseconds)
     }
 
-    /// Whether two clusters are as near as a bound wants.
+    /// Whether two clusters are as near as a bound requires.
     ///
     /// Clusters of one region are neighbours whatever their latency; clusters of two regions are not, unless
     /// their latency is known to be small.

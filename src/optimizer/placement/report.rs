@@ -1,4 +1,4 @@
-//! A placement decision as text for people: what was decided, what it rests on, and the alternatives.
+//! A placement decision as text for people: the plan, its basis, and the alternatives.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};

@@ -1,4 +1,4 @@
-//! Decisions in the words of a person.
+//! Reasons of scaling decisions as sentences for people.
 
 use std::fmt::{self, Write};
 

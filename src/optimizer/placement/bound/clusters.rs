@@ -8,15 +8,15 @@ use super::super::model::{Matrix, Model, RESOURCES};
 use super::domain::{Domain, Use};
 use super::knapsack::{Candidate, Number, cover, knapsack};
 
-/// Cells of a capacity at most: precision against time.
+/// Maximum number of cells of a capacity: precision against time.
 const CELLS: i64 = 1024;
 
 /// Multipliers of the constraints between items and clusters, in nano-costs; none is negative.
 #[derive(Debug, Clone)]
 pub(super) struct Values<T> {
-    /// What an item pays for its place on a cluster, items × stride.
+    /// Price of an item's place on a cluster, items × stride.
     pub(super) price: Vec<T>,
-    /// What the whole capacity of a resource is worth, per cluster.
+    /// Price of the whole capacity of a resource, per cluster.
     pub(super) rent: Vec<[T; RESOURCES]>,
     /// The part of the activation that the covering problem pays, per cluster.
     pub(super) duty: Vec<T>,

@@ -94,7 +94,7 @@ pub(super) struct Candidate<T> {
     pub(super) item: usize,
     /// Cells of capacity it takes.
     pub(super) weight: usize,
-    /// What packing it costs.
+    /// Cost of packing it.
     pub(super) cost: T,
 }
 

@@ -27,7 +27,7 @@ struct Pair {
 /// Costs of a pair, clusters × clusters. Pairs without rules share one of latencies; others have nano-costs.
 #[derive(Debug)]
 struct Table {
-    /// What it is made for: the weight, 0 for the shared one, and the relations.
+    /// Its key: the weight, 0 for the shared one, and the relations.
     key: (i64, Vec<usize>),
     cells: Matrix<f32>,
     /// Whether the triangle inequality holds, which lets most rows of a minimisation be skipped.
@@ -46,7 +46,7 @@ pub(super) struct Pairs {
     stride: usize,
 }
 
-/// What pairs lend to their two items: `[pair][end][cluster]`.
+/// Messages: cost that pairs lend to their two items, `[pair][end][cluster]`.
 #[derive(Debug, Clone)]
 pub(super) struct Messages(Vec<f32>);
 

@@ -30,7 +30,7 @@ const MIGRATIONS: u64 = 10;
 const NEAR: u64 = 100;
 const GROUP: usize = 8;
 
-/// How long a chain goes on.
+/// The budget of a chain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace<'a> {
     length: Length,

@@ -1,4 +1,4 @@
-//! An assignment under change, with everything that makes the worth of a change cheap to tell.
+//! An assignment under change, with the derived data that makes evaluating a change cheap.
 
 use super::landscape::Landscape;
 use crate::optimizer::placement::RESOURCES;
@@ -110,7 +110,7 @@ impl<'a> State<'a> {
         self.value + self.rebate
     }
 
-    /// What chains minimise: cost, prices and penalties.
+    /// The value that chains minimise: cost, prices and penalties.
     #[cfg(test)]
     pub(super) fn value(&self) -> i64 {
         self.value
@@ -141,7 +141,7 @@ impl<'a> State<'a> {
             - self.price(to, joining)
     }
 
-    /// Change of overload and penalty if `amount` comes to a cluster.
+    /// Change of overload and penalty if `amount` is added to a cluster.
     #[inline]
     fn load_change(&self, cluster: usize, amount: &[i64; RESOURCES]) -> i64 {
         let mut used = self.used[cluster];
