@@ -1,4 +1,4 @@
-//! Puts the parts together, runs them, and joins them at shutdown.
+//! Assembly of the server: builds the parts, runs them, and joins them at shutdown.
 //!
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
@@ -143,7 +143,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             // Another server may have the database by now.
             grace = Duration::ZERO;
         }
-        // Requests that wait for work answer now with how far it has come; one that goes on for ever is cut off.
+        // Requests that wait for work answer now with its progress; one that never ends is cancelled.
         queue.begin_shutdown();
         tokio::time::sleep(grace).await;
     };
@@ -213,7 +213,7 @@ async fn connect(settings: &Settings, installation: &str) -> Result<(Ports, Opti
     }
 }
 
-/// What has a setting is real, the rest is simulated.
+/// Systems with settings are real, the rest is simulated.
 async fn mixed_ports(settings: &Settings, world: &World, installation: &str) -> Result<Ports> {
     let simulated = world.ports_of(installation);
     let real = optional_ports(settings, installation).await?;
@@ -251,7 +251,7 @@ enum Stop {
     LockLost,
 }
 
-/// Resolves when the server shall stop: on a signal, or when it has lost its hold of the database.
+/// Resolves when the server has to stop: on a signal, or when it has lost its lock on the database.
 async fn stopped(lock: &mut InstanceLock) -> Stop {
     let on = |kind| async move {
         match signal(kind) {

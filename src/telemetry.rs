@@ -1,8 +1,8 @@
 //! Logs and metrics.
 //!
-//! The log is process-wide by nature and set up once, by the program. MetricsRegistry are not: each server has a
-//! registry of its own, so several servers can live in one process. Each part that measures registers its
-//! metrics while the server is assembled; then [`MetricsRegistry`] takes the registry and only reads it.
+//! The log is process-wide by nature and set up once, by the program. Metrics are not: each server has a
+//! registry of its own, so several servers can live in one process. Each part registers its metrics while the
+//! server is assembled; then [`MetricsRegistry`] takes the registry and only reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;

@@ -1,4 +1,4 @@
-//! The arithmetic of charges and of what they leave.
+//! Tests of the arithmetic of charges and free capacity.
 
 use super::*;
 use crate::model::testing;

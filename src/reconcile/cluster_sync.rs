@@ -1,4 +1,4 @@
-//! Reads the clusters from Karmada into the database: for the loop that follows them, and on request.
+//! Synchronisation of the clusters from Karmada into the database, by the watching loop and on request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The memory of a key between two runs, which spares calls that would change nothing. Losing it costs a call,
-//! nothing else.
+//! The memory of a key between two runs, which saves calls that would change nothing. Losing it costs no more
+//! than a call.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers make the
-//! world be as the key's record wants it.
+//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers bring
+//! other systems to the state that the key's record desires.
 //!
 //! * Wakes of one key merge, and a key is worked on by one worker at a time: two requests never race.
 //! * Three priorities, first come first served within each, and none is starved by the ones above it.
-//! * Every delay has jitter. News never shortens a backoff; a request does.
+//! * Every delay has jitter. An observed change never shortens a backoff; a request does.
 //! * A worker is not held while Helm works: such operations have slots of their own ([`WorkerSlot`]).
 
 mod metrics;
@@ -76,7 +76,7 @@ impl Key {
     }
 }
 
-/// Why a key is looked at, the most urgent first.
+/// Why a key is reconciled, the most urgent reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Priority {
     /// A request waits for it.
@@ -94,9 +94,11 @@ pub enum WorkOutcome {
     Gone,
     /// All is as desired.
     Settled,
-    /// The world has to move (pods start, an object disappears), or a user has to: news wakes the key.
+    /// An external change is needed (pods start, an object disappears, a user acts): its observation wakes the
+    /// key.
     Waiting,
-    /// Parts of it failed in a way that may pass. News may wake the key earlier: the parts remember when each is due.
+    /// Parts of it failed in a way that may pass. An observed change may wake the key earlier: the parts
+    /// remember when each is due.
     Retry {
         /// When the first of them is due; `None` leaves it to the backoff of the key.
         after: Option<Duration>,
@@ -238,8 +240,8 @@ impl Queue {
         WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
     }
 
-    /// Looks at every known graph once, spread over a time that grows with their number: news may have been
-    /// missed.
+    /// Reconciles every known graph once, spread over a time that grows with their number, since changes may
+    /// have been missed.
     pub fn wake_all(&self) {
         self.inner.change(|schedule, now| {
             let keys = schedule.keys(Kind::Graph);
@@ -250,9 +252,9 @@ impl Queue {
         });
     }
 
-    /// Makes keys known that the database has, each with whether its work is done as far as the database knows.
-    /// Work that is not done goes on; the rest is looked at spread over a time that grows with their number. Keys
-    /// that are known already are left alone.
+    /// Adds the keys of the database, each with whether its work is done according to the database. Unfinished
+    /// work continues; the rest is checked, spread over a time that grows with their number. Keys that are
+    /// already known are left alone.
     pub fn take_up(&self, keys: Vec<(Key, bool)>) {
         let window = self.inner.window(keys.len());
         self.inner.change(|schedule, now| {

@@ -1,9 +1,9 @@
-//! Whether a service runs where it was placed. Pure.
+//! Readiness: whether a service runs where it was placed. Pure.
 //!
 //! Right after a move Karmada still shows the old replicas, and a dead member keeps its last status. So ready
-//! means all of: the binding is scheduled to the wanted cluster and nowhere else, everything was applied there,
-//! the status is of the newest generation, the member reports the workload healthy, and the member itself is
-//! available.
+//! means all of: the binding is scheduled to the desired cluster and nowhere else, everything was applied
+//! there, the status is of the newest generation, the member reports the workload healthy, and the member
+//! itself is available.
 
 use std::collections::BTreeMap;
 

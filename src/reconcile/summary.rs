@@ -1,4 +1,5 @@
-//! What a reconcile of a graph comes to, read from the states of its resources and from what runs. Pure.
+//! Summary of a reconcile: status, conditions and outcome, from the states of a graph's resources and its
+//! workloads. Pure.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub(super) struct Seen {
 pub(super) struct Summary {
     /// Every release is as wanted.
     pub(super) releases_done: bool,
-    /// How to go on.
+    /// How to continue.
     pub(super) outcome: WorkOutcome,
     /// The condition `Reconciled`.
     pub(super) reconciled: ConditionUpdate,
@@ -78,7 +79,7 @@ impl Seen {
         }
     }
 
-    /// The condition `Reconciled`: the first thing that is not as wanted.
+    /// The condition `Reconciled`: the first resource that is not in its desired state.
     fn reconciled(&self) -> ConditionUpdate {
         if let Some(error) = &self.unseen {
             let message = format!("what runs could not be read: {error}");
@@ -111,7 +112,7 @@ impl Seen {
 }
 
 impl Summary {
-    /// Whether nothing is left of a graph that shall be deleted.
+    /// Whether nothing is left of a graph that is to be deleted.
     pub(super) fn is_gone(&self) -> bool {
         self.desired == Desired::Deleted && self.releases_done && self.clean
     }

@@ -1,4 +1,4 @@
-//! Clusters as last seen. They keep their id for ever, and one that disappears stays, unavailable.
+//! Clusters as last observed. A cluster keeps its id for ever; one that disappears stays as unavailable.
 
 use std::collections::BTreeMap;
 
@@ -100,8 +100,8 @@ impl Tx {
         list(self.conn()).await
     }
 
-    /// Writes those of `clusters` that differ from `known` by more than the time of their observation, and notes that
-    /// Karmada told of `observed` now.
+    /// Writes those of `clusters` that differ from `known` by more than the time of their observation, and
+    /// notes that Karmada reported `observed` now.
     ///
     /// # Errors
     /// The database failed.

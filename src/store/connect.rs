@@ -1,4 +1,4 @@
-//! From a URL to a pool: which engine, with which options, and what to say when it does not answer.
+//! Connection pools from URLs: choice of the engine, its options, and error messages when it does not answer.
 //!
 //! Messages name engine, host and database, and nothing else of the URL: the rest may be a password.
 
@@ -15,10 +15,10 @@ use super::db::{ACQUIRE_TIMEOUT, Db};
 use super::{Result, StoreError};
 
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// WAL lets readers go on beside the one writer; more connections would only wait for the disk.
+/// WAL lets readers continue beside the one writer; more connections would only wait for the disk.
 const SQLITE_CONNECTIONS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No statement of ours comes near it; a stuck one must not hold a graph's row for ever.
+/// No statement of `smo` comes near it; a stuck one must not hold a graph's row for ever.
 const STATEMENT_TIMEOUT: &str = "30s";
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_RETRY: Duration = Duration::from_millis(20);

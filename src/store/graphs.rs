@@ -1,6 +1,7 @@
-//! Graphs: what the user wants, and how far it has been carried out.
+//! Graphs: their desired state, and how far it has been carried out.
 //!
-//! A graph's row is written under its version: whoever decides on a row that has changed since must read again.
+//! A graph's row is written under its version: a writer whose row has changed since it was read must read it
+//! again.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! One consistent view of everything that decisions look at: a transaction that only reads.
+//! A consistent snapshot of all input of decisions, read in one read-only transaction.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub struct GraphUse {
     pub graph: GraphRecord,
     /// Its services in the order of its descriptor.
     pub services: Vec<ServiceRecord>,
-    /// What it uses, by cluster.
+    /// Its usage by cluster.
     pub usage: BTreeMap<String, Usage>,
 }
 

@@ -1,4 +1,4 @@
-//! The planner by itself, over the simulated continuum.
+//! Tests of the planner alone, over the simulated continuum.
 
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -131,7 +131,7 @@ impl Program {
             group.coefficients = tight.iter().map(|row| group.coefficients[*row]).collect();
         }
         self.limits = tight.iter().map(|row| self.limits[*row]).collect();
-        // In multiples of the greatest common divisor, no part of the limit is unusable remainder.
+        // Divided by the greatest common divisor, so that no limit has a remainder that steps cannot use.
         for row in 0..self.limits.len() {
             let divisor =
                 self.groups.iter().fold(0, |divisor, group| gcd(divisor, group.coefficients[row])).max(1);

@@ -1,8 +1,9 @@
-//! The resources of a graph: everything outside that belongs to it.
+//! The resources of a graph: all its objects in other systems.
 //!
-//! One file per kind says what is wanted (from the records, pure), what must change given what was observed, how it is
-//! applied and removed, and which condition tells of it. Order, parallelism, retries and the memory of failures are written
-//! once, over the list ([`carry_out`]); whether nothing is left behind is read from the list of states.
+//! One file per kind defines its desired state (from the records, pure), the change for an observation, how it
+//! is applied and removed, and the condition that reports it. Order, parallelism, retries and the memory of
+//! failures are written once, over the list ([`carry_out`]); whether nothing is left behind follows from the
+//! list of states.
 
 mod carry_out;
 pub(super) mod release;
@@ -67,7 +68,7 @@ pub(super) enum Change {
     LeaveAlone(String),
 }
 
-/// A resource as it shall be.
+/// A resource in its desired state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wanted {
     Release(ReleaseSpec),
@@ -80,7 +81,7 @@ pub(super) enum Wanted {
     },
 }
 
-/// A resource that shall not be.
+/// A resource that must not exist.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Unwanted {
     /// A release of that owner.

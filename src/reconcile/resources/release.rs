@@ -1,8 +1,8 @@
 //! The release of each service. Pure but for applying and removing it.
 //!
-//! What was applied is not remembered here but read from the world: a release carries its owner and the digest
-//! of its chart and values as labels. So a server that was killed between Helm's success and its own record
-//! finds the release done, and does not do it twice.
+//! The applied state is not stored here but read from the release, which carries its owner and the digest of
+//! its chart and values as labels. So a server that was killed between Helm's success and its own record finds
+//! the release done, and does not do it twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The alert rules of a graph: what the events of its conditional services become in Prometheus, one object per graph.
-//! Pure but for applying and removing it.
+//! The alert rules of a graph, made from the events of its conditional services: one object per graph. Pure but
+//! for applying and removing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,8 @@ pub(in crate::reconcile) fn object_name(graph: &str) -> String {
     format!("smo-{}", slug(graph, NAME_LENGTH - 4))
 }
 
-/// The rules object as it should be: `None` when the graph has no conditional service, `Some(None)` when it has, but shall
-/// not run.
+/// The rules object as it should be: `None` when the graph has no conditional service, `Some(None)` when it
+/// has, but is not to run.
 #[must_use]
 pub(in crate::reconcile) fn wanted(
     graph: &GraphRecord,
@@ -60,7 +60,7 @@ pub(super) async fn remove(outside: &Outside, object_name: &str) -> Result<(), C
     outside.delete_rules(object_name).await
 }
 
-/// The condition `RulesPublished`; `None` when the graph shall have no rules.
+/// The condition `RulesPublished`; `None` when the graph has no rules.
 pub(in crate::reconcile) fn condition(
     wanted: Option<&GraphRules>,
     state: Option<&State>,

@@ -54,9 +54,9 @@ impl<'a> Packing<'a> {
         weigh(&self.model.demand[item], &self.share)
     }
 
-    /// Places items: first those with the fewest allowed clusters, of these the largest; each on its cheapest
-    /// cluster, of these the one with the least remaining capacity. One that fits nowhere takes the place of an
-    /// item that fits elsewhere; `None` when there is no such item.
+    /// Places items: first those with the fewest allowed clusters, of these the largest; each on the cheapest
+    /// cluster that it fits, among equals the one with the least remaining capacity. One that fits nowhere
+    /// takes the place of an item that fits elsewhere; `None` when there is no such item.
     pub(super) fn complete(mut self, mut items: Vec<usize>) -> Option<Vec<usize>> {
         let key = |item: &usize| {
             let clusters = self.model.allowed.row(*item).iter().filter(|allowed| **allowed).count();

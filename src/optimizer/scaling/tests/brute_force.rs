@@ -62,7 +62,7 @@ fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more
     (rate == 0.0 && !problem.compat) || (replicas > 0 && capacity > rate - 1e-7)
 }
 
-/// What a service may have.
+/// The allowed replicas of a service.
 fn allowed(problem: &ScalingProblem, service: &ScaledService) -> Vec<i64> {
     let share = service.share.unwrap_or(MOST);
     let (min, max) = match service.profile {
