@@ -157,8 +157,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     served.map_err(|error| Error::Internal(error.into()))
 }
 
-/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or reconciled next,
-/// the release is upgraded to what its service says.
+/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or
+/// reconciled next, the release is upgraded to its service's record.
 ///
 /// # Errors
 /// There is no such release, Karmada cannot be used, or the server runs on the simulated continuum.

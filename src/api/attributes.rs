@@ -12,7 +12,7 @@ use crate::optimizer::ClusterAttributes;
 
 const TAG: &str = "clusters";
 
-/// Attributes of a cluster: what decisions count, and under `set` what was set here.
+/// Attributes of a cluster: what decisions count, and under `set` the attributes set here.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Attributes {
     #[serde(flatten)]
@@ -57,7 +57,7 @@ pub(super) async fn set_cluster_attributes(
     Ok(Json(app.set_cluster_attributes(&name, &attributes, &context).await?.into()))
 }
 
-/// Forget what was set for a cluster.
+/// Delete the attributes set for a cluster.
 #[utoipa::path(
     delete, path = "/clusters/{name}/attributes", operation_id = "reset_cluster_attributes", tag = TAG,
     params(ClusterPath),

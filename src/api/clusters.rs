@@ -88,7 +88,7 @@ fn gib_text(bytes: i64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// List the clusters that Karmada knows or knew, with what is free in them.
+/// List the clusters that Karmada knows or knew, with their free resources.
 #[utoipa::path(
     get, path = "/clusters", operation_id = "list_clusters", tag = "clusters",
     responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)

@@ -57,7 +57,7 @@ pub(super) struct Decision {
     duration_ms: Option<i64>,
     /// When it was made.
     created_at: DateTime<Utc>,
-    /// When it became what is wanted; `null` for one that was not carried out.
+    /// When it became the desired placement or scaling; `null` for one that was not carried out.
     applied_at: Option<DateTime<Utc>>,
 }
 

@@ -182,7 +182,7 @@ impl From<ServiceState> for ServiceStatus {
 /// Observed replicas; null while nothing has been observed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Replicas {
-    /// Replicas wanted.
+    /// Desired replicas.
     #[schema(required = true, example = 1)]
     wanted: Option<i64>,
     /// Replicas ready.
@@ -230,13 +230,13 @@ pub struct AlertEvent {
 }
 
 impl Graph {
-    /// The graph with a sentence about what the request led to.
+    /// The graph with a sentence about the outcome of the request.
     pub(super) fn with_message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());
         self
     }
 
-    /// The graph with what there is to say about its descriptor.
+    /// The graph with the warnings about its descriptor.
     pub(super) fn with_warnings(mut self, warnings: impl IntoIterator<Item = InputFinding>) -> Self {
         self.warnings = Some(warnings.into_iter().collect());
         self

@@ -68,9 +68,9 @@ pub struct DescriptorDocument {
 
 /// Deploy a graph.
 ///
-/// The descriptor is checked as a whole, its services are placed, and what is wanted is recorded; then the answer waits
-/// until Helm has accepted every release, for a limited time. The same descriptor again changes nothing; another one
-/// under the same name is refused.
+/// The descriptor is checked as a whole, its services are placed, and the desired state is recorded; then the
+/// answer waits until Helm has accepted every release, for a limited time. The same descriptor again changes
+/// nothing; another one under the same name is refused.
 #[utoipa::path(
     post, path = "/project/{project}/graphs", operation_id = "deploy_graph", tag = TAG,
     params(ProjectPath, ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` answers without waiting.", example = "respond-async")),

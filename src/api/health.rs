@@ -39,7 +39,7 @@ pub struct Readiness {
     /// Whether requests can be served.
     #[schema(example = true)]
     ready: bool,
-    /// Whether the outside world is real or simulated.
+    /// Whether the other systems are real or simulated.
     mode: Mode,
     /// Information for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,11 +51,11 @@ pub struct Readiness {
     watches: Vec<Watch>,
 }
 
-/// Whether the outside world is real or simulated.
+/// Whether the other systems are real or simulated.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// All outside systems are real.
+    /// All other systems are real.
     Real,
     /// Systems without settings are simulated.
     Simulated,
@@ -105,11 +105,11 @@ pub struct Watch {
 pub enum WatchState {
     /// It shows the present.
     Ok,
-    /// Its last attempt failed; what it showed before is still believed.
+    /// Its last attempt failed; the state it last showed is still trusted.
     Failing,
     /// Its first list is not complete: nothing is known yet.
     Incomplete,
-    /// It has not proved alive for so long that what it showed is not believed any more.
+    /// It has not proved alive for so long that the state it last showed is no longer trusted.
     Stale,
 }
 

@@ -26,10 +26,10 @@ pub(super) struct PlacementParameters {
     #[serde(default)]
     #[param(nullable = false, example = true)]
     dry_run: Option<bool>,
-    /// Name of the strategy; without it that of the descriptor, the project or the configuration.
+    /// Name of the strategy; by default that of the descriptor, the project or the configuration.
     #[param(nullable = false, example = "cost")]
     strategy: Option<String>,
-    /// Refuse what the clusters' data cannot decide instead of warning.
+    /// Refuse requirements that the clusters' data cannot decide, instead of warning.
     #[param(nullable = false, example = false)]
     strict: Option<bool>,
 }

@@ -46,7 +46,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "01939f3e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     request_id: Option<String>,
-    /// The outside system that failed.
+    /// The external system that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "karmada")]
     system: Option<&'static str>,

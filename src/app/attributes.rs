@@ -38,7 +38,7 @@ impl App {
         Ok(AttributesView { effective: effective.remove(name).unwrap_or_default(), set })
     }
 
-    /// Sets all attributes of a cluster; what is left out comes from the other sources again.
+    /// Sets all attributes of a cluster; omitted ones come from the other sources again.
     ///
     /// # Errors
     /// The cluster does not exist, or a number is out of bounds.
@@ -64,7 +64,7 @@ impl App {
         self.cluster_attributes(name).await
     }
 
-    /// Forgets what was set for a cluster.
+    /// Deletes the attributes set for a cluster.
     ///
     /// # Errors
     /// The cluster does not exist.
@@ -86,7 +86,7 @@ impl App {
     }
 }
 
-/// Effective attributes by cluster: what was set, then the configuration, labels, and measured latencies.
+/// Effective attributes by cluster: the interface, then the configuration, labels, and measured latencies.
 pub(super) fn effective_attributes(
     clusters: &[ClusterRecord],
     mut set: BTreeMap<String, ClusterAttributes>,
@@ -116,7 +116,7 @@ pub(super) fn effective_attributes(
 struct Latencies(BTreeMap<(String, String), (u8, f64)>);
 
 impl Latencies {
-    /// Adds what one end says; of two ends of one source the longer time counts.
+    /// Adds the latencies stated at one end; of two ends of one source the longer time counts.
     fn add(&mut self, source: u8, cluster: &str, latencies_ms: &BTreeMap<String, f64>) {
         for (to, ms) in latencies_ms.iter().filter(|(to, ms)| **ms != 0.0 && *to != cluster) {
             let to = to.as_str();

@@ -1,8 +1,9 @@
 //! The capacity ledger as decisions see it: free capacity by cluster and graph.
 //!
-//! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused when what it
-//! adds no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on the newest snapshot, a bounded
-//! number of times. Nomad's plan applier is the model: many planners, one verified commit.
+//! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused
+//! when its additional usage no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on
+//! the newest snapshot, a bounded number of times. Nomad's plan applier is the model: many planners, one
+//! verified commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,13 +63,13 @@ impl CapacitySnapshot {
         entry.reserved += amount;
     }
 
-    /// The epochs of the ledger, for the commit of a decision that looks at this snapshot.
+    /// The epochs of the ledger, for the commit of a decision based on this snapshot.
     pub(super) fn epochs(&self) -> SnapshotEpochs {
         self.epochs.clone()
     }
 }
 
-/// The state that a decision about one graph looks at.
+/// The state that a decision about one graph is based on.
 pub(super) struct GraphSnapshot {
     pub(super) capacity: CapacitySnapshot,
     /// Services of the graph; none when it is new.

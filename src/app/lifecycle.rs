@@ -49,7 +49,7 @@ impl App {
         Ok(Accepted { view, completed: progress.done, warnings: Vec::new(), unchanged: false })
     }
 
-    /// Records what is wanted. Deleting what is being deleted is fine and changes nothing.
+    /// Records the desired state. Deleting a graph that is being deleted is allowed and changes nothing.
     async fn record_desired(
         &self,
         name: &str,

@@ -53,7 +53,7 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// The database.
     pub store: Store,
-    /// The outside world.
+    /// Access to other systems.
     pub outside: Outside,
     /// The work queue of everything that is reconciled.
     pub queue: Queue,

@@ -243,7 +243,7 @@ impl Planner {
         }
     }
 
-    /// Asks the intent handlers what those intents of a graph mean that they handle.
+    /// Queries the intent handlers for the intents of a graph that they handle.
     pub(in crate::app) async fn handle_intents(
         &self,
         descriptor: &Descriptor,
@@ -272,7 +272,7 @@ impl Planner {
         futures::future::join_all(asked).await
     }
 
-    /// The problem in which the services share what there is, when what they need does not fit.
+    /// The problem in which the services share the available capacity, when their needs do not fit.
     ///
     /// # Errors
     /// The computation panicked.

@@ -10,7 +10,7 @@ use crate::clients::WatchReport;
 use crate::hdag::Finding;
 use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord};
 
-/// Who asks, and how the answer is wanted.
+/// The origin of a request, and the preferred form of its answer.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
     /// Id of the request, for events and logs.
@@ -128,7 +128,7 @@ pub struct IgnoredAlert {
 pub struct ServerState {
     /// Whether requests can be served.
     pub ready: bool,
-    /// Whether the outside world is simulated.
+    /// Whether the other systems are simulated.
     pub simulated: bool,
     /// One entry per dependency.
     pub dependencies: Vec<SystemState>,
@@ -141,7 +141,7 @@ pub struct ServerState {
 pub struct WatchView {
     /// How it is.
     pub state: WatchReport,
-    /// Whether it has not proved alive for so long that what it showed is not believed any more.
+    /// Whether it has not proved alive for so long that the state it last showed is no longer trusted.
     pub stale: bool,
 }
 

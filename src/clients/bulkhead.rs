@@ -87,7 +87,7 @@ impl Bulkheads {
         }
     }
 
-    /// Records what an operation revealed about the registry.
+    /// Records the result of an operation for the health of its registry.
     pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
         let Slot::Install(host) = slot else { return };
         match answer {

@@ -78,7 +78,7 @@ struct DurationLabels {
     operation: &'static str,
 }
 
-/// The wrapper and what it remembers. Clones share everything.
+/// The wrapper and its state. Clones share everything.
 #[derive(Clone)]
 pub struct Calls {
     inner: Arc<Inner>,
@@ -268,7 +268,7 @@ impl Calls {
         answer
     }
 
-    /// Asks the breaker; what it lets through must be finished by the guard.
+    /// Asks the breaker; calls it lets through must be finished by the guard.
     fn admit(&self, operation: Operation) -> Result<Admitted<'_>> {
         let admitted = self.system(operation.system, |system| system.breaker.admit(Instant::now()));
         admitted.map_err(|wait| self.circuit_open(operation, operation.system, wait))?;
@@ -317,7 +317,7 @@ impl Calls {
     fn failed(&self, error: &ClientError) {
         use ClientErrorKind as Kind;
         match error.kind {
-            // It answered, and the answer is about what was asked.
+            // It answered, and the error is one of the request.
             Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
             Kind::CircuitOpen | Kind::Superseded => {}
             Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {

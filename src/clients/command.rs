@@ -1,6 +1,6 @@
 //! The only place that runs programs.
 //!
-//! A program gets an argument vector (never a shell line), a deadline and, if wanted, an open file as its
+//! A program gets an argument vector (never a shell line), a deadline and, optionally, an open file as its
 //! standard input. When the deadline passes it is asked to end (SIGTERM) and killed if it does not within its
 //! grace; when the caller is cancelled it is killed. Its output is kept up to a cap: the beginning of stdout
 //! (where results are) and the end of stderr (where the cause is). Arguments and environment are never logged,
@@ -49,9 +49,9 @@ pub struct Program {
 pub struct Finished {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// Beginning of what it wrote to standard output.
+    /// Beginning of its standard output.
     pub stdout: String,
-    /// End of what it wrote to standard error.
+    /// End of its standard error.
     pub stderr: String,
 }
 

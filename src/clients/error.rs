@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why a call to an outside system failed.
+/// Why a call to an external system failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{system}: {kind}: {message}")]
 pub struct ClientError {
@@ -33,7 +33,7 @@ pub enum ClientErrorKind {
     /// No answer within the deadline.
     #[error("timed out")]
     Timeout,
-    /// The chart, or what it renders to, is invalid.
+    /// The chart is invalid, or the objects rendered from it are.
     #[error("invalid")]
     Invalid,
     /// A foreign object, or another writer, is in the way.

@@ -36,7 +36,7 @@ pub(super) async fn connect(system: &'static str, settings: &KubeconfigSettings)
     Client::try_from(config).map_err(|error| invalid(&error))
 }
 
-/// The error of a call. `what` says in a few words what was tried.
+/// The error of a call. `what` names the attempted operation in a few words.
 pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> ClientError {
     let mut retry_after = None;
     let (kind, cause) = match &error {
@@ -69,7 +69,7 @@ fn status_kind(code: u16) -> Kind {
         404 => Kind::NotFound,
         409 => Kind::Conflict,
         400 | 405 | 415 | 422 => Kind::Invalid,
-        // A gateway or an aggregating server that cannot reach what is behind it.
+        // A gateway or an aggregating server that cannot reach its backend.
         502 | 503 => Kind::Unreachable,
         408 | 504 => Kind::Timeout,
         _ => Kind::Failed,

@@ -33,7 +33,7 @@ impl Marks {
         labels.get(&self.labels.installation).is_some_and(|installation| *installation != self.installation)
     }
 
-    /// Checks what is about to become values of labels.
+    /// Checks that these texts are valid values of labels.
     ///
     /// # Errors
     /// `Invalid` when one cannot be.

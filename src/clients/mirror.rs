@@ -10,7 +10,7 @@ use kube::runtime::watcher::Event;
 /// Namespace and name of a watched object.
 pub(super) type ObjectKey = (String, String);
 
-/// The copy; `T` is what is kept of an object.
+/// The copy; `T` is the stored part of an object.
 pub(super) struct Mirror<T> {
     current: HashMap<ObjectKey, T>,
     /// Collects a list that is being read; replaces `current` when it is complete.
@@ -42,8 +42,8 @@ impl<T: PartialEq> Mirror<T> {
         self.current.iter()
     }
 
-    /// Applies an event and returns what changed. `reduce` gives what is kept of an object; an object of which it keeps
-    /// nothing counts as absent, also when something was kept of it before.
+    /// Applies an event and returns the changes. `reduce` extracts the stored part of an object; an object of
+    /// which it keeps nothing counts as absent, also when something was kept of it before.
     pub(super) fn apply<K: ResourceExt>(
         &mut self,
         event: Event<K>,

@@ -154,10 +154,11 @@ impl Outside {
         self.0.ports.releases.changes()
     }
 
-    /// Installs or upgrades a release, if `still_wanted` says so once Helm has a slot for it.
+    /// Installs or upgrades a release, if `still_wanted` returns true once Helm has a slot for it.
     ///
     /// # Errors
-    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise what Helm says.
+    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise
+    /// Helm's error.
     pub async fn apply_release<F: Future<Output = bool>>(
         &self,
         release: &ReleaseSpec,
@@ -169,8 +170,8 @@ impl Outside {
         self.0.calls.run_helm(APPLY, Slot::install(&release.chart), apply).await
     }
 
-    /// Uninstalls a release of `owner`, if `still_wanted` says so once Helm has a slot for it; one that is not there is
-    /// fine.
+    /// Uninstalls a release of `owner`, if `still_wanted` returns true once Helm has a slot for it; a missing
+    /// release is no error.
     ///
     /// # Errors
     /// As [`Outside::apply_release`].
@@ -193,7 +194,7 @@ impl Outside {
     /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; Helm is not run.
     ///
     /// # Errors
-    /// `NotFound` when there is no such release; otherwise what Karmada says.
+    /// `NotFound` when there is no such release; otherwise Karmada's error.
     pub async fn adopt_release(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
         self.0.calls.run(ADOPT, || self.0.ports.releases.adopt(key, owner, digest)).await
     }
@@ -207,7 +208,7 @@ impl Outside {
     /// Makes the rules of a graph be exactly these.
     ///
     /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; otherwise what its API server says.
+    /// `Invalid` when no monitoring cluster is configured; otherwise the error of its API server.
     pub async fn apply_rules(&self, rules: &GraphRules) -> Result<()> {
         let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
         self.0.calls.run(APPLY_RULES, || port.apply(rules)).await
@@ -278,7 +279,7 @@ impl Outside {
     /// Asks an external placement strategy: service name to cluster name.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_placement(
         &self,
         name: &str,
@@ -294,7 +295,7 @@ impl Outside {
     /// Asks an external scaling strategy: service name to replicas.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_scaling(
         &self,
         name: &str,
@@ -307,10 +308,10 @@ impl Outside {
         Ok(answer.replicas)
     }
 
-    /// Asks an intent handler what intents mean.
+    /// Asks an intent handler for the meaning of intents.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_intent_handler(
         &self,
         name: &str,
@@ -373,7 +374,7 @@ impl Outside {
         clusters.into_iter().chain(workloads).chain(releases).chain(rules).collect()
     }
 
-    /// Whether what a watch has shown is too old to be believed.
+    /// Whether the state of a watch is too old to be trusted.
     #[must_use]
     pub fn is_stale(&self, watch: &WatchReport) -> bool {
         watch.complete && watch.age > self.0.stale_after

@@ -23,7 +23,7 @@ pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 /// The set of ports that a server works with.
 #[derive(Clone)]
 pub struct Ports {
-    /// Which clusters exist and what they have.
+    /// The existing clusters and their resources.
     pub inventory: Arc<dyn Inventory>,
     /// Workloads and their clusters.
     pub workloads: Arc<dyn Workloads>,
@@ -62,7 +62,7 @@ pub trait Workloads: Send + Sync {
     /// Sets the replicas of a Deployment through Karmada.
     async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()>;
 
-    /// Names a release whenever something of it may have changed. A receiver that lags looks at everything.
+    /// Names a release whenever something of it may have changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
@@ -91,10 +91,10 @@ pub struct WorkloadObservation {
     pub binding: Option<BindingObservation>,
 }
 
-/// A ResourceBinding: where Karmada schedules a workload, and what it hears from there.
+/// A ResourceBinding: where Karmada schedules a workload, and the status reported from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingObservation {
-    /// Clusters it is scheduled to, with the replicas wanted there.
+    /// Clusters it is scheduled to, with the replicas desired there.
     pub scheduled: BTreeMap<String, i64>,
     /// Why it is not scheduled, when the Scheduled condition is false.
     pub unscheduled_reason: Option<String>,
@@ -138,7 +138,7 @@ pub trait Releases: Send + Sync {
     /// [`Self::find`] shows it so.
     async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()>;
 
-    /// Names a release whenever its record changed. A receiver that lags looks at everything.
+    /// Names a release whenever its record changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
@@ -156,7 +156,7 @@ pub struct ReleaseObservation {
     pub status: ReleaseStatus,
     /// The graph that owns it ([`ReleaseSpec::owner`]); `None` when it is not one of this installation.
     pub owner: Option<String>,
-    /// [`ReleaseSpec::digest`] of what was applied.
+    /// [`ReleaseSpec::digest`] of the applied release.
     pub digest: Option<String>,
 }
 
@@ -167,7 +167,7 @@ pub enum ReleaseStatus {
     Deployed,
     /// The newest revision failed.
     Failed,
-    /// An operation is under way or was cut off (`pending-*`, `uninstalling`).
+    /// An operation is under way or was interrupted (`pending-*`, `uninstalling`).
     Pending,
     /// Anything else (`superseded`, `uninstalled`, `unknown`).
     Other,
@@ -184,7 +184,7 @@ pub struct ReleaseSpec {
     pub values: Value,
     /// Label value that marks the release as belonging to a graph, beside that of the installation.
     pub owner: String,
-    /// Label value: digest of chart and values, to see later whether this is what was applied.
+    /// Label value: digest of chart and values, to recognise later whether this release has been applied.
     pub digest: String,
 }
 
@@ -205,7 +205,7 @@ pub trait AlertRules: Send + Sync {
     /// not as [`Self::apply`] writes it.
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>>;
 
-    /// Names a rules object whenever it changed. A receiver that lags looks at everything.
+    /// Names a rules object whenever it changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<String>;
 
     /// How the watches behind this port are.
@@ -296,7 +296,7 @@ pub struct WatchReport {
     pub last_error: Option<String>,
 }
 
-/// A probe of an outside system for `/readyz`.
+/// A probe of an external system for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// Name of the system, such as `karmada`.

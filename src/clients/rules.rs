@@ -38,7 +38,7 @@ pub struct PrometheusRules {
     objects: Api<DynamicObject>,
     marks: Marks,
     labels: BTreeMap<String, String>,
-    /// How Prometheus hears of changes, when that is wanted.
+    /// How Prometheus is notified of changes, if configured.
     reloader: Option<Reloader>,
     observed: Arc<Observed<RuleIndex, String>>,
     health: Arc<WatchHealth>,
@@ -102,7 +102,7 @@ impl PrometheusRules {
         }
     }
 
-    /// Waits until the watch shows what was done to an object.
+    /// Waits until the watch shows the change of an object.
     async fn shown(&self, done: &str, is_shown: impl Fn(&RuleIndex) -> bool) -> Result<()> {
         self.observed.until(is_shown).await.map_err(|_| self.health.not_shown(done))
     }
@@ -287,7 +287,7 @@ mod tests {
         objects: Collection,
     }
 
-    /// Records what is applied and deleted.
+    /// Records applied and deleted objects.
     fn api_server(log: &Log, objects: &Collection) -> Router {
         let list = |State(server): State<Arc<Server>>, Query(query): Query<HashMap<String, String>>| async move {
             assert_eq!(query["labelSelector"], "smo-installation");

@@ -32,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// that send no bookmarks. A watch that is silent for a few seconds longer is given up.
 const WATCH_SECONDS: u32 = 120;
 
-/// Since when a watch is known to be alive, and what goes wrong.
+/// When a watch last proved alive, and its last error.
 #[derive(Debug)]
 pub(super) struct WatchHealth {
     system: &'static str,
@@ -160,7 +160,7 @@ fn is_watch(request: &Request<Body>) -> bool {
     request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"))
 }
 
-/// Feeds the events of a watch to `apply` and what they prove to `health`, until the handle is dropped.
+/// Feeds the events of a watch to `apply` and their proof of life to `health`, until the handle is dropped.
 pub(super) fn follow<K: Send + 'static>(
     health: Arc<WatchHealth>,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,

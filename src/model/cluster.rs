@@ -114,7 +114,8 @@ pub fn merge_observations(
     merged.into_values().collect()
 }
 
-/// Puts round-trip times at both of their ends. Two clusters that `latencies` does not name keep what was measured last.
+/// Puts round-trip times at both of their ends. Pairs of clusters missing in `latencies` keep their last
+/// measurement.
 pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
     let positions: BTreeMap<String, usize> =
         (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();

@@ -17,7 +17,7 @@ pub struct Condition {
     pub reason: String,
     /// Sentence for people.
     pub message: String,
-    /// Since when the status is what it is.
+    /// When the status last changed.
     pub since: DateTime<Utc>,
 }
 

@@ -25,7 +25,7 @@ pub struct DecisionRecord {
     pub duration_ms: Option<i64>,
     /// When.
     pub created_at: DateTime<Utc>,
-    /// When the plan became what is wanted; `None` while it is only a proposal.
+    /// When the plan became the desired state; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
@@ -46,7 +46,7 @@ pub struct DecisionSummary {
     pub duration_ms: Option<i64>,
     /// When.
     pub created_at: DateTime<Utc>,
-    /// When the plan became what is wanted; `None` while it is only a proposal.
+    /// When the plan became the desired state; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
@@ -61,12 +61,12 @@ pub struct ProfileRecord {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A step of scaling of one graph: what was seen and decided.
+/// A step of scaling of one graph: the observed load and the decisions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingTick {
     /// The graph.
     pub graph: String,
-    /// When the load was looked at.
+    /// When the load was measured.
     pub at: DateTime<Utc>,
     /// The observed load and the decisions.
     pub data: Value,

@@ -27,7 +27,7 @@ pub struct Charge {
 /// Use of one cluster, by one service or by several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// By all replicas that are wanted.
+    /// By all desired replicas.
     pub wanted: Resources,
     /// By replicas that may not show in the cluster's own report.
     pub reserved: Resources,
@@ -50,7 +50,7 @@ impl Usage {
 /// Use of one cluster by all services together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerEntry {
-    /// Raised whenever more is taken: a snapshot of an older epoch may promise what is gone.
+    /// Raised whenever usage grows: a snapshot of an older epoch may show capacity that is no longer free.
     pub epoch: i64,
     /// Sum of [`Usage::wanted`].
     pub wanted: Resources,
@@ -81,13 +81,13 @@ pub struct UsageChange {
 }
 
 impl UsageChange {
-    /// Whether more replicas, or larger ones, are wanted than before.
+    /// Whether more replicas, or larger ones, are desired than before.
     #[must_use]
     pub fn takes_more(&self) -> bool {
         exceeds(self.after.wanted, self.before.wanted)
     }
 
-    /// Whether a cluster has the capacity for what the graph has there after the change.
+    /// Whether a cluster has the capacity for the graph's usage there after the change.
     #[must_use]
     pub fn fits(&self, cluster: &ClusterRecord, entry: &LedgerEntry) -> bool {
         let mut needed = self.after.wanted;
@@ -146,7 +146,7 @@ pub fn charge(
     Some(Charge { cluster, usage })
 }
 
-/// When the charge of a service has to be looked at again because time alone changes it; `None` when it does not.
+/// When the charge of a service has to be recomputed because time alone changes it; `None` when it does not.
 #[must_use]
 pub fn settles_at(
     graph: &GraphRecord,

@@ -83,7 +83,7 @@ pub struct GraphRecord {
     pub rescheduled_at: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
-    /// When what is wanted of it was last changed: posted, started, stopped, placed again, triggered.
+    /// When its desired state was last changed: posted, started, stopped, placed again, triggered.
     pub updated_at: DateTime<Utc>,
 }
 

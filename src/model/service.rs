@@ -84,11 +84,11 @@ pub struct ServiceRecord {
     pub state: ServiceState,
     /// Observed: it runs where it was placed.
     pub ready: bool,
-    /// Observed: replicas wanted (`spec.replicas`).
+    /// Observed: desired replicas (`spec.replicas`).
     pub replicas_observed: Option<i64>,
     /// Observed: ready replicas.
     pub replicas_ready: Option<i64>,
-    /// Observed: what one replica really requests.
+    /// Observed: actual requests of one replica.
     pub observed_needs: Option<Resources>,
     /// Conditions of the service.
     pub conditions: Vec<Condition>,

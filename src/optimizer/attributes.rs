@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Attributes of a cluster that decisions look at.
+/// Attributes of a cluster that decisions use.
 ///
 /// They come, in this order, from the interface, the configuration, the labels of Karmada's Cluster object, and (latencies)
 /// measured round-trip times. A number that is 0 counts as unknown.
@@ -43,7 +43,7 @@ pub struct ClusterAttributes {
     /// Round-trip time to other clusters in milliseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latencies_ms: BTreeMap<String, f64>,
-    /// Anything else that configured intents look at.
+    /// Any further attributes that configured intents use.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }

@@ -102,7 +102,7 @@ pub fn minimise(formulation: Formulation, options: &Options, stop: &Stop) -> Ans
     }
 }
 
-/// Rows without variables hold or not; solvers do not look at them.
+/// Rows without variables hold or not; solvers ignore them.
 fn without_variables(formulation: &Formulation) -> Answer {
     let holds = |row: &Constraint| {
         let excess = row.expression().constant();
@@ -172,7 +172,7 @@ mod backend {
     fn configure(model: &mut highs::Model, options: &Options, stop: &Stop) -> Result<(), TrySetOptionError> {
         model.try_set_option("threads", 1)?;
         model.try_set_option("parallel", "off")?;
-        // Ends what would never end, at the same point everywhere.
+        // Ends a run that would never end, at the same point on every machine.
         model.try_set_option("mip_max_nodes", MOST_NODES)?;
         model.try_set_option("mip_rel_gap", options.relative_gap)?;
         model.try_set_option("mip_abs_gap", options.absolute_gap)?;

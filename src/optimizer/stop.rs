@@ -58,7 +58,7 @@ impl Stop {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Asks everything that shares the flag to end: its answer is no longer wanted.
+    /// Asks everything that shares the flag to end: its answer is no longer needed.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

@@ -30,7 +30,7 @@ pub struct ClusterSync {
     networks_failed: Arc<AtomicBool>,
 }
 
-/// When what was last read.
+/// Times of the last reads.
 #[derive(Default)]
 struct SyncProgress {
     /// When the last reading that succeeded began.
@@ -70,7 +70,7 @@ impl ClusterSync {
         Ok(())
     }
 
-    /// Writes what was observed; gives the clusters that became available or ceased to be.
+    /// Writes the observation; gives the clusters that became available or ceased to be.
     async fn record(
         &self,
         observed: &[ClusterObservation],

@@ -82,7 +82,7 @@ impl Reconciler {
         self.record(&graph, &services, &seen).await
     }
 
-    /// Looks at what runs, and gives it the replicas that were decided.
+    /// Reads the workloads, and sets their replicas as decided.
     async fn observe(
         &self,
         scope: &Scope<'_>,
@@ -134,7 +134,7 @@ impl Reconciler {
         wanted: Option<&Option<GraphRules>>,
     ) -> Option<Resource> {
         let wanted = wanted.filter(|_| self.outside.has_rules())?;
-        // While the watch cannot be believed, writing what is wanted is harmless: it is the same again.
+        // While the watch cannot be trusted, writing the desired state is harmless: it is the same again.
         let observed = self.outside.observed_rules(&rules::object_name(&graph.name)).await.ok();
         Some(rules::resource(graph, wanted.clone(), observed.as_ref()))
     }

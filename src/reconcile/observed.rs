@@ -89,7 +89,7 @@ fn apply_to_service(
     events
 }
 
-/// Puts the state of the release into the record; gives the event of what changed.
+/// Puts the state of the release into the record; returns the event of the change.
 pub(super) fn apply_release(
     graph: &GraphRecord,
     service: &mut ServiceRecord,
@@ -129,7 +129,7 @@ fn is_another_failure(service: &ServiceRecord, release: &State, update: &Conditi
     old.reason != update.reason || !old.message.starts_with(&format!("{}: {}: ", error.system, error.kind))
 }
 
-/// Puts what runs into the record; gives the event when readiness changed.
+/// Merges the workloads into the record; gives the event when readiness changed.
 fn apply_verdict(
     graph: &GraphRecord,
     service: &mut ServiceRecord,

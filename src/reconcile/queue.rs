@@ -29,7 +29,8 @@ use super::progress::Progress;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 
-/// Keys that are looked at for no particular reason come this far apart, if that fits into the resync interval.
+/// Interval between keys that are reconciled for no particular reason, if all of them fit into the resync
+/// interval.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Names something that is reconciled: a kind of record and the name of one.
@@ -46,7 +47,7 @@ pub struct Key {
 pub enum Kind {
     /// A graph, by its name.
     Graph,
-    /// Objects outside of graphs that exist no more: one key for all of them.
+    /// Objects of deleted graphs in other systems: one key for all of them.
     Leftovers,
 }
 
@@ -150,7 +151,7 @@ struct Inner {
     tracker: TaskTracker,
     /// No new work begins.
     stopping: CancellationToken,
-    /// Work under way is cut off.
+    /// Running work is cancelled.
     abort: CancellationToken,
     metrics: QueueMetrics,
 }
@@ -183,7 +184,7 @@ impl WorkerSlot {
     }
 }
 
-/// Takes the worker back when dropped, also when the work is cut off.
+/// Takes the worker back when dropped, also when the work is cancelled.
 struct Lent<'a>(&'a WorkerSlot);
 
 impl<'a> Lent<'a> {
@@ -227,14 +228,14 @@ impl Queue {
         self.inner.change(|schedule, now| schedule.wake(&Key::graph(graph), Priority::Change, now));
     }
 
-    /// Looks at a graph as soon as a worker is free, tries again what had failed, and follows how far it comes from
+    /// Reconciles a graph as soon as a worker is free, retries failed operations, and follows its progress from
     /// now on.
     #[must_use]
     pub fn begin(&self, graph: &str) -> watch::Receiver<Progress> {
         self.inner.change(|schedule, now| schedule.begin(&Key::graph(graph), now))
     }
 
-    /// Wakes the graph when dropped: a request that is cut off while its commit is under way may have been
+    /// Wakes the graph when dropped: the change of a request that is cancelled during its commit may have been
     /// recorded.
     pub fn wake_on_drop(&self, graph: &str) -> WakeOnDrop {
         WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
@@ -281,8 +282,7 @@ impl Queue {
         self.inner.stopping.cancelled().await;
     }
 
-    /// Begins nothing new, lets running work finish for `grace`, then cuts it off: what it leaves is taken up by the
-    /// next start.
+    /// Starts no new work, lets running work finish for `grace`, then cancels it: the next start continues it.
     pub async fn shutdown(&self, grace: Duration) {
         self.begin_shutdown();
         self.inner.tracker.close();
@@ -300,14 +300,14 @@ impl Inner {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the schedule, and lets the dispatcher see what became possible.
+    /// Changes the schedule, and notifies the dispatcher.
     fn change<T>(&self, change: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let changed = change(&mut self.schedule(), Instant::now());
         self.changed.notify_one();
         changed
     }
 
-    /// The time over which so many keys are spread.
+    /// The time over which this many keys are spread.
     fn window(&self, keys: usize) -> Duration {
         PACE.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)).min(self.settings.resync)
     }
@@ -330,7 +330,7 @@ impl Inner {
         }
     }
 
-    /// Begins what can be begun now; says when the next timer is due.
+    /// Starts all work that is due; returns when the next timer is due.
     fn hand_out(self: &Arc<Self>) -> Option<Instant> {
         let now = Instant::now();
         let mut schedule = self.schedule();

@@ -21,13 +21,13 @@ pub(super) struct Seen {
     pub(super) rules: Option<ConditionUpdate>,
     /// A Deployment that Karmada still has, though it should be gone.
     pub(super) remaining: Option<String>,
-    /// The error because of which it could not be read what runs.
+    /// The error because of which the workloads could not be read.
     pub(super) unseen: Option<ClientError>,
 }
 
 /// The result of a reconcile.
 pub(super) struct Summary {
-    /// Every release is as wanted.
+    /// Every release is in its desired state.
     pub(super) releases_done: bool,
     /// How to continue.
     pub(super) outcome: WorkOutcome,

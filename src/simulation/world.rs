@@ -13,9 +13,9 @@ use super::ports;
 use super::state::{Release, State};
 use crate::clients::{AlertRule, ClientError, Ports, ReleaseKey};
 
-/// Changes that a slow reader may lag behind before it has to look at everything.
+/// Changes that a slow reader may lag behind before it has to re-read everything.
 const CHANGES: usize = 1024;
-/// Readiness is looked at this long after the moment it is due, so that it is surely seen.
+/// Readiness is evaluated this long after it is due, so that it is surely observed.
 const MARGIN: Duration = Duration::from_millis(1);
 
 /// A simulated world. Cheap to clone; all clones are the same world.

@@ -58,7 +58,7 @@ async fn open_postgres(rest: &str) -> Result<PgPool> {
 fn postgres_options(rest: &str) -> Result<PgConnectOptions> {
     let location = rest.strip_prefix("//").ok_or_else(|| not_valid("`//` must follow the scheme"))?;
     let (authority, tail) = location.split_at(location.find(['/', '?', '#']).unwrap_or(location.len()));
-    // Such a password ends the host's part early, and what follows would be shown as port, host or database.
+    // Such a password ends the host's part early, and the rest would be shown as port, host or database.
     if !authority.contains('@') && authority.contains(':') && tail.contains('@') {
         return Err(not_valid("the characters / ? # must be percent-encoded in user name and password"));
     }

@@ -155,7 +155,7 @@ impl Tx {
         faults.step(&step, Phase::After).await.map_err(StoreError::Injected)
     }
 
-    /// As [`Tx::commit`], for what is merely seen and seen again soon: no numbered step.
+    /// As [`Tx::commit`], for observations that will soon be repeated: no numbered step.
     ///
     /// # Errors
     /// The database failed.

@@ -154,7 +154,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what changes in a graph's life (desired state, generations, conditions, decision, scaling, time of
+    /// Writes the mutable fields of a graph (desired state, generations, conditions, decision, scaling, time of
     /// writing) if its version is still the one given, and returns the new version.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::hdag::Resources;
 use crate::model::footprint::{charge, settles_at};
 use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, Usage, UsageChange};
 
-/// Graphs whose charges are looked at again in one transaction.
+/// Maximum number of graphs whose charges are recomputed in one transaction.
 const SETTLED_AT_ONCE: i64 = 100;
 
 const LIST: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster";
@@ -53,7 +53,7 @@ impl From<EntryRow> for LedgerEntry {
     }
 }
 
-/// A service and what it was charged by the last write.
+/// A service and its charge as of the last write.
 #[derive(sqlx::FromRow)]
 struct ChargedRow {
     #[sqlx(flatten)]
@@ -167,13 +167,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Lets the commit be refused with [`StoreError::NoCapacity`] when what this transaction adds does not fit any more: the
-    /// decision behind it looked at a snapshot of these epochs.
+    /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this transaction
+    /// no longer fits: the decision behind it was based on a snapshot of these epochs.
     pub fn require_capacity(&mut self, decided_on: SnapshotEpochs) {
         self.unsettled.decided_on = Some(decided_on);
     }
 
-    /// Notes that services of a graph, or what is desired of it, were written.
+    /// Notes that services of a graph, or its desired state, were written.
     pub(super) fn touch(&mut self, graph: &str) {
         self.unsettled.graphs.insert(graph.to_owned());
     }

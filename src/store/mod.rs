@@ -71,7 +71,7 @@ impl Store {
         Self { faults, ..self }
     }
 
-    /// Counts the use of what changed as reserved for that long ([`crate::model::footprint`]); without this, not at all.
+    /// Counts changed usage as reserved for that long ([`crate::model::footprint`]); without this, not at all.
     #[must_use]
     pub fn with_settle_time(self, settle_time: Duration) -> Self {
         Self { settle_time, ..self }

@@ -206,7 +206,7 @@ impl Tx {
         written(updated, service)
     }
 
-    /// Writes what was seen of a service: state, readiness, replicas, real needs, conditions.
+    /// Writes the observation of a service: state, readiness, replicas, real needs, conditions.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.

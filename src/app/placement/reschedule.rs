@@ -40,7 +40,7 @@ pub struct Proposal {
     pub moves: Vec<Move>,
 }
 
-/// A placement that was decided and recorded as wanted.
+/// A placement that was decided and recorded as the desired state.
 #[derive(Debug, Clone)]
 pub struct Rescheduling {
     /// The graph and how far it is.
@@ -51,12 +51,12 @@ pub struct Rescheduling {
     pub moves: Vec<Move>,
 }
 
-/// A plan that is about to become what is wanted.
+/// A plan that is about to become the desired placement.
 struct PlanToApply<'a> {
     decided: &'a Decided,
     /// The decision is not in the store yet.
     is_new: bool,
-    /// Replicas that the plan was made for, where they are not those that were wanted before.
+    /// Replicas that the plan was made for, where they differ from the previously desired ones.
     replicas: &'a BTreeMap<String, i64>,
     /// The capacity that it was decided on.
     decided_on: SnapshotEpochs,
@@ -71,8 +71,8 @@ impl App {
     /// Decides a new placement of a running graph without carrying it out.
     ///
     /// # Errors
-    /// The graph does not exist, does not run or has a static placement; there is no placement; Karmada does not
-    /// answer and what is known is too old.
+    /// The graph does not exist, does not run or has a static placement; there is no placement; Karmada does
+    /// not answer and the known state is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
         let (decided, _) =
@@ -81,8 +81,8 @@ impl App {
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
 
-    /// Decides a new placement of a running graph and has it carried out: only what moves, and what is wired to it,
-    /// is upgraded.
+    /// Decides a new placement of a running graph and has it carried out: only moved services, and those wired
+    /// to them, are upgraded.
     ///
     /// # Errors
     /// As [`Self::propose_placement`].
@@ -290,7 +290,7 @@ impl App {
         Ok((problem(descriptor, &snapshot, policy), snapshot.capacity.epochs()))
     }
 
-    /// Makes a plan what is wanted.
+    /// Makes a plan the desired placement.
     async fn apply(
         &self,
         known: GraphRecord,

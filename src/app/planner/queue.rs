@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 pub(in crate::app) enum Caller {
     /// A loop of the server. There are few of them, each waits for one decision at a time: never refused, and next.
     Loop,
-    /// A request that will carry out what is decided.
+    /// A request that will carry out the decision.
     Request,
     /// A request that only previews a decision. Served when no other request waits.
     DryRun,

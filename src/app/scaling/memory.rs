@@ -11,7 +11,7 @@ use super::spec::GraphSpec;
 /// Cooldowns and descriptors, kept from tick to tick.
 #[derive(Default)]
 pub(super) struct ScalingMemory {
-    /// By graph: digest of its descriptor and what that says.
+    /// By graph: digest of its descriptor and its scaling part.
     pub(super) specs: HashMap<String, (String, GraphSpec)>,
     /// By graph and service: when its replicas were last changed.
     changed: HashMap<(String, String), Instant>,

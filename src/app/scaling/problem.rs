@@ -64,10 +64,10 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     target.services.iter().filter_map(scaled).collect()
 }
 
-/// The clusters that scaled services are on, with what is free there for these services.
+/// The clusters that scaled services are on, with the capacity that is free for these services.
 fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledService]) -> Vec<ScalingCluster> {
     let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-    // Services of the graph that are not scaled keep what they use.
+    // Services of the graph that are not scaled keep their usage.
     let mut kept: BTreeMap<&str, Resources> = BTreeMap::new();
     for (service, cluster) in unscaled(target, services) {
         *kept.entry(cluster).or_default() += service.counted_needs().times(service.counted_replicas());
@@ -86,7 +86,7 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
         .collect()
 }
 
-/// The rate of a service: its own, or what all its callers have together when it has none.
+/// The rate of a service: its own, or the sum of its callers' rates when it has none.
 fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
     // A query of the operator's own may give anything.
     let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;

@@ -1,4 +1,4 @@
-//! One tick: measure, decide graph by graph, record what changes.
+//! One tick: measure, decide graph by graph, record the changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -33,7 +33,7 @@ use crate::store::{GraphUse, SnapshotEpochs};
 /// Counts of what a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TickSummary {
-    /// Graphs that were looked at.
+    /// Graphs considered.
     pub graphs: usize,
     /// Graphs whose replicas are changed.
     pub scaled: usize,
@@ -41,7 +41,7 @@ pub struct TickSummary {
     pub rescheduled: usize,
 }
 
-/// Owns the tick and what is remembered between two of them.
+/// Runs ticks and holds the memory between them.
 pub struct Scaler {
     app: App,
     memory: ScalingMemory,

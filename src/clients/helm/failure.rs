@@ -177,7 +177,7 @@ fn is_meaningful(line: &str) -> bool {
     !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise))
 }
 
-/// Keeps the beginning (what failed) and the end (the cause) of a long text.
+/// Keeps the beginning (the failed operation) and the end (the cause) of a long text.
 fn cut(text: &str) -> String {
     let length = text.chars().count();
     if length <= MESSAGE_CAP {

@@ -144,7 +144,7 @@ fn record<'a>(
     })
 }
 
-/// Does to the records what Helm would do: the stand-in program only writes down how it was called.
+/// Changes the records as Helm would: the stand-in program only writes down how it was called.
 async fn keep_records(calls: PathBuf, secrets: Collection) {
     let mut done = 0;
     loop {

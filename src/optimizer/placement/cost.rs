@@ -51,7 +51,7 @@ fn starts(model: &Model) -> Vec<Vec<usize>> {
     current.into_iter().collect()
 }
 
-/// Proves a bound, and improves what was found where the proof comes across something better.
+/// Proves a bound, and replaces the assignment if the proof finds a better one.
 fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, PlanProof) {
     let (model, limits) = (&compiled.model, &compiled.problem.limits);
     if model.cost_of(&found) == 0 {
@@ -71,7 +71,7 @@ fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>
     }
     let proven = exact.bound;
     let (assignment, by_milp) = by_milp(compiled, assignment, stop);
-    // A solver that was cut off may know less than the branch and bound.
+    // A solver that was stopped early may have a worse bound than the branch and bound.
     let proof = if by_milp.bound.is_some_and(|bound| bound > proven) { by_milp } else { proof };
     (assignment, proof)
 }

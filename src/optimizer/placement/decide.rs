@@ -84,8 +84,8 @@ fn note_cut(outcome: &mut Outcome, asked: bool) {
     }
 }
 
-/// Solves what may count requirements that cannot be decided as not met, else as met; `explained` adds to the answer why
-/// there is no placement.
+/// Solves with undecidable requirements counted as not met where possible, else as met; `explained` adds to the
+/// answer why there is no placement.
 fn with_unknowns(
     problem: &Problem,
     solve: impl Fn(&Compiled<'_>) -> Outcome,

@@ -33,7 +33,7 @@ pub fn outcome(
     let cost = compiled.model.cost_of(assignment);
     let objective = objective::objective(compiled, assignment);
     let optimal = proof.bound.is_some_and(|bound| bound >= cost);
-    // An optimal plan's bound is its objective, whatever the rounding of the last digit says.
+    // An optimal plan's bound is its objective, regardless of the rounding of the last digit.
     #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
     let bound = proof.bound.map(|bound| if optimal { objective.total } else { bound as f64 / NANO });
     let gap = bound.map(|bound| {

@@ -9,7 +9,7 @@ use super::partial::PartialAssignment;
 use super::{ClusterVerdict, Infeasibility};
 use crate::optimizer::text::amounts;
 
-/// So many clusters are named in a summary; the verdicts list all.
+/// Maximum number of clusters named in a summary; the verdicts list all.
 const MAX_NAMED: usize = 8;
 
 /// Places each item on the first cluster by name that it fits; returns the reasons too.

@@ -86,8 +86,8 @@ pub struct Model {
     pub demand: Vec<[i64; RESOURCES]>,
     /// Free capacity of each cluster; `i64::MAX` where a resource is unlimited. Never negative.
     pub capacity: Vec<[i64; RESOURCES]>,
-    /// Items × clusters: whether the item may go there, by every rule that looks at one item and one cluster
-    /// alone (availability, requirements, pinning, and that its demand fits the empty cluster).
+    /// Items × clusters: whether the item may go there, by every rule about one item and one cluster alone
+    /// (availability, requirements, pinning, and that its demand fits the empty cluster).
     pub allowed: Matrix<bool>,
     /// Items × clusters: nano-cost of the item there (price, carbon, moving); not negative.
     pub cost: Matrix<i64>,

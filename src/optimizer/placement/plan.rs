@@ -115,9 +115,9 @@ pub struct Infeasibility {
     pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
-    /// The services (one, or a co-located group) that are looked at per cluster.
+    /// The services (one, or a co-located group) that the verdicts per cluster are about.
     pub services: Vec<String>,
-    /// Per cluster what is missing for them, with the services before them placed.
+    /// The obstacles to them on each cluster, with the services before them placed.
     pub clusters: Vec<ClusterVerdict>,
     /// Whether it is proven that there is no placement at all.
     pub proven: bool,
@@ -128,7 +128,7 @@ pub struct Infeasibility {
     pub minimal: bool,
     /// The smallest changes that would make a placement possible; each alone is enough.
     pub relaxations: Vec<String>,
-    /// Whether the time ended before conflict and changes were worked out: they are what was found until then.
+    /// Whether the time ended before conflict and changes were worked out: they hold the findings until then.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub cut_short: bool,
 }
@@ -158,7 +158,7 @@ pub struct ServiceExplanation {
     pub clusters: Vec<ClusterVerdict>,
 }
 
-/// Whether a cluster could take a service, and if not, what was missing.
+/// Whether a cluster could take a service, and if not, the obstacles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterVerdict {
     /// Name of the cluster.

@@ -29,7 +29,7 @@ pub struct Problem {
     pub weights: Weights,
     /// Seed, budget and thresholds.
     pub limits: SolveLimits,
-    /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
+    /// Refuse undecidable requirements (no latency known, no attribute known) instead of warning.
     pub strict: bool,
     /// Information found missing when the problem was built; repeated in the plan.
     pub warnings: Vec<String>,
@@ -101,10 +101,10 @@ pub struct ClusterState {
     pub free: Resources,
     /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
     pub storage_reported: bool,
-    /// Part of what is not free: held for services that are placed here but do not show in the cluster's
+    /// Part of the used capacity: reserved for services that are placed here but do not show in the cluster's
     /// own report yet.
     pub reserved: Resources,
-    /// Part of what is free: used by services of this graph now.
+    /// Part of the free capacity: currently used by services of this graph.
     pub own: Resources,
     /// Its other known attributes; latencies are those to other clusters of the problem.
     pub attributes: ClusterAttributes,

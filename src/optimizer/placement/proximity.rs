@@ -43,7 +43,7 @@ impl From<bool> for Tri {
 
 /// Latencies and regions of the clusters of a problem, by their index.
 pub struct Proximity {
-    /// Clusters × clusters: the larger of what both say of each other, in milliseconds.
+    /// Clusters × clusters: the larger of the values from both ends, in milliseconds.
     milliseconds: Vec<Vec<Option<f64>>>,
     regions: Vec<Option<String>>,
     ultralow_ms: f64,

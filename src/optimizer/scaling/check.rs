@@ -324,7 +324,7 @@ fn most(service: &ScaledService) -> i64 {
     service.share.map_or(service.profile.max, |share| share.min(service.profile.max))
 }
 
-/// Whether so many replicas serve the rate and this share more.
+/// Whether this many replicas serve the rate and this share more.
 fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more: f64) -> bool {
     let rate = service.rate.unwrap_or(0.0) * (1.0 + more);
     let idle = rate == 0.0 && !problem.compat;

@@ -5,8 +5,8 @@
 //! relaxation's own number. The search begins at a centre: that number, moved to fill the rows where it is as
 //! good as free to move. Groups are taken in the order of their cheapest deviation from the centre; a state is
 //! the remainder of the rows after the deviations so far, and their cost, with all other groups at the centre.
-//! States that cannot become better than the best answer, or that another one dominates, are dropped; mostly
-//! few groups are looked at until none is left. After Pisinger, "A Minimal Algorithm for the 0-1 Knapsack
+//! States that cannot become better than the best answer, or that another one dominates, are dropped; usually
+//! few groups are visited until none is left. After Pisinger, "A Minimal Algorithm for the 0-1 Knapsack
 //! Problem", Operations Research 45 (1997).
 //!
 //! One row has at most `limit / gcd` states that do not dominate each other, and so takes at most
@@ -16,13 +16,13 @@
 use super::program::{Group, Program, Solution};
 use crate::optimizer::Stop;
 
-/// States × rows made before the search stops with what it has: half a second or so.
+/// States × rows created before the search stops with its best answer: about half a second.
 const BUDGET: usize = 1_000_000;
-/// States between two looks at the clock.
+/// States between two checks of the clock.
 const PULSE: usize = 64;
 /// States kept from one group to the next.
 const MOST_STATES: usize = 30_000;
-/// From so many states on, answers that are better by a negligible amount are not looked for.
+/// Number of states from which answers better by a negligible amount are not searched for.
 const MANY_STATES: usize = 1000;
 
 /// The best answer of a program, beginning with a feasible one. When the search is large, an answer may be
@@ -114,7 +114,7 @@ struct State {
     left: Vec<i128>,
     /// Sum of the reduced costs.
     spent: i128,
-    /// `spent` and what the rows leave unused: how much more than the relaxation it costs.
+    /// `spent` and the unused remainder of the rows: how much more than the relaxation it costs.
     excess: i128,
     /// The last deviation, an index into the history.
     last: usize,
@@ -132,7 +132,7 @@ type History = Vec<Option<Deviation>>;
 
 /// The range still reachable from one turn on.
 struct Reach {
-    /// By how much what is left of each row can grow, and shrink.
+    /// By how much the remainder of each row can grow, and shrink.
     rows: Vec<(i128, i128)>,
     /// Reduced cost of the groups at their centres, which they may save.
     saving: i128,
@@ -176,8 +176,8 @@ impl Search<'_> {
         if self.program.cost(&one) <= self.program.cost(&other) { one } else { other }
     }
 
-    /// Groups by what a step gains per share of what the rows have left, the largest first. After Senju and Toyoda,
-    /// "An Approach to Linear Programming with 0-1 Variables", Management Science 15 (1968).
+    /// Groups by the gain of a step per share of the rows' remainder, the largest first. After Senju and
+    /// Toyoda, "An Approach to Linear Programming with 0-1 Variables", Management Science 15 (1968).
     fn by_utility(&self, left: &[i128]) -> Vec<usize> {
         let utility = |curve: &Curve<'_>| {
             let gain = curve.group.segments().iter().map(|segment| -segment.slope).max().unwrap_or(0);
@@ -215,7 +215,7 @@ impl Search<'_> {
         }
     }
 
-    /// How many steps of a group what is left of the rows allows.
+    /// How many steps of a group fit the remainder of the rows.
     fn room(&self, group: usize, left: &[i128]) -> i64 {
         let coefficients = self.curves[group].group.coefficients.iter().zip(left);
         let steps = coefficients

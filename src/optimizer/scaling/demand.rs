@@ -3,9 +3,10 @@
 use super::problem::MOST_REPLICAS;
 use super::{ScaledService, ScalingProblem};
 
-/// Slack when a quotient is rounded up, for what floating point adds to a whole number.
+/// Slack when a quotient is rounded up, for the floating-point error of a whole number.
 const ROUNDING: f64 = 1e-9;
-/// Costs are integers; so many make one unit of the objective. Their sums are exact and equal on every machine.
+/// Costs are integers; this many make one unit of the objective. Their sums are exact and equal on every
+/// machine.
 pub(super) const COST_UNIT: f64 = 1e15;
 
 /// How many replicas a rate needs.
@@ -13,7 +14,7 @@ pub(super) const COST_UNIT: f64 = 1e15;
 pub(super) enum Need {
     /// The rate is unknown.
     Unknown,
-    /// So many.
+    /// This many.
     Replicas(i64),
     /// More than any service may have, or no number serves the rate.
     Never,

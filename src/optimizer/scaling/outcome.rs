@@ -79,7 +79,7 @@ pub struct ScalingInfeasibility {
 }
 
 impl ScalingInfeasibility {
-    /// Whether the cluster of a service lacks what the service uses.
+    /// Whether the cluster of a service lacks a resource that the service uses.
     #[must_use]
     pub fn lacks_room_for(&self, service: &str) -> bool {
         self.conflicts.iter().any(|conflict| {
@@ -96,21 +96,21 @@ pub enum ScalingConflict {
     Room {
         /// Name of the cluster.
         cluster: String,
-        /// Its services that use what it lacks.
+        /// Its services that use a missing resource.
         services: Vec<String>,
         /// The violated capacities, with numbers.
         violated: Vec<Violation>,
     },
     /// The clusters have too little capacity for the minimum number of replicas over all services.
     RoomForMinimum {
-        /// The least number.
+        /// The minimum.
         minimum: i64,
         /// How many fit.
         room: i64,
     },
     /// Even the largest allowed numbers of replicas are below the minimum over all services.
     Minimum {
-        /// The least number.
+        /// The minimum.
         minimum: i64,
         /// The sum of the largest numbers.
         allowed: i64,

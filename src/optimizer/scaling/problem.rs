@@ -1,7 +1,7 @@
 //! The complete input of a scaling decision, as plain data.
 //!
-//! A problem serialises, so it is stored with its decision and can be replayed. Strategies look at clusters and
-//! services by name: the order in which they were gathered is irrelevant.
+//! A problem serialises, so it is stored with its decision and can be replayed. Strategies identify clusters
+//! and services by name: the order in which they were gathered is irrelevant.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::hdag::Resources;
 pub(super) const MOST_REPLICAS: i64 = 100_000;
 /// Largest weight, except that a margin may be a little more: sums of costs stay far inside 128-bit integers.
 pub const MOST_WEIGHT: f64 = 100.0;
-/// By so much [`ScalingWeights::new`] has the margin above what giving up a held replica gains.
+/// How far [`ScalingWeights::new`] sets the margin above the gain of giving up a held replica.
 const HOLD: f64 = 0.2;
 
 /// A scaling problem: one graph whose services may be on several clusters.
@@ -159,9 +159,9 @@ impl Profile {
     }
 }
 
-/// Weights of the objective
-/// `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`, where `held` is what hysteresis
-/// and cooldowns keep, `cpu` is at least one millicore, and `U` is the largest `max·cpu` of the graph's services.
+/// Weights of the objective `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`,
+/// where `held` is the number that hysteresis and cooldowns keep, `cpu` is at least one millicore, and `U` is
+/// the largest `max·cpu` of the graph's services.
 ///
 /// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and
 /// so pays for every service if and only if `utilisation > change`. Giving up a held one changes it by `(change
@@ -217,7 +217,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Looks for what makes a problem meaningless; strategies do so themselves.
+/// Searches for faults that make a problem meaningless; strategies do so themselves.
 ///
 /// # Errors
 /// Every fault, with the field (a path such as `services/a/profile/alpha`) and the cause.

@@ -104,9 +104,9 @@ impl Program {
     /// The best answer, or the best that was found when the search ran out of its budget, beginning with a
     /// feasible one. A large search accepts answers known to be at most `negligible` above the minimum cost.
     ///
-    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated. Time:
-    /// `O(n log n)` for `n` segments and for what the search visits, mostly little; the knapsack problem is a special
-    /// case, so no bound that is polynomial in `n` alone is known.
+    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated.
+    /// Time: `O(n log n)` for `n` segments plus the states that the search visits, usually few; the knapsack
+    /// problem is a special case, so no bound that is polynomial in `n` alone is known.
     pub fn solve(mut self, start: Vec<i64>, negligible: i128, stop: &Stop) -> Solution {
         let asks = |group: &Group| group.coefficients.iter().any(|coefficient| *coefficient < 0);
         if !self.groups.iter().any(asks) {

@@ -38,7 +38,7 @@ pub fn ration(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> Option<
     Some(rationed)
 }
 
-/// Lets the services of clusters that are too full have what they have and no more.
+/// Limits the services of overfull clusters to their current replicas.
 fn freeze_overfull(problem: &mut ScalingProblem, needed: impl Fn(&ScaledService) -> i64) {
     let instance = Instance::new(problem);
     let kept: Vec<i64> =
@@ -96,7 +96,8 @@ impl<'a> Shares<'a> {
         Some(Self { instance, needed, shares, free, left })
     }
 
-    /// The shares when all is given out: up to what is needed, then up to the minimum over all services.
+    /// The shares when all is given out: up to the need of each service, then up to the minimum over all
+    /// services.
     fn given_out(mut self) -> BTreeMap<String, i64> {
         let needed = std::mem::take(&mut self.needed);
         self.give(&needed, i64::MAX);
@@ -135,7 +136,7 @@ impl<'a> Shares<'a> {
     }
 }
 
-/// Share of what so many replicas serve that the rate takes.
+/// Utilisation of this many replicas by the rate.
 fn load(service: &ScaledService, replicas: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "few replicas")]
     let capacity = service.profile.alpha * replicas as f64 + service.profile.beta;

@@ -14,7 +14,7 @@ use super::{Key, Kind, Priority};
 use crate::reconcile::memory::Memory;
 use crate::reconcile::progress::Progress;
 
-/// So many keys of higher priority are taken before one of this priority that waits.
+/// Number of keys of higher priority that are taken before a waiting one of this priority.
 const PASSED_OVER_AT_MOST: [u32; 3] = [0, 4, 16];
 
 /// The keys that are known, those that wait in line, and those that are worked on.
@@ -46,7 +46,7 @@ struct Entry {
     running: Option<Running>,
     /// Woken while it was worked on.
     again: Option<Priority>,
-    /// When it is woken, and as what.
+    /// When it is woken, and with which priority.
     timer: Option<(Instant, Priority)>,
     /// Its last run failed as a whole: until then only a request may bring it forward.
     held_until: Option<Instant>,
@@ -73,7 +73,7 @@ struct Kept {
     /// Runs that failed as a whole, in a row.
     failures: u32,
     memory: Memory,
-    /// A request came since the last run began: what had failed is tried at once.
+    /// A request came since the last run began: failed operations are retried at once.
     try_again: bool,
     progress: watch::Sender<Progress>,
 }
@@ -142,7 +142,7 @@ impl Schedule {
         receiver
     }
 
-    /// Looks at a key at that time unless it is looked at earlier anyway.
+    /// Runs a key at that time unless it runs earlier anyway.
     pub(super) fn wake_by(&mut self, key: &Key, at: Instant, priority: Priority) {
         let entry = self.entries.entry(key.clone()).or_default();
         if entry.running.is_some() {

@@ -28,7 +28,7 @@ pub(in crate::reconcile) struct Scope<'a> {
 }
 
 impl Reconciler {
-    /// Makes the resources be as wanted as far as possible now, and adds their states.
+    /// Brings the resources to their desired state as far as possible now, and adds their states.
     ///
     /// # Errors
     /// The database failed.

@@ -16,7 +16,8 @@ pub(super) use carry_out::Scope;
 
 use crate::clients::{ClientError, GraphRules, ReleaseKey, ReleaseSpec};
 
-/// The kinds of resources, in the order in which a graph's condition names those that are not as wanted.
+/// The kinds of resources, in the order in which a graph's condition names those that are not in their desired
+/// state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ResourceKind {
     /// A release that carries the graph's mark without belonging to any of its services, by its name.
@@ -42,7 +43,7 @@ impl ResourceId {
     }
 }
 
-/// A resource: what must happen to it, and after which others.
+/// A resource: its change, and the resources it depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Resource {
     pub(super) id: ResourceId,
@@ -51,20 +52,20 @@ pub(super) struct Resource {
     pub(super) after: BTreeSet<ResourceId>,
 }
 
-/// The change that makes a resource be as wanted.
+/// The change that brings a resource to its desired state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
-    /// It is as wanted.
+    /// It is in its desired state.
     Keep,
-    /// It is not wanted, and not there.
+    /// It is not desired, and does not exist.
     Absent,
     /// It must become this.
     Apply(Wanted),
     /// It must go.
     Remove(Unwanted),
-    /// It is wanted, but must not be touched.
+    /// It is desired, but must not be touched.
     Refused(ClientError),
-    /// It is not said what to do with it, for this reason.
+    /// It is left alone, for this reason.
     LeaveAlone(String),
 }
 
@@ -73,7 +74,7 @@ pub(super) enum Change {
 pub(super) enum Wanted {
     Release(ReleaseSpec),
     Rules(GraphRules),
-    /// So many replicas of a Deployment.
+    /// The number of replicas of a Deployment.
     Replicas {
         namespace: String,
         deployment: String,
@@ -93,9 +94,9 @@ pub(super) enum Unwanted {
 /// How a resource is after its change was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is as wanted.
+    /// It is in its desired state.
     Present,
-    /// It is not there, as wanted.
+    /// It does not exist, as desired.
     Absent,
     /// It could not be applied or removed.
     Failed(ClientError),
@@ -125,8 +126,8 @@ impl State {
 }
 
 impl Change {
-    /// Identifies what is tried: another attempt is not held back by the failure of this one. `None` when there is
-    /// nothing to try.
+    /// Identifies the attempted change: another attempt is not held back by the failure of this one. `None`
+    /// when there is nothing to try.
     fn attempt(&self) -> Option<String> {
         match self {
             Self::Keep | Self::Absent | Self::Refused(_) | Self::LeaveAlone(_) => None,

@@ -9,7 +9,7 @@ use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{Desired, GraphRecord, ServiceRecord, owner_of};
 
-/// Longest name of an object that Kubernetes takes where a DNS label is wanted.
+/// Longest name of an object that Kubernetes accepts as a DNS label.
 const NAME_LENGTH: usize = 63;
 
 /// Name of the PrometheusRule object of a graph.
@@ -29,7 +29,7 @@ pub(in crate::reconcile) fn wanted(
     rules_of(graph, services, severity).map(|rules| (graph.desired == Desired::Running).then_some(rules))
 }
 
-/// The rules object, given what is wanted of it and what is known to be there; `None` when that is not known.
+/// The rules object as a resource, from its desired and its observed state; `observed` is `None` when unknown.
 #[must_use]
 pub(in crate::reconcile) fn resource(
     graph: &GraphRecord,

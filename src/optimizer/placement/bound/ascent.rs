@@ -38,7 +38,7 @@ impl Pace<'_> {
     }
 }
 
-/// Averages of the parts' solutions over the last rounds: what to branch on.
+/// Averages of the parts' solutions over the last rounds, which guide branching.
 #[derive(Debug)]
 pub(super) struct Averages {
     /// Items × stride.
@@ -133,7 +133,7 @@ impl Averages {
 }
 
 impl Direction {
-    /// Takes in what the parts disagree about; returns the squared norm.
+    /// Adds the disagreement of the parts to the direction; returns the squared norm.
     fn turn(&mut self, dual: &Dual<'_>, parts: &Parts, memory: f32) -> f64 {
         let stride = dual.pairs.stride();
         let gain = 1.0 - memory;

@@ -113,8 +113,8 @@ impl<'a> Clusters<'a> {
         self.model.capacity[cluster][resource].max(1)
     }
 
-    /// Least cost of using a cluster: activation, less what items, rents and duty pay, with the best set of items.
-    /// `table` is scratch memory; fills `packed`.
+    /// Least cost of using a cluster: activation, less the payments of items, rents and duty, with the best set
+    /// of items. `table` is scratch memory; fills `packed`.
     pub(super) fn pack<T: Number>(
         &self,
         domain: &Domain,

@@ -195,9 +195,9 @@ impl Pairs {
         }
     }
 
-    /// The bound in integers: what items cost alone plus what pairs cost alone, over allowed cells only.
-    /// Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much more than its best
-    /// cluster a cluster costs the item. `None` when an item or a pair has no allowed cell.
+    /// The bound in integers: the minimum cost of each item alone plus that of each pair alone, over allowed
+    /// cells only. Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much more
+    /// than its best cluster a cluster costs the item. `None` when an item or a pair has no allowed cell.
     pub(super) fn certify(
         &self,
         model: &Model,
@@ -236,7 +236,7 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Least cost of an allowed cell, less what the pair has lent to its items.
+    /// Minimum cost of an allowed cell, less the cost that the pair has lent to its items.
     fn least(&self, model: &Model, allowed: &Matrix<bool>, to_a: &[i64], to_b: &[i64]) -> Option<i64> {
         let mut least = None;
         for a in (0..model.clusters()).filter(|a| allowed.at(self.a, *a)) {

@@ -166,7 +166,7 @@ fn choose(mut open: Vec<Leaver>, excess: &[i64; RESOURCES]) -> Vec<usize> {
     chosen.into_iter().map(|leaver| leaver.item).collect()
 }
 
-/// The part of the excess that a demand takes away of what is still missing, summed over the resources.
+/// The fraction of the remaining excess that a demand removes, summed over the resources.
 #[expect(clippy::cast_precision_loss, reason = "a measure, not an amount")]
 fn coverage(demand: &[i64; RESOURCES], missing: &[i64; RESOURCES], excess: &[i64; RESOURCES]) -> f64 {
     let part = |resource: usize| {

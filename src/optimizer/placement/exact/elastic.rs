@@ -9,7 +9,7 @@ use super::program::Program;
 use crate::optimizer::Stop;
 use crate::optimizer::solver::{self, Formulation};
 
-/// The objective counts parts per million of what all items need.
+/// The objective counts parts per million of the total demand.
 const PARTS: f64 = 1e6;
 /// The reported sum may exceed the minimum by this fraction.
 const GAP: f64 = 1e-2;

@@ -100,7 +100,7 @@ pub(super) fn groups(model: &Model, objective: Objective, grouping: Grouping) ->
     groups
 }
 
-/// Where an item is now, what it costs there, and what elsewhere.
+/// The current cluster of an item, and its costs there and elsewhere.
 ///
 /// Only costs that are flat elsewhere, and not lower than at home, let items of different homes share a group; others
 /// are costs without a home.

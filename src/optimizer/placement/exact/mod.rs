@@ -1,6 +1,6 @@
 //! Exact answers about one [`Model`]: fewest moves, feasibility, and missing capacity.
 //!
-//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are looked at;
+//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are considered;
 //! activation, traffic and overload are not. A combinatorial certificate comes first and usually suffices;
 //! cases it leaves open are decided by a mixed-integer program over groups of interchangeable items.
 //!

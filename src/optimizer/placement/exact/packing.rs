@@ -9,7 +9,7 @@ pub(super) struct Packing<'a> {
     pub(super) assignment: Vec<Option<usize>>,
     /// Remaining capacity of each cluster; negative where the residents alone exceed it.
     pub(super) room: Vec<[i64; RESOURCES]>,
-    /// One over what all items need, per resource: makes resources comparable.
+    /// One over the total demand, per resource: makes resources comparable.
     share: [f64; RESOURCES],
     /// Per item the partners and relations of its pair rules.
     partners: Vec<Vec<(usize, usize)>>,
@@ -147,7 +147,7 @@ pub(super) fn pack(model: &Model) -> Option<Vec<usize>> {
     model.is_feasible(&assignment).then_some(assignment)
 }
 
-/// One over what all items need, per resource; 0 where nothing is needed.
+/// One over the total demand, per resource; 0 where nothing is needed.
 #[expect(clippy::cast_precision_loss, reason = "a weight, not an amount")]
 pub(super) fn shares(model: &Model) -> [f64; RESOURCES] {
     let mut totals = [0; RESOURCES];

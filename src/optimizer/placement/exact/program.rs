@@ -279,7 +279,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Clusters by what they are compatible with.
+/// Clusters grouped by the clusters they are compatible with.
 fn alike(relation: &Matrix<bool>, clusters: usize) -> BTreeMap<&[bool], Vec<usize>> {
     let mut alike: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for cluster in 0..clusters {

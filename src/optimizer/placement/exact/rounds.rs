@@ -10,7 +10,7 @@ use super::program::Program;
 use super::{Minimum, Placement, Proof, Run};
 use crate::optimizer::solver::Answer;
 
-/// How often to cut: sets that differ by less than a tolerance from what fits are rare.
+/// How often to cut: sets that exceed a capacity by less than the tolerance are rare.
 const ROUNDS: usize = 64;
 
 /// Minimises, from an assignment and a lower bound of the nano-cost as far as they are known.

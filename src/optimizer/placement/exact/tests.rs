@@ -7,7 +7,7 @@ use super::*;
 
 /// Nano-cost of one move.
 const MOVE: i64 = NANO as i64;
-/// Items of so many millicores on these clusters; every other cluster is allowed, each move costs the same.
+/// Items of these millicores on these clusters; every other cluster is allowed, each move costs the same.
 fn model(demand: &[i64], capacity: &[i64], current: &[Option<usize>]) -> Model {
     let mut model = Model { current: current.to_vec(), ..Model::of_cpu(demand, capacity) };
     charge_moves(&mut model, &vec![MOVE; demand.len()]);

@@ -90,7 +90,7 @@ fn add(sum: &mut [i64; RESOURCES], amount: &[i64; RESOURCES]) {
     }
 }
 
-/// All items by the largest share that they take of what is needed of a resource, the largest first.
+/// All items by their largest share of the total demand for a resource, the largest first.
 fn by_size(model: &Model) -> Vec<usize> {
     let mut total = [1_i128; RESOURCES];
     for demand in &model.demand {

@@ -8,7 +8,7 @@ use crate::optimizer::placement::{Model, RESOURCES};
 
 /// Penalty for missing the capacity of an average item, in typical changes.
 const PENALTY: i64 = 4;
-/// A broken pair rule costs so many typical changes.
+/// Penalty for a broken pair rule, in typical changes.
 const RULE_PENALTY: i64 = 1;
 /// Samples from which the typical change is estimated.
 const SAMPLES: usize = 2000;
@@ -47,7 +47,7 @@ impl<T> Lists<T> {
 struct Penalty {
     /// Nano-cost per unit.
     rate: i64,
-    /// A unit is so many bits coarser than the model's.
+    /// A unit is this many bits coarser than the model's.
     shift: u32,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Landscape<'a> {
     pub(super) max_strictness: u32,
     /// How many average items fill each cluster, at least 1.
     pub(super) room: Vec<i64>,
-    /// Capacities, no larger than what all items together need.
+    /// Capacities, capped at the total demand.
     capacity: Vec<[i64; RESOURCES]>,
     penalties: [Penalty; RESOURCES],
 }
@@ -153,7 +153,7 @@ impl<'a> Landscape<'a> {
         i64::try_from(change).unwrap_or(i64::MAX)
     }
 
-    /// Cost of overload, and penalty, of what is used on a cluster.
+    /// Cost of overload, and penalty, for the usage of a cluster.
     #[inline]
     pub(super) fn load_cost(&self, cluster: usize, used: &[i64; RESOURCES]) -> (i64, i64) {
         let mut penalty = 0;

@@ -133,7 +133,7 @@ impl<'a> State<'a> {
         prices[members.min(prices.len() - 1)]
     }
 
-    /// Change of prices if so many items go from one cluster to another.
+    /// Change of prices if this many items move from one cluster to another.
     #[inline]
     fn price_change(&self, items: usize, from: usize, to: usize) -> i64 {
         let (leaving, joining) = (self.members[from].len(), self.members[to].len());
@@ -267,7 +267,7 @@ impl<'a> State<'a> {
     /// full: in proportion if `softness` is large, at once if it is 0.
     ///
     /// With `f` for how full the cluster is and `s` for softness/1024, a part `f·(1 + s)/(f + s)` is due. With
-    /// `s → ∞` this is `f`, what the relaxation `load ≤ capacity·used` with fractional `used` would charge.
+    /// `s → ∞` this is `f`, the charge of the relaxation `load ≤ capacity·used` with fractional `used`.
     pub(super) fn soften(&mut self, softness: i64) {
         if softness == self.softness {
             return;

@@ -4,7 +4,7 @@ use super::*;
 
 /// A hundred thousand instances.
 const INSTANCES: u64 = 100_000;
-/// Largest number of replicas that is looked at in the original's model, where the maximum is no bound.
+/// Largest number of replicas considered in the original's model, where the maximum is no bound.
 const MOST: i64 = 12;
 
 fn random_service(random: &mut Random, name: &str) -> ScaledService {

@@ -8,7 +8,7 @@ fn loaded(name: &str, on: &str, rate: f64, previous: i64) -> ScaledService {
     ScaledService { rate: Some(rate), previous, ..ScaledService::new(name, on, cpu(500), profile) }
 }
 
-/// The clusters `x` and `y` with so many millicores.
+/// The clusters `x` and `y` with these millicores.
 fn on_two(free: [i64; 2], services: Vec<ScaledService>) -> ScalingProblem {
     let [x, y] = free.map(cpu);
     ScalingProblem::new("g", vec![cluster("x", x), cluster("y", y)], services)
