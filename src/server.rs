@@ -28,7 +28,8 @@ use crate::telemetry::{self, MetricsRegistry};
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
 
-/// Digest of a release that was taken over: equal to none that a graph asks for, so that it is upgraded when it is reconciled.
+/// Digest of an adopted release: equals no digest of a graph's release, so that it is upgraded when it is
+/// reconciled.
 const ADOPTED: &str = "adopted";
 
 /// A loop that changes intent.

@@ -64,7 +64,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A registry that says which build this is; parts of a server register their metrics with it.
+/// A registry with the build's information; parts of a server register their metrics with it.
 #[must_use]
 pub fn registry() -> Registry {
     let mut registry = Registry::default();

@@ -74,7 +74,7 @@ pub enum GraphStatus {
     Running,
     /// Nothing of it runs; the record stays.
     Stopped,
-    /// Nothing of it runs, then the record goes too.
+    /// Its objects in other systems are removed, then its record.
     Deleting,
 }
 
@@ -147,7 +147,7 @@ pub struct GraphService {
     ready: bool,
     /// Replicas of its Deployments.
     replicas: Replicas,
-    /// Conditions of the service; they say what is missing.
+    /// Conditions of the service; they show what is missing.
     conditions: Vec<Condition>,
 }
 
@@ -160,7 +160,7 @@ pub enum ServiceStatus {
     Deploying,
     /// Its release is installed.
     Deployed,
-    /// Installing failed; its conditions say why.
+    /// The installation failed; its conditions give the cause.
     Failed,
     /// The graph is stopped.
     #[serde(rename = "Not deployed")]

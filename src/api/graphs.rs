@@ -232,7 +232,7 @@ pub(super) async fn stop_graph(
 /// Answer to a delete whose work is done.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeleteGraphResponse {
-    /// Name of the graph that is gone.
+    /// Name of the removed graph.
     #[schema(example = "brussels")]
     name: String,
     /// Description of the outcome.

@@ -1,4 +1,4 @@
-//! HTTP: every route on this page, one file per resource beside it.
+//! The HTTP interface: all routes; handlers are in one file per resource.
 //!
 //! Handlers parse, call one use case of [`App`], and shape the answer; they know neither store nor clients. A
 //! route and its place in the OpenAPI document come from one macro call, so neither can be without the other.

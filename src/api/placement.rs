@@ -63,7 +63,7 @@ pub(super) struct ServiceMove {
     /// Where it is.
     #[schema(example = "edge-1")]
     from: String,
-    /// Where it goes.
+    /// Its new cluster.
     #[schema(example = "cloud")]
     to: String,
 }

@@ -64,7 +64,7 @@ pub struct Problem {
     message: String,
 }
 
-/// Something to say about the input, with its place.
+/// A finding about the input, with its position.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct InputFinding {
     /// JSON pointer (RFC 6901) into the document.
@@ -111,7 +111,7 @@ impl ApiError {
         Self::of_kind(status, name, title, detail.into())
     }
 
-    /// The answer to a body of a type that is not taken.
+    /// The answer to a body of an unsupported media type.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail = format!("the Content-Type of the body must be one of {accepted}");
         let mut error = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
@@ -256,7 +256,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The answer that says this problem, and carries it for [`complete`].
+/// The answer for this problem, which carries it for [`complete`].
 fn render(problem: Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // A struct of texts and numbers can always be written.
@@ -267,7 +267,7 @@ fn render(problem: Problem) -> Response {
 }
 
 /// Adds the request's id to a problem, and makes a problem of any other error answer without a JSON body, such
-/// as those that axum gives by itself. Headers such as `Allow` stay.
+/// as those of axum itself. Headers such as `Allow` stay.
 pub(super) fn complete(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| problem_of(&response));
     let Some(mut problem) = problem else { return response };
@@ -296,7 +296,7 @@ fn problem_of(response: &Response) -> Option<Problem> {
     Some(*ApiError::new(status, detail).problem)
 }
 
-/// The error answers that every operation may give, for the OpenAPI document.
+/// The error answers of every operation, for the OpenAPI document.
 pub struct CommonErrors;
 
 impl IntoResponses for CommonErrors {

@@ -1,4 +1,4 @@
-//! Scaling: whether a graph is scaled, what the last ticks decided, and the capacity models of services.
+//! Scaling: the switch of a graph, decisions of its last ticks, and the capacity models of services.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ pub(super) async fn get_graph_scaling(
     Ok(Json(app.graph_scaling(&name).await?.into()))
 }
 
-/// Switch the scaling of a graph on or off, whatever descriptor and configuration say.
+/// Switch the scaling of a graph on or off, overriding descriptor and configuration.
 #[utoipa::path(
     post, path = "/graphs/{name}/scaling", operation_id = "set_graph_scaling", tag = TAG, params(GraphPath),
     request_body = SetScalingRequest,
@@ -121,7 +121,7 @@ pub(super) struct Profile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     query: Option<String>,
-    /// Over which time its rate is taken, such as `1m`.
+    /// The window of its rate, such as `1m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
@@ -149,7 +149,7 @@ pub(super) struct SetProfileRequest {
     /// `PromQL` query of its own, with `{services}` and `{window}`.
     #[schema(nullable = false)]
     query: Option<String>,
-    /// Over which time its rate is taken, such as `1m`.
+    /// The window of its rate, such as `1m`.
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
 }

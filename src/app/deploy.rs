@@ -1,4 +1,4 @@
-//! Deploys the graph of a descriptor.
+//! Deployment of graphs: validates a descriptor, places its services, and records the desired state.
 
 use std::collections::BTreeMap;
 
@@ -123,7 +123,7 @@ impl App {
         }
     }
 
-    /// A descriptor whose graph exists: fine when it is the same one.
+    /// A descriptor whose graph exists: accepted when it is identical.
     async fn deploy_again(
         &self,
         existing: GraphRecord,

@@ -108,7 +108,7 @@ impl CapacityLedger {
         Ok((self.with_attributes(state).await?, graphs))
     }
 
-    /// The clusters as last seen; read now when they never were.
+    /// The clusters as last observed; read now if they never were.
     ///
     /// # Errors
     /// Karmada or the database failed.

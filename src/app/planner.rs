@@ -65,7 +65,7 @@ pub(in crate::app) struct HandledIntents {
     pub(in crate::app) answer: std::result::Result<IntentHandlerAnswer, ClientError>,
 }
 
-/// A decision about a placement, which the checker has accepted, and the record of how it came about.
+/// A decision about a placement, which the checker has accepted, and the record of its basis.
 #[derive(Debug)]
 pub(in crate::app) struct Decided {
     pub(in crate::app) outcome: Outcome,

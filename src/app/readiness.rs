@@ -1,4 +1,4 @@
-//! State of everything the server depends on, from the calls it makes anyway.
+//! State of everything the server depends on, derived from its regular calls.
 
 use super::{App, DependencyState, ServerState, SystemState, WatchView};
 use crate::clients::Probe;

@@ -45,7 +45,7 @@ impl Breaker {
                 Ok(())
             }
             // Until the probe has answered the system counts as down; but a probe that takes longer than a
-            // whole pause says nothing, and another one may try.
+            // whole pause is inconclusive, and another call may probe.
             State::Probing { since } if now < since + self.open_for => Err(since + self.open_for - now),
             State::Probing { .. } => {
                 self.state = State::Probing { since: now };

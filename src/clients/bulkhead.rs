@@ -99,7 +99,7 @@ impl Bulkheads {
                     registry.last_error = Some(error.message.clone());
                 });
             }
-            // The chart came, or the registry said why not.
+            // The chart was delivered, or the registry answered with an error.
             Err(error) if error.system != "registry" && error.kind.is_transient() => {}
             _ => self.with(host, |registry| {
                 registry.breaker.success();

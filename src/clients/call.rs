@@ -275,7 +275,7 @@ impl Calls {
         Ok(Admitted { calls: self, operation, finished: false })
     }
 
-    /// Helm works on Karmada: while Karmada is left alone, a Helm operation is not worth its process.
+    /// Helm works on Karmada: while Karmada's circuit is open, a Helm operation is not worth its process.
     fn not_blocked(&self, operation: Operation) -> Result<()> {
         for system in std::iter::once(operation.system).chain(operation.proves.iter().copied()) {
             if let Some(wait) = self.system(system, |state| state.breaker.blocked(Instant::now())) {

@@ -113,7 +113,7 @@ impl Program {
     }
 }
 
-/// Ends a program and waits for its end, so that the next operation finds it gone.
+/// Ends a program and waits for its exit, so that it cannot overlap with the next operation.
 async fn stop(child: &mut Child, grace: Duration) -> std::io::Result<()> {
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     if let Some(pid) = pid

@@ -14,7 +14,7 @@ pub struct ClientError {
     pub kind: ClientErrorKind,
     /// Description of the failure for the operator. Contains no secret.
     pub message: String,
-    /// When the system asked to be left alone for a while.
+    /// The pause that the system requested, if any.
     pub retry_after: Option<Duration>,
 }
 
@@ -39,7 +39,7 @@ pub enum ClientErrorKind {
     /// A foreign object, or another writer, is in the way.
     #[error("conflict")]
     Conflict,
-    /// The breaker is open: the system failed repeatedly and is left alone for a while.
+    /// The breaker is open: the system failed repeatedly and is not called for a while.
     #[error("circuit open")]
     CircuitOpen,
     /// The operation became obsolete before its turn came: nothing was done.

@@ -305,7 +305,7 @@ impl Call<'_> {
     /// `uninstalling` and is uninstalled again.
     async fn uninstall(&self) -> Result<()> {
         match self.run("uninstall", &["--ignore-not-found", "--wait"], &[&self.key.name]).await {
-            // Helm 3 says so when the last record vanished between its two looks.
+            // Helm 3's message when the last record vanished between its two reads.
             Err(error) if error.message.contains("release: not found") => Ok(()),
             other => other.map(drop),
         }
@@ -367,7 +367,7 @@ fn helm_variables() -> Vec<OsString> {
 /// follows it.
 fn split_tag(reference: &str) -> (&str, Option<&str>) {
     if reference.contains('@') {
-        // A digest says more than a version, and Helm takes it as part of the reference.
+        // A digest is more specific than a version, and Helm accepts it as part of the reference.
         return (reference, None);
     }
     match reference.rsplit_once(':') {

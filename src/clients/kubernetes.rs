@@ -49,7 +49,7 @@ pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> C
             };
             (status_kind(status.code), cause)
         }
-        // Their own text only says that something lower failed.
+        // Their own text only states that a lower layer failed.
         kube::Error::Service(cause) => (Kind::Unreachable, chain(cause.as_ref())),
         kube::Error::HyperError(cause) => (Kind::Unreachable, chain(cause)),
         kube::Error::ReadEvents(_) | kube::Error::RustlsTls(_) => (Kind::Unreachable, chain(&error)),

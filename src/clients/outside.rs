@@ -214,8 +214,7 @@ impl Outside {
         self.0.calls.run(APPLY_RULES, || port.apply(rules)).await
     }
 
-    /// Removes the rules of a graph; rules that are not there are fine, also when no monitoring cluster is
-    /// configured.
+    /// Removes the rules of a graph; missing rules are no error, also when no monitoring cluster is configured.
     ///
     /// # Errors
     /// Errors of the monitoring cluster's API server.
@@ -353,7 +352,7 @@ impl Outside {
     }
 
     /// Round-trip times between these clusters and any others; empty when nothing measures them. A cluster that
-    /// cannot be asked is left out.
+    /// cannot be queried is left out.
     ///
     /// # Errors
     /// When asking takes too long.

@@ -130,7 +130,7 @@ pub trait Releases: Send + Sync {
     /// shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
-    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one with
+    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); a missing release is no error, one with
     /// another owner is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
@@ -195,7 +195,8 @@ pub trait AlertRules: Send + Sync {
     /// conflict and stays. Afterwards [`Self::observed`] shows them.
     async fn apply(&self, rules: &GraphRules) -> Result<()>;
 
-    /// Removes the rules object; one that is not there, or another installation's, is fine. Afterwards [`Self::list`] does not show it any more.
+    /// Removes the rules object; a missing one, or another installation's, is no error. Afterwards
+    /// [`Self::list`] does not show it any more.
     async fn delete(&self, object_name: &str) -> Result<()>;
 
     /// Names of the rule objects of this installation, from the watched state.

@@ -153,7 +153,7 @@ pub(super) fn monitored(client: &Client, health: &Arc<WatchHealth>) -> Client {
     Client::new(service, client.default_namespace())
 }
 
-/// How an event begins with which the API server gives a watch up.
+/// Prefix of the event with which the API server ends a watch.
 const ERROR_EVENT: &[u8] = br#"{"type":"ERROR""#;
 
 fn is_watch(request: &Request<Body>) -> bool {

@@ -10,7 +10,7 @@ use crate::hdag::Resources;
 const UNKNOWN_LOCATION: &str = "Unknown";
 const VANISHED: &str = "no longer known to Karmada";
 
-/// A cluster as last seen.
+/// A cluster as last observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterRecord {
     /// Ascending id in the order of discovery.

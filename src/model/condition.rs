@@ -44,7 +44,7 @@ pub const SCALED: &str = "Scaled";
 pub const RATE_KNOWN: &str = "RateKnown";
 /// The alert rules of the graph are published.
 pub const RULES_PUBLISHED: &str = "RulesPublished";
-/// The last reconcile of the graph came through.
+/// The last reconcile of the graph completed.
 pub const RECONCILED: &str = "Reconciled";
 
 /// The kinds of records that have conditions.

@@ -19,7 +19,7 @@ pub enum Desired {
     Running,
     /// Nothing of it runs; the record stays.
     Stopped,
-    /// Nothing of it runs, then the record goes too.
+    /// Its objects in other systems are removed, then its record.
     Deleted,
 }
 

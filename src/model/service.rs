@@ -16,7 +16,7 @@ pub enum ServiceState {
     Deploying,
     /// Its release is installed.
     Deployed,
-    /// Installing failed; the condition `Installed` says why and whether it is retried.
+    /// The installation failed; the condition `Installed` gives the cause and whether it is retried.
     Failed,
     /// The graph is stopped.
     NotDeployed,

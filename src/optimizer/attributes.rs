@@ -65,7 +65,7 @@ impl ClusterAttributes {
         }
     }
 
-    /// These attributes, and where they say nothing those of `other`.
+    /// These attributes, completed by those of `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let number = |one: Option<f64>, other: Option<f64>| one.filter(|value| *value != 0.0).or(other);

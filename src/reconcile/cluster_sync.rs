@@ -70,7 +70,7 @@ impl ClusterSync {
         Ok(())
     }
 
-    /// Writes the observation; gives the clusters that became available or ceased to be.
+    /// Writes the observation; returns the clusters that became available or unavailable.
     async fn record(
         &self,
         observed: &[ClusterObservation],

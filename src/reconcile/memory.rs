@@ -23,7 +23,7 @@ pub(super) struct Failures(BTreeMap<ResourceId, Failure>);
 /// A failed attempt. News about other resources must not bring the next one forward.
 #[derive(Debug, Clone)]
 struct Failure {
-    /// The change that was tried: another one is tried at once.
+    /// The attempted change: a different one is attempted at once.
     attempt: String,
     error: ClientError,
     /// Attempts that failed in a row.

@@ -129,7 +129,7 @@ fn is_another_failure(service: &ServiceRecord, release: &State, update: &Conditi
     old.reason != update.reason || !old.message.starts_with(&format!("{}: {}: ", error.system, error.kind))
 }
 
-/// Merges the workloads into the record; gives the event when readiness changed.
+/// Merges the workloads into the record; returns the event when readiness changed.
 fn apply_verdict(
     graph: &GraphRecord,
     service: &mut ServiceRecord,

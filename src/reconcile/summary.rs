@@ -11,7 +11,7 @@ use crate::clients::ClientError;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{ConditionStatus, Desired, GraphRecord};
 
-/// Everything that one reconcile saw and did.
+/// All observations and results of one reconcile.
 pub(super) struct Seen {
     /// How every resource is now.
     pub(super) states: States,
@@ -19,7 +19,7 @@ pub(super) struct Seen {
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// The condition `RulesPublished`.
     pub(super) rules: Option<ConditionUpdate>,
-    /// A Deployment that Karmada still has, though it should be gone.
+    /// A Deployment that should have been removed, but still exists in Karmada.
     pub(super) remaining: Option<String>,
     /// The error because of which the workloads could not be read.
     pub(super) unseen: Option<ClientError>,
@@ -33,7 +33,7 @@ pub(super) struct Summary {
     pub(super) outcome: WorkOutcome,
     /// The condition `Reconciled`.
     pub(super) reconciled: ConditionUpdate,
-    /// Nothing is left that should be gone, and that is known.
+    /// It is known that nothing is left that should have been removed.
     clean: bool,
     /// Something failed that waits for a user.
     failed: bool,

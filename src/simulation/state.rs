@@ -78,7 +78,7 @@ impl State {
         }
     }
 
-    /// Installs or upgrades; gives the time at which the last of its pods will be ready.
+    /// Installs or upgrades; returns the time at which the last of its pods will be ready.
     pub(super) fn apply(&mut self, installation: &str, spec: &ReleaseSpec) -> Instant {
         let wanted = self.wanted_clusters(&spec.values);
         let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// Puts a release in the place of the one of that key, or removes it; gives the old one.
+    /// Replaces or removes the release of a key; returns the old one.
     pub(super) fn put_release(&mut self, key: &ReleaseKey, release: Option<Release>) -> Option<Release> {
         let owner = |mark: &Mark| (mark.installation.clone(), mark.owner.clone());
         if let Some(mark) = release.as_ref().and_then(|release| release.mark.as_ref()) {

@@ -71,7 +71,7 @@ impl From<ClusterRow> for ClusterRecord {
 }
 
 impl Store {
-    /// All clusters that were ever seen, by ascending id.
+    /// All clusters ever observed, by ascending id.
     ///
     /// # Errors
     /// The database failed.
@@ -90,8 +90,8 @@ impl Store {
 }
 
 impl Tx {
-    /// All clusters that were ever seen, by ascending id, which no other transaction changes before this one ends: two
-    /// that sync at once would give the same id to two clusters.
+    /// All clusters ever observed, by ascending id, which no other transaction changes before this one ends:
+    /// two that sync at once would give the same id to two clusters.
     ///
     /// # Errors
     /// The database failed.

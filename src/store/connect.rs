@@ -42,7 +42,7 @@ pub(super) fn is_in_memory(options: &SqliteConnectOptions) -> bool {
 async fn open_postgres(rest: &str) -> Result<PgPool> {
     let options = postgres_options(rest)?;
     let failed = |source| StoreError::Connect { target: postgres_target(&options), source: Box::new(source) };
-    // A pool hides why it cannot connect behind a timeout; one connection of our own says it.
+    // A pool hides why it cannot connect behind a timeout; a single direct connection reports it.
     let first = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await;
     let connection = match first {
         Ok(connection) => connection.map_err(failed)?,

@@ -42,7 +42,7 @@ impl Db {
         })
     }
 
-    /// A transaction that only reads, and sees one moment.
+    /// A read-only transaction on one consistent snapshot.
     pub(super) async fn begin_reading(&self) -> Result<Reader> {
         Ok(match self {
             Self::Pg(pool) => {

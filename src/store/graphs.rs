@@ -179,7 +179,8 @@ impl Tx {
         Ok(graph.version + 1)
     }
 
-    /// Removes a graph with its services and steps of scaling; one that is not there is fine. Decisions, revisions and events stay.
+    /// Removes a graph with its services and steps of scaling; a missing graph is no error. Decisions,
+    /// revisions and events stay.
     ///
     /// # Errors
     /// The database failed.
@@ -200,7 +201,7 @@ pub(super) async fn row(conn: Conn<'_>, name: &str) -> Result<Option<GraphRow>> 
     Ok(on!(conn, c => sqlx::query_as(GET).bind(name).fetch_optional(c).await)?)
 }
 
-/// The running graphs that are scaled, by name; `default` counts where nothing is said.
+/// The running graphs that are scaled, by name; `default` applies where nothing is specified.
 pub(super) async fn scaled(conn: Conn<'_>, default: bool) -> Result<Vec<GraphRow>> {
     Ok(on!(conn, c => sqlx::query_as(SCALED).bind(default).fetch_all(c).await)?)
 }

@@ -20,7 +20,7 @@ const ADVISORY_LOCK: i64 = 0x736d_6f73_6572_7665;
 /// A server that was just killed may need a moment to lose its connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(100);
-/// How often the lock's connection is asked whether it lives, and how long it may take to answer.
+/// Interval and timeout of the liveness check of the lock's connection.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 

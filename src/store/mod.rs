@@ -77,7 +77,7 @@ impl Store {
         Self { settle_time, ..self }
     }
 
-    /// Brings the schema up to date. Doing it twice, or from two processes at once, is fine.
+    /// Brings the schema up to date. Safe to repeat, and to run from two processes at once.
     ///
     /// # Errors
     /// A migration failed, or the database was written by a newer version.
@@ -88,7 +88,7 @@ impl Store {
                 // On PostgreSQL the migrator takes a lock; here the write lock of one transaction around all of it
                 // keeps a second process from applying the same migration.
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                // `run` on a borrowed connection gives a future that cannot be sent between threads.
+                // `run` on a borrowed connection returns a future that cannot be sent between threads.
                 SQLITE.run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }

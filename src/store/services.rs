@@ -225,7 +225,7 @@ impl Tx {
         written(updated, service)
     }
 
-    /// Says which release is taken, and by whom.
+    /// Error that names the release that is taken, and its graph.
     async fn release_conflict(&mut self, services: &[ServiceRecord]) -> Result<StoreError> {
         for service in services {
             let owner = owners_in(self.conn(), &service.namespace, [service.name.as_str()]).await?;

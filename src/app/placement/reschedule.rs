@@ -27,7 +27,7 @@ pub struct Move {
     pub service: String,
     /// Where it is.
     pub from: String,
-    /// Where it goes.
+    /// Its new cluster.
     pub to: String,
 }
 

@@ -88,7 +88,7 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
 
 /// The rate of a service: its own, or the sum of its callers' rates when it has none.
 fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
-    // A query of the operator's own may give anything.
+    // A custom query of the operator may return any value.
     let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;
     let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied().filter(is_rate);
     if let Some(own) = known(&spec.rate) {

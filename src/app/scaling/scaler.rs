@@ -1,4 +1,4 @@
-//! One tick: measure, decide graph by graph, record the changes.
+//! The tick of the scaling loop: measure, decide graph by graph, record the changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -279,8 +279,9 @@ impl Scaler {
         Ok(Some(outcome))
     }
 
-    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and no new
-    /// numbers when the graph was changed or their capacity was taken meanwhile: then the next tick looks again.
+    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and
+    /// no new numbers when the graph was changed or their capacity was taken meanwhile: then the next tick
+    /// decides again.
     async fn record_scaling(
         &self,
         target: &Target,

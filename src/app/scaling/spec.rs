@@ -38,7 +38,7 @@ pub(super) struct Rate {
     pub(super) service: String,
 }
 
-/// A template and a window: all services that share them are asked about at once.
+/// A template and a window: one query covers all services that share them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Query {
     pub(super) template: String,
@@ -150,5 +150,5 @@ impl GraphSpec {
     }
 }
 
-/// Most replicas of a service whose descriptor gives a capacity and no bound; as the original's profiles.
+/// Maximum replicas of a service whose descriptor states a capacity and no bound; as the original's profiles.
 const DEFAULT_MAX: i64 = 3;

@@ -146,7 +146,7 @@ pub(super) fn of_command(error: &CommandError) -> ClientError {
 
 fn classify(text: &str) -> (&'static str, Kind) {
     let any = |patterns: &[&str]| patterns.iter().any(|pattern| text.contains(pattern));
-    // A connection error can quote anything that the server said, hence before the texts of rendering.
+    // A connection error can quote any text of the server, hence before the texts of rendering.
     let connection = any(CONNECTION) && !text.contains("kubernetes cluster unreachable");
     if connection && (text.contains("/v2/") || text.contains("fetchreference")) {
         return ("registry", Kind::Unreachable);

@@ -32,7 +32,7 @@ pub struct KarmadaInventory {
 }
 
 impl KarmadaInventory {
-    /// Starts watching. `gpu_label` is the label that says that a cluster has GPUs.
+    /// Starts watching. `gpu_label` is the label that marks clusters with GPUs.
     ///
     /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]

@@ -14,7 +14,7 @@ use crate::hdag::Dimension;
 use crate::optimizer::text::amount;
 use crate::optimizer::{BuiltInStrategy, Stop};
 
-/// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
+/// Models that may be solved for one explanation. A filter that needs more stops, and reports that it did.
 const MOST_SOLVES: usize = 400;
 /// Items × clusters above which nothing is filtered.
 const MOST_CELLS: usize = 5_000;

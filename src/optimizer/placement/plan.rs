@@ -14,7 +14,7 @@ use super::Strategy;
 pub enum Outcome {
     /// A placement that no other one beats: its bound equals its objective.
     Optimal(Plan),
-    /// A placement that satisfies every constraint; its gap says how far it may be from the best.
+    /// A placement that satisfies every constraint; its gap bounds the distance to the best.
     Feasible(Plan),
     /// There is none, or (for a strategy that does not look back) none was found.
     Infeasible(Infeasibility),
@@ -148,7 +148,7 @@ pub struct TimedOut {
 pub struct ServiceExplanation {
     /// Name of the service.
     pub service: String,
-    /// Where it goes.
+    /// Its new cluster.
     pub cluster: String,
     /// Where it was; `None` when it is new.
     pub moved_from: Option<String>,

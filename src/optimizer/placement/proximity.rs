@@ -9,7 +9,7 @@ pub enum Tri {
     Yes,
     /// It does not.
     No,
-    /// The data does not say.
+    /// The data does not decide it.
     Unknown,
 }
 

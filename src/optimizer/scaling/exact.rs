@@ -1,4 +1,4 @@
-//! Exact: no plan within the constraints has a smaller objective.
+//! The exact strategy: no plan within the constraints has a smaller objective.
 //!
 //! Every service has a minimum and a maximum number of replicas and a convex cost in between
 //! ([`super::demand`]). The cheapest number for each service alone is the answer wherever it fits, in `O(n log

@@ -1,4 +1,4 @@
-//! The classic rule: more replicas above a high mark of utilisation, one less below a low mark.
+//! The threshold strategy: more replicas above a high mark of utilisation, one less below a low mark.
 //!
 //! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are
 //! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that use

@@ -92,7 +92,7 @@ pub(super) struct Job {
 pub(super) enum Next {
     /// It has ceased to exist.
     Forget,
-    /// Its turn comes again at once.
+    /// It runs again at once.
     AtOnce,
     /// It runs again at this time, with this priority; an observed change may bring it forward.
     At(Instant, Priority),
@@ -165,7 +165,7 @@ impl Schedule {
         self.entries.keys().filter(|key| key.kind == kind).cloned().collect()
     }
 
-    /// Puts the keys in line whose time has come, and says when the next one's comes.
+    /// Enqueues the keys that are due, and returns when the next one is due.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Instant> {
         while let Some((at, key)) = self.timers.first().cloned() {
             if at > now {

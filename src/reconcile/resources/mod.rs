@@ -104,7 +104,7 @@ pub(super) enum State {
     Waits(Vec<String>),
     /// Nothing was done about it, for this reason.
     LeftAlone(String),
-    /// The intent changed before its turn came.
+    /// The intent changed before it was applied.
     Superseded,
 }
 

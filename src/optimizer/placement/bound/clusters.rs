@@ -1,4 +1,4 @@
-//! The problems of clusters: which items to take at given prices, and how many clusters must be open.
+//! Cluster subproblems: the best set of items at given prices, and the number of clusters that must be open.
 //!
 //! Both are solved exactly over one resource in cells. Demands are rounded down to cells and capacities of the
 //! covering problem up, so a feasible assignment stays feasible and minima stay bounds. Further resources

@@ -165,8 +165,8 @@ impl Pairs {
         usize::from(self.pairs[pair].b == item)
     }
 
-    /// Moves all that a pair can give to one of its items: the message becomes
-    /// `min over the other's clusters of (pair cost − the other's message)`.
+    /// Moves as much cost as a pair can lend to one of its items: the message becomes `min over the other's
+    /// clusters of (pair cost − the other's message)`.
     fn collect(&self, pair: usize, item: usize, messages: &mut Messages, scaled: &mut [f32]) {
         let end = self.end(pair, item);
         let Pair { table, scale, .. } = &self.pairs[pair];

@@ -1,4 +1,4 @@
-//! One chain of simulated annealing (Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, 1983).
+//! A chain of simulated annealing (Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, 1983).
 //!
 //! While it is hot, a cluster's price of being used grows gradually with its number of items instead of being
 //! due as a whole for the first one (see [`State::soften`]): which clusters are used is decided by a slope, not
