@@ -133,8 +133,8 @@ impl Outside {
         self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
     }
 
-    /// The releases of these names, no matter who made them, and all others of `owner` in a namespace. Read from the watched state,
-    /// so there is nothing to retry or to measure.
+    /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace. Read
+    /// from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watch has not proved alive for too long.
@@ -191,7 +191,7 @@ impl Outside {
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
-    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; Helm is not run.
+    /// Assigns a release of any origin to `owner`, as if it had been applied with this digest; Helm is not run.
     ///
     /// # Errors
     /// `NotFound` when there is no such release; otherwise Karmada's error.
@@ -205,7 +205,7 @@ impl Outside {
         self.0.ports.rules.is_some()
     }
 
-    /// Makes the rules of a graph be exactly these.
+    /// Replaces the rules of a graph by exactly these.
     ///
     /// # Errors
     /// `Invalid` when no monitoring cluster is configured; otherwise the error of its API server.
@@ -251,7 +251,7 @@ impl Outside {
         self.0.ports.rules.as_ref().map(|port| port.changes())
     }
 
-    /// Whether Prometheus can be asked.
+    /// Whether Prometheus can be queried.
     #[must_use]
     pub fn has_metrics(&self) -> bool {
         self.0.ports.metrics.is_some()
@@ -355,7 +355,7 @@ impl Outside {
     /// cannot be queried is left out.
     ///
     /// # Errors
-    /// When asking takes too long.
+    /// When the query takes too long.
     pub async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes> {
         match self.0.ports.latencies.as_ref() {
             Some(port) => self.0.calls.run(LATENCIES, || port.latencies(clusters)).await,
@@ -363,7 +363,7 @@ impl Outside {
         }
     }
 
-    /// How each watch is.
+    /// The health of each watch.
     #[must_use]
     pub fn watches(&self) -> Vec<WatchReport> {
         let ports = &self.0.ports;

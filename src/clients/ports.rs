@@ -243,7 +243,7 @@ pub struct AlertRule {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Questions to Prometheus.
+/// Queries to Prometheus.
 #[async_trait]
 pub trait Metrics: Send + Sync {
     /// All alerts of our rules that fire now, with one query for all graphs.

@@ -20,7 +20,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 pub(super) struct Failures(BTreeMap<ResourceId, Failure>);
 
-/// A failed attempt. News about other resources must not bring the next one forward.
+/// A failed attempt. Changes of other resources must not bring the next one forward.
 #[derive(Debug, Clone)]
 struct Failure {
     /// The attempted change: a different one is attempted at once.

@@ -104,7 +104,8 @@ pub enum WorkOutcome {
         /// When the first of them is due; `None` leaves it to the backoff of the key.
         after: Option<Duration>,
     },
-    /// Nothing could be done, for a reason that may pass. News does not bring the next attempt forward.
+    /// Nothing could be done, for a reason that may pass. An observed change does not bring the next attempt
+    /// forward.
     Failed {
         /// The pause that the failed system asked for; `None` leaves it to the backoff.
         after: Option<Duration>,
