@@ -1,4 +1,4 @@
-//! Puts the parts together, runs them, and joins them at shutdown.
+//! Assembly of the server: builds the parts, runs them, and joins them at shutdown.
 //!
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
@@ -28,7 +28,8 @@ use crate::telemetry::{self, MetricsRegistry};
 /// Seed of the simulated continuum of a server: the same run twice looks the same.
 const SIMULATION_SEED: u64 = 1;
 
-/// Digest of a release that was taken over: equal to none that a graph asks for, so that it is upgraded when it is reconciled.
+/// Digest of an adopted release: equals no digest of a graph's release, so that it is upgraded when it is
+/// reconciled.
 const ADOPTED: &str = "adopted";
 
 /// A loop that changes intent.
@@ -143,7 +144,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             // Another server may have the database by now.
             grace = Duration::ZERO;
         }
-        // Requests that wait for work answer now with how far it has come; one that goes on for ever is cut off.
+        // Requests that wait for work answer now with its progress; one that never ends is cancelled.
         queue.begin_shutdown();
         tokio::time::sleep(grace).await;
     };
@@ -157,8 +158,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     served.map_err(|error| Error::Internal(error.into()))
 }
 
-/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or reconciled next,
-/// the release is upgraded to what its service says.
+/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or
+/// reconciled next, the release is upgraded to its service's record.
 ///
 /// # Errors
 /// There is no such release, Karmada cannot be used, or the server runs on the simulated continuum.
@@ -213,7 +214,7 @@ async fn connect(settings: &Settings, installation: &str) -> Result<(Ports, Opti
     }
 }
 
-/// What has a setting is real, the rest is simulated.
+/// Systems with settings are real, the rest is simulated.
 async fn mixed_ports(settings: &Settings, world: &World, installation: &str) -> Result<Ports> {
     let simulated = world.ports_of(installation);
     let real = optional_ports(settings, installation).await?;
@@ -251,7 +252,7 @@ enum Stop {
     LockLost,
 }
 
-/// Resolves when the server shall stop: on a signal, or when it has lost its hold of the database.
+/// Resolves when the server has to stop: on a signal, or when it has lost its lock on the database.
 async fn stopped(lock: &mut InstanceLock) -> Stop {
     let on = |kind| async move {
         match signal(kind) {

@@ -1,8 +1,8 @@
 //! Logs and metrics.
 //!
 //! The log is process-wide by nature and set up once, by the program. Metrics are not: each server has a
-//! registry of its own, so several servers can live in one process. Each part that measures registers its
-//! metrics while the server is assembled; then [`MetricsRegistry`] takes the registry and only reads it.
+//! registry of its own, so several servers can live in one process. Each part registers its metrics while the
+//! server is assembled; then [`MetricsRegistry`] takes the registry and only reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -64,7 +64,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A registry that says which build this is; parts of a server register their metrics with it.
+/// A registry with the build's information; parts of a server register their metrics with it.
 #[must_use]
 pub fn registry() -> Registry {
     let mut registry = Registry::default();

@@ -46,7 +46,7 @@ pub enum AlertStatus {
     Resolved,
 }
 
-/// What a notification led to.
+/// The outcome of a notification.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AlertsResponse {
     /// Always the same.

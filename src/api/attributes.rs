@@ -12,12 +12,12 @@ use crate::optimizer::ClusterAttributes;
 
 const TAG: &str = "clusters";
 
-/// Attributes of a cluster: what decisions count, and under `set` what was set here.
+/// Attributes of a cluster: what decisions count, and under `set` the attributes set here.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Attributes {
     #[serde(flatten)]
     effective: ClusterAttributes,
-    /// What was set through this interface.
+    /// Attributes set through this interface.
     set: ClusterAttributes,
 }
 
@@ -29,8 +29,8 @@ impl From<AttributesView> for Attributes {
 
 /// Show the attributes of a cluster.
 ///
-/// They come, in this order, from this interface, the configuration, the labels of Karmada's Cluster object, and
-/// measured round-trip times. What is absent is unknown.
+/// They come, in this order, from this interface, the configuration, the labels of Karmada's Cluster object,
+/// and measured round-trip times. An absent attribute is unknown.
 #[utoipa::path(
     get, path = "/clusters/{name}/attributes", operation_id = "get_cluster_attributes", tag = TAG, params(ClusterPath),
     responses((status = 200, description = "Attributes of the cluster", body = Attributes), CommonErrors)
@@ -42,7 +42,7 @@ pub(super) async fn get_cluster_attributes(
     Ok(Json(app.cluster_attributes(&name).await?.into()))
 }
 
-/// Set the attributes of a cluster. What is left out, or 0, comes from the other sources again.
+/// Set the attributes of a cluster. An attribute that is omitted, or 0, falls back to the other sources.
 #[utoipa::path(
     put, path = "/clusters/{name}/attributes", operation_id = "set_cluster_attributes", tag = TAG, params(ClusterPath),
     request_body = ClusterAttributes,
@@ -57,7 +57,7 @@ pub(super) async fn set_cluster_attributes(
     Ok(Json(app.set_cluster_attributes(&name, &attributes, &context).await?.into()))
 }
 
-/// Forget what was set for a cluster.
+/// Delete the attributes set for a cluster.
 #[utoipa::path(
     delete, path = "/clusters/{name}/attributes", operation_id = "reset_cluster_attributes", tag = TAG,
     params(ClusterPath),

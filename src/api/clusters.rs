@@ -1,4 +1,4 @@
-//! Clusters as last seen.
+//! Clusters as last observed.
 
 use axum::Json;
 use axum::extract::State;
@@ -34,10 +34,10 @@ pub struct Cluster {
     /// Whether it has GPUs.
     #[schema(example = false)]
     acceleration: bool,
-    /// Pod network, when Submariner tells it.
+    /// Pod network, if Submariner reports it.
     #[schema(required = true, example = "10.10.0.0/16")]
     pod_cidr: Option<String>,
-    /// Service network, when Submariner tells it.
+    /// Service network, if Submariner reports it.
     #[schema(required = true, example = "10.110.0.0/16")]
     service_cidr: Option<String>,
     /// URL of its dashboard; null while there is none.
@@ -52,7 +52,7 @@ pub struct Cluster {
     /// Why it is not available.
     #[schema(required = true, example = "ClusterNotReachable")]
     reason: Option<String>,
-    /// When Karmada last told of it.
+    /// When Karmada last reported it.
     #[schema(example = "2026-01-02T03:04:05Z")]
     observed_at: DateTime<Utc>,
     /// Whether Karmada does not answer now, so that this is the last known state.
@@ -83,12 +83,12 @@ impl Cluster {
     }
 }
 
-/// Memory as the original tells it, with two decimals.
+/// Memory in the original's format, with two decimals.
 fn gib_text(bytes: i64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// List the clusters that Karmada knows or knew, with what is free in them.
+/// List the clusters that Karmada knows or knew, with their free resources.
 #[utoipa::path(
     get, path = "/clusters", operation_id = "list_clusters", tag = "clusters",
     responses((status = 200, description = "Clusters by ascending id", body = [Cluster]), CommonErrors)

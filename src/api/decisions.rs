@@ -1,4 +1,4 @@
-//! Decisions of a graph: what was decided, on what it rested, and why.
+//! Decisions of a graph: the plan, the problem it was based on, and the reasons.
 
 use axum::Json;
 use axum::extract::State;
@@ -30,7 +30,7 @@ pub(super) struct ListDecisionsParameters {
     /// Only decisions before this one (the last of the page before).
     #[param(nullable = false)]
     before: Option<Uuid>,
-    /// At most so many; 50 without it.
+    /// Maximum number of entries; 50 by default.
     #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
     limit: Option<i64>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Decision {
     duration_ms: Option<i64>,
     /// When it was made.
     created_at: DateTime<Utc>,
-    /// When it became what is wanted; `null` for one that was not carried out.
+    /// When it became the desired placement or scaling; `null` for one that was not carried out.
     applied_at: Option<DateTime<Utc>>,
 }
 
@@ -69,20 +69,20 @@ impl From<DecisionSummary> for Decision {
     }
 }
 
-/// A decision with everything it looked at and everything it says. `smo replay` takes it as a file.
+/// A decision with its complete problem and answer. `smo replay` takes it as a file.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FullDecision {
     #[serde(flatten)]
     decision: Decision,
-    /// What it looked at: a placement problem or a scaling problem.
+    /// The problem it solved: a placement problem or a scaling problem.
     #[schema(value_type = DecisionProblem)]
     problem: Value,
-    /// What it answers: a placement outcome or a scaling outcome.
+    /// Its answer: a placement outcome or a scaling outcome.
     #[schema(value_type = DecisionAnswer)]
     answer: Value,
 }
 
-/// What a decision looks at.
+/// The problem that a decision solves.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only describes the answer in the document")]
@@ -93,7 +93,7 @@ pub(super) enum DecisionProblem {
     Scaling(ScalingProblem),
 }
 
-/// What a decision answers.
+/// The answer of a decision.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only describes the answer in the document")]

@@ -1,8 +1,8 @@
-//! What handlers take out of requests. Whatever is wrong is answered as a problem.
+//! Extractors: path, query, body and headers of requests, with every rejection answered as a problem.
 //!
 //! Names in paths are checked here, once: a name that no graph can have is answered 404 like any other unknown
-//! one. Whether a descriptor is valid is not decided here; its text is passed on as it came, so that faults are
-//! reported where they stand in the user's text.
+//! one. Descriptors are not validated here; their text is passed on unchanged, so that errors are reported at
+//! their position in the user's text.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -193,7 +193,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// A JSON body that may be left out.
+/// An optional JSON body.
 #[derive(Debug)]
 pub(super) struct OptionalJson<T>(pub(super) Option<T>);
 
@@ -242,7 +242,7 @@ impl<S: Send + Sync> FromRequest<S> for DescriptorBody {
     }
 }
 
-/// The keys that tell the kinds of objects apart; values are not looked at.
+/// The keys that distinguish the kinds of objects; values are ignored.
 #[derive(Default, Deserialize)]
 struct Keys {
     artifact: Option<IgnoredAny>,

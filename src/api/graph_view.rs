@@ -1,4 +1,4 @@
-//! How a graph looks on the wire: the original's fields by name and type, and ours beside them.
+//! The wire form of a graph: the original's fields by name and type, plus those of this implementation.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct Graph {
     /// Unique name (`hdaGraph.id`).
     #[schema(example = "brussels")]
     name: String,
-    /// What is wanted of it.
+    /// Its desired state.
     status: GraphStatus,
     /// Project it belongs to.
     #[schema(example = "nephele")]
@@ -35,7 +35,7 @@ pub struct Graph {
     /// id, 1 where the service is placed. Null when the charts decide.
     #[schema(required = true, example = json!([[0, 1, 0]]))]
     placement: Option<Vec<Vec<i64>>>,
-    /// Whether it shall run and every service that should run does so where it was placed.
+    /// Whether the graph is to run and every service that should run does so where it was placed.
     #[schema(example = true)]
     ready: bool,
     /// Conditions of the graph as a whole.
@@ -58,7 +58,7 @@ pub struct Graph {
     /// The decision that placed it; null when the charts decide.
     #[schema(required = true, example = "019b7c7e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     decision_id: Option<Uuid>,
-    /// What the request led to; only in answers to changes.
+    /// The outcome of the request; only in answers to changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Graph deployment successful")]
     message: Option<String>,
@@ -67,14 +67,14 @@ pub struct Graph {
     warnings: Option<Vec<InputFinding>>,
 }
 
-/// What is wanted of a graph.
+/// The desired state of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
 pub enum GraphStatus {
     /// Its services run.
     Running,
     /// Nothing of it runs; the record stays.
     Stopped,
-    /// Nothing of it runs, then the record goes too.
+    /// Its objects in other systems are removed, then its record.
     Deleting,
 }
 
@@ -147,7 +147,7 @@ pub struct GraphService {
     ready: bool,
     /// Replicas of its Deployments.
     replicas: Replicas,
-    /// Conditions of the service; they say what is missing.
+    /// Conditions of the service; they show what is missing.
     conditions: Vec<Condition>,
 }
 
@@ -160,7 +160,7 @@ pub enum ServiceStatus {
     Deploying,
     /// Its release is installed.
     Deployed,
-    /// Installing failed; its conditions say why.
+    /// The installation failed; its conditions give the cause.
     Failed,
     /// The graph is stopped.
     #[serde(rename = "Not deployed")]
@@ -182,7 +182,7 @@ impl From<ServiceState> for ServiceStatus {
 /// Observed replicas; null while nothing has been observed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Replicas {
-    /// Replicas wanted.
+    /// Desired replicas.
     #[schema(required = true, example = 1)]
     wanted: Option<i64>,
     /// Replicas ready.
@@ -190,7 +190,7 @@ pub struct Replicas {
     ready: Option<i64>,
 }
 
-/// What triggers a conditional service.
+/// The trigger of a conditional service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServiceAlert {
     /// How several events combine.
@@ -224,19 +224,19 @@ pub struct AlertEvent {
     /// How long it must hold (Prometheus duration).
     #[schema(example = "2m")]
     grace_period: String,
-    /// What it means.
+    /// Its meaning.
     #[schema(example = "Many frames arrive")]
     description: String,
 }
 
 impl Graph {
-    /// The graph with a sentence about what the request led to.
+    /// The graph with a sentence about the outcome of the request.
     pub(super) fn with_message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());
         self
     }
 
-    /// The graph with what there is to say about its descriptor.
+    /// The graph with the warnings about its descriptor.
     pub(super) fn with_warnings(mut self, warnings: impl IntoIterator<Item = InputFinding>) -> Self {
         self.warnings = Some(warnings.into_iter().collect());
         self

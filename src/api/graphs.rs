@@ -1,6 +1,7 @@
 //! Graphs: deploy, list, show, start, stop, delete, history.
 //!
-//! A change is answered 200 when its work is done and 202 when it goes on; the graph then tells how far it is.
+//! A change is answered 200 when its work is done and 202 while it continues; the graph then reports its
+//! progress.
 
 use axum::Json;
 use axum::extract::State;
@@ -26,7 +27,7 @@ const EVENTS_PAGE: i64 = 100;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What the answer to a change says.
+/// The messages of the answer to a change.
 struct Messages {
     done: &'static str,
     going_on: &'static str,
@@ -67,9 +68,9 @@ pub struct DescriptorDocument {
 
 /// Deploy a graph.
 ///
-/// The descriptor is checked as a whole, its services are placed, and what is wanted is recorded; then the answer waits
-/// until Helm has accepted every release, for a limited time. The same descriptor again changes nothing; another one
-/// under the same name is refused.
+/// The descriptor is checked as a whole, its services are placed, and the desired state is recorded; then the
+/// answer waits until Helm has accepted every release, for a limited time. The same descriptor again changes
+/// nothing; another one under the same name is refused.
 #[utoipa::path(
     post, path = "/project/{project}/graphs", operation_id = "deploy_graph", tag = TAG,
     params(ProjectPath, ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` answers without waiting.", example = "respond-async")),
@@ -129,7 +130,7 @@ pub(super) struct ListGraphsParameters {
     /// Only names after this one; the header `Link` holds the address of the next page.
     #[param(nullable = false, example = "brussels")]
     after: Option<String>,
-    /// At most so many; all without it.
+    /// Maximum number of entries; all by default.
     #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
     limit: Option<i64>,
 }
@@ -231,10 +232,10 @@ pub(super) async fn stop_graph(
 /// Answer to a delete whose work is done.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeleteGraphResponse {
-    /// Name of the graph that is gone.
+    /// Name of the removed graph.
     #[schema(example = "brussels")]
     name: String,
-    /// What happened.
+    /// Description of the outcome.
     #[schema(example = "Removal successful")]
     message: &'static str,
 }
@@ -267,7 +268,7 @@ pub(super) struct ListEventsParameters {
     /// Only events after this sequence number.
     #[param(nullable = false, minimum = 0, example = 0)]
     after: Option<i64>,
-    /// At most so many; 100 without it.
+    /// Maximum number of entries; 100 by default.
     #[param(nullable = false, minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
 }
@@ -298,7 +299,8 @@ fn changed(graph: Graph, completed: bool, respond_async: bool, messages: &Messag
     answer(&name, graph.with_message(message), completed, respond_async)
 }
 
-/// 200 for work that is done; 202, with the place where the graph tells how far it is, for work that goes on.
+/// 200 for work that is done; 202, with the location where the graph reports its progress, for work that
+/// continues.
 pub(super) fn answer(name: &str, body: impl Serialize, completed: bool, respond_async: bool) -> Response {
     if completed {
         return Json(body).into_response();

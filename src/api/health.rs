@@ -1,4 +1,4 @@
-//! What machines ask: is the process alive, is it of use, and its metrics.
+//! Endpoints for probes and monitoring: liveness, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -39,25 +39,25 @@ pub struct Readiness {
     /// Whether requests can be served.
     #[schema(example = true)]
     ready: bool,
-    /// Whether the outside world is real or simulated.
+    /// Whether the other systems are real or simulated.
     mode: Mode,
-    /// What the operator should know.
+    /// Information for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "the outside world is simulated: nothing is deployed to any real cluster")]
     message: Option<&'static str>,
     /// One entry per dependency.
     dependencies: Vec<Dependency>,
-    /// One entry per watch of outside objects.
+    /// One entry per watch on another system's objects.
     watches: Vec<Watch>,
 }
 
-/// Whether the outside world is real or simulated.
+/// Whether the other systems are real or simulated.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// All outside systems are real.
+    /// All other systems are real.
     Real,
-    /// What has no setting is simulated.
+    /// Systems without settings are simulated.
     Simulated,
 }
 
@@ -72,15 +72,15 @@ pub struct Dependency {
     /// When it was last reached.
     #[schema(required = true, example = "2026-01-02T03:04:05Z")]
     last_success: Option<DateTime<Utc>>,
-    /// What is wrong.
+    /// The cause of the failure.
     #[schema(required = true, example = "connection refused")]
     message: Option<String>,
 }
 
-/// A watch of outside objects: what is known of them is what it shows.
+/// A watch on another system's objects; all that is known of these objects comes from it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Watch {
-    /// What is watched.
+    /// The kind of objects watched.
     #[schema(example = "releases")]
     name: &'static str,
     /// The system that serves it.
@@ -94,7 +94,7 @@ pub struct Watch {
     /// How often it failed since this server started.
     #[schema(example = 0)]
     errors: u64,
-    /// What went wrong since it last proved alive.
+    /// The latest error since it last proved alive.
     #[schema(required = true, example = "no answer within 30 s")]
     message: Option<String>,
 }
@@ -105,11 +105,11 @@ pub struct Watch {
 pub enum WatchState {
     /// It shows the present.
     Ok,
-    /// Its last attempt failed; what it showed before is still believed.
+    /// Its last attempt failed; the state it last showed is still trusted.
     Failing,
     /// Its first list is not complete: nothing is known yet.
     Incomplete,
-    /// It has not proved alive for so long that what it showed is not believed any more.
+    /// It has not proved alive for so long that the state it last showed is no longer trusted.
     Stale,
 }
 

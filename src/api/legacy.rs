@@ -1,4 +1,4 @@
-//! What only clients of the original need: other spellings of operations that have a better one.
+//! Routes that only clients of the original use: other spellings of operations that have a better one.
 
 use axum::Json;
 use axum::extract::State;

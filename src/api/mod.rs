@@ -1,8 +1,8 @@
-//! HTTP: every route on this page, one file per resource beside it.
+//! The HTTP interface: all routes; handlers are in one file per resource.
 //!
-//! Handlers parse, call one use case of [`App`], and shape the answer; they know neither store nor clients.
-//! A route and its place in the OpenAPI document come from one macro call, so neither can be without the other.
-//! Every error answer, whoever made it, leaves as a problem (`problem`) with the id of its request
+//! Handlers parse, call one use case of [`App`], and shape the answer; they know neither store nor clients. A
+//! route and its place in the OpenAPI document come from one macro call, so neither can be without the other.
+//! Every error answer, wherever it arises, leaves as a problem (`problem`) with the id of its request
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
 
 mod alerts;
@@ -41,14 +41,14 @@ use crate::optimizer::{
 };
 use crate::telemetry::MetricsRegistry;
 
-/// What handlers work with.
+/// The state shared by all handlers.
 #[derive(Clone, FromRef)]
 struct AppState {
     app: App,
     metrics: MetricsRegistry,
 }
 
-/// What the document says about the interface as a whole.
+/// The document's general part: title, tags and shared components.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -145,7 +145,7 @@ fn documentation(openapi: utoipa::openapi::OpenApi) -> Router {
         .merge(swagger)
 }
 
-/// What surrounds every route, the innermost first.
+/// The layers around every route, innermost first.
 fn layered(router: Router, metrics: MetricsRegistry, body_limit: usize) -> Router {
     router
         .fallback(middleware::no_route)

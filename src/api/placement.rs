@@ -26,10 +26,10 @@ pub(super) struct PlacementParameters {
     #[serde(default)]
     #[param(nullable = false, example = true)]
     dry_run: Option<bool>,
-    /// Name of the strategy; without it that of the descriptor, the project or the configuration.
+    /// Name of the strategy; by default that of the descriptor, the project or the configuration.
     #[param(nullable = false, example = "cost")]
     strategy: Option<String>,
-    /// Refuse what the clusters' data cannot decide instead of warning.
+    /// Refuse requirements that the clusters' data cannot decide, instead of warning.
     #[param(nullable = false, example = false)]
     strict: Option<bool>,
 }
@@ -63,7 +63,7 @@ pub(super) struct ServiceMove {
     /// Where it is.
     #[schema(example = "edge-1")]
     from: String,
-    /// Where it goes.
+    /// Its new cluster.
     #[schema(example = "cloud")]
     to: String,
 }
@@ -96,9 +96,10 @@ pub(super) struct PlacementProposal {
 
 /// Place a running graph again.
 ///
-/// The strategy decides on all services at once; what the graph uses itself counts as free. Only services that move,
-/// and those that are wired to them, are upgraded. With `dry_run` nothing moves. With a `plan_id` in the body exactly
-/// that plan is carried out, unless the world has changed since: then the answer is 409 and says what changed.
+/// The strategy decides on all services at once; the graph's own usage counts as free. Only services that move,
+/// and those that are wired to them, are upgraded. With `dry_run` nothing moves. With a `plan_id` in the body
+/// exactly that plan is carried out, unless the clusters or the graph have changed since: then the answer is
+/// 409 and lists the changes.
 #[utoipa::path(
     post, path = "/graphs/{name}/placement", operation_id = "place_graph", tag = TAG,
     params(GraphPath, PlacementParameters),
@@ -121,7 +122,7 @@ pub(super) async fn place_graph(
     place(&app, &name, parameters, request.unwrap_or_default(), &context).await
 }
 
-/// What placing a graph again answers.
+/// The answer to placing a graph again.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only describes the answer in the document")]

@@ -23,7 +23,7 @@ const MEDIA_TYPE: &str = "application/problem+json";
 /// When asking again may help, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// What went wrong with a request.
+/// The error of a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Kind of problem, for programs.
@@ -36,7 +36,7 @@ pub struct Problem {
     /// HTTP status.
     #[schema(value_type = i64, example = 404)]
     status: u16,
-    /// What went wrong this time.
+    /// Explanation of this occurrence of the error.
     #[schema(example = "graph \"brussels\" does not exist")]
     detail: String,
     /// Every fault of the input, with its place.
@@ -46,14 +46,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "01939f3e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     request_id: Option<String>,
-    /// The outside system that failed.
+    /// The external system that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "karmada")]
     system: Option<&'static str>,
-    /// What is missing where, when no placement is feasible.
+    /// The resources missing on each cluster, when no placement is feasible.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Box<Infeasibility>>,
-    /// What has changed since a plan was made, when it does not fit the world any more.
+    /// The changes since a plan was made, when it is no longer applicable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<String>,
     /// The title again, for clients of the original.
@@ -64,13 +64,13 @@ pub struct Problem {
     message: String,
 }
 
-/// Something to say about the input, with its place.
+/// A finding about the input, with its position.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct InputFinding {
     /// JSON pointer (RFC 6901) into the document.
     #[schema(example = "/hdaGraph/services/0/id")]
     pub pointer: String,
-    /// What there is to say.
+    /// Description of the finding.
     #[schema(example = "service id \"Web\" is not a DNS-1123 label")]
     pub message: String,
     /// Line in the text, counted from 1, where known.
@@ -111,7 +111,7 @@ impl ApiError {
         Self::of_kind(status, name, title, detail.into())
     }
 
-    /// The answer to a body of a type that is not taken.
+    /// The answer to a body of an unsupported media type.
     pub fn unsupported_media_type(accepted: &'static str) -> Self {
         let detail = format!("the Content-Type of the body must be one of {accepted}");
         let mut error = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
@@ -146,7 +146,7 @@ impl ApiError {
     }
 }
 
-/// Name and title of the problem that a bare status stands for.
+/// Name and title of the problem for a bare status.
 fn kind(status: StatusCode) -> (&'static str, &'static str) {
     match status {
         StatusCode::BAD_REQUEST => ("invalid", "Invalid request"),
@@ -256,7 +256,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The answer that says this problem, and carries it for [`complete`].
+/// The answer for this problem, which carries it for [`complete`].
 fn render(problem: Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // A struct of texts and numbers can always be written.
@@ -267,7 +267,7 @@ fn render(problem: Problem) -> Response {
 }
 
 /// Adds the request's id to a problem, and makes a problem of any other error answer without a JSON body, such
-/// as those that axum gives by itself. Headers such as `Allow` stay.
+/// as those of axum itself. Headers such as `Allow` stay.
 pub(super) fn complete(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| problem_of(&response));
     let Some(mut problem) = problem else { return response };
@@ -296,7 +296,7 @@ fn problem_of(response: &Response) -> Option<Problem> {
     Some(*ApiError::new(status, detail).problem)
 }
 
-/// The error answers that every operation may give, for the OpenAPI document.
+/// The error answers of every operation, for the OpenAPI document.
 pub struct CommonErrors;
 
 impl IntoResponses for CommonErrors {

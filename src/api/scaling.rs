@@ -1,4 +1,4 @@
-//! Scaling: whether a graph is scaled, what the last ticks decided, and the capacity models of services.
+//! Scaling: the switch of a graph, decisions of its last ticks, and the capacity models of services.
 
 use std::collections::BTreeMap;
 
@@ -33,15 +33,16 @@ pub(super) struct Scaling {
     ticks: Vec<Tick>,
 }
 
-/// What one look at the load led to.
+/// The outcome of one tick of the scaling loop.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tick {
     /// When it was.
     at: DateTime<Utc>,
-    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests per second or
-    /// null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the replicas `needed`;
-    /// `replacement` says what became of placing the graph again, `shortage` what did not fit when its services had to
-    /// share what there is, `postponed` why new numbers did not become what is wanted.
+    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests per
+    /// second or null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the replicas
+    /// `needed`; `replacement` reports the result of rescheduling the graph, `shortage` the replicas that did
+    /// not fit when its services had to share the available capacity, `postponed` why new numbers were not
+    /// adopted.
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, Value>, example = json!({"outcome": "decided", "strategy": "exact", "services": [{
         "service": "noise-reduction", "cluster": "edge-1", "rate": 0.9, "previous": 1, "replicas": 3, "needed": 3,
@@ -65,7 +66,7 @@ impl From<ScalingView> for Scaling {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetScalingRequest {
-    /// Whether the graph shall be scaled.
+    /// Whether the graph is to be scaled.
     #[schema(example = true)]
     enabled: bool,
 }
@@ -82,7 +83,7 @@ pub(super) async fn get_graph_scaling(
     Ok(Json(app.graph_scaling(&name).await?.into()))
 }
 
-/// Switch the scaling of a graph on or off, whatever descriptor and configuration say.
+/// Switch the scaling of a graph on or off, overriding descriptor and configuration.
 #[utoipa::path(
     post, path = "/graphs/{name}/scaling", operation_id = "set_graph_scaling", tag = TAG, params(GraphPath),
     request_body = SetScalingRequest,
@@ -120,7 +121,7 @@ pub(super) struct Profile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     query: Option<String>,
-    /// Over which time its rate is taken, such as `1m`.
+    /// The window of its rate, such as `1m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
@@ -148,7 +149,7 @@ pub(super) struct SetProfileRequest {
     /// `PromQL` query of its own, with `{services}` and `{window}`.
     #[schema(nullable = false)]
     query: Option<String>,
-    /// Over which time its rate is taken, such as `1m`.
+    /// The window of its rate, such as `1m`.
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
 }

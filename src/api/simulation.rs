@@ -1,4 +1,4 @@
-//! Levers of the simulated continuum. They exist, and are in the document, only in simulated mode.
+//! Controls of the simulated continuum; served and documented only in simulated mode.
 
 use axum::Json;
 use axum::extract::State;

@@ -16,9 +16,9 @@ use crate::optimizer::{ClusterAttributes, LARGEST_ATTRIBUTE};
 /// Attributes of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttributesView {
-    /// What decisions count: everything that is known, from all sources.
+    /// The attributes that decisions use: all known values, merged from all sources.
     pub effective: ClusterAttributes,
-    /// What was set through the interface.
+    /// Attributes set through the interface.
     pub set: ClusterAttributes,
 }
 
@@ -38,7 +38,7 @@ impl App {
         Ok(AttributesView { effective: effective.remove(name).unwrap_or_default(), set })
     }
 
-    /// Sets all attributes of a cluster; what is left out comes from the other sources again.
+    /// Sets all attributes of a cluster; omitted ones come from the other sources again.
     ///
     /// # Errors
     /// The cluster does not exist, or a number is out of bounds.
@@ -64,7 +64,7 @@ impl App {
         self.cluster_attributes(name).await
     }
 
-    /// Forgets what was set for a cluster.
+    /// Deletes the attributes set for a cluster.
     ///
     /// # Errors
     /// The cluster does not exist.
@@ -79,14 +79,14 @@ impl App {
             let event = change.cause.cluster_event(CLUSTER_ATTRIBUTES_RESET, name, Value::Null);
             change.commit("attributes", &event).await?;
         } else {
-            // What follows reads through the pool, which may have one connection only.
+            // The code below reads through the pool, which may have one connection only.
             drop(change);
         }
         self.cluster_attributes(name).await
     }
 }
 
-/// Effective attributes by cluster: what was set, then the configuration, labels, and measured latencies.
+/// Effective attributes by cluster: the interface, then the configuration, labels, and measured latencies.
 pub(super) fn effective_attributes(
     clusters: &[ClusterRecord],
     mut set: BTreeMap<String, ClusterAttributes>,
@@ -110,13 +110,13 @@ pub(super) fn effective_attributes(
     clusters.iter().map(effective).collect()
 }
 
-/// Latencies between pairs of clusters: what is stated at one end holds for both, and what a better source states comes
-/// before what both ends measured.
+/// Latencies between pairs of clusters: a value stated at one end holds for both, and a value from a better
+/// source precedes measurements at both ends.
 #[derive(Default)]
 struct Latencies(BTreeMap<(String, String), (u8, f64)>);
 
 impl Latencies {
-    /// Adds what one end says; of two ends of one source the longer time counts.
+    /// Adds the latencies stated at one end; of two ends of one source the longer time counts.
     fn add(&mut self, source: u8, cluster: &str, latencies_ms: &BTreeMap<String, f64>) {
         for (to, ms) in latencies_ms.iter().filter(|(to, ms)| **ms != 0.0 && *to != cluster) {
             let to = to.as_str();
@@ -139,7 +139,7 @@ impl Latencies {
     }
 }
 
-/// What Karmada's Cluster object says, and what was measured.
+/// The attributes from Karmada's Cluster object, and measured latencies.
 fn observed(cluster: &ClusterRecord, names: &ClusterLabels) -> ClusterAttributes {
     let text = |label: &String| cluster.labels.get(label).filter(|value| !value.is_empty()).cloned();
     let number = |label: &String| {

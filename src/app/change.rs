@@ -1,5 +1,5 @@
-//! The one door through which intent changes: every change is one transaction that ends with the event that tells it, and
-//! wakes the work that it causes, also when the request is cut off while the commit is under way.
+//! The one way to change intent: a transaction that records the event of the change, and wakes the work it
+//! causes even when the request is cancelled during the commit.
 
 use chrono::{DateTime, Utc};
 
@@ -61,7 +61,7 @@ impl Change {
     /// The database failed, or others took the capacity that was decided on ([`Error::Contended`]).
     pub(super) async fn commit(mut self, label: &str, event: &NewEvent) -> Result<()> {
         self.tx.insert_event(event, self.at).await?;
-        // Dropped with this future, too: a request that is cut off here may have been recorded.
+        // Dropped with this future, too: the change of a request cancelled here may have been recorded.
         let _wake = self.wakes.as_ref().map(|wakes| wakes.queue.wake_on_drop(&wakes.graph));
         Ok(self.tx.commit(label).await?)
     }

@@ -1,4 +1,4 @@
-//! Deploys the graph of a descriptor.
+//! Deployment of graphs: validates a descriptor, places its services, and records the desired state.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::store::SnapshotEpochs;
 /// Longest namespace that Kubernetes takes.
 const NAMESPACE_LENGTH: usize = 63;
 
-/// What became of a graph that was to be recorded.
+/// The outcome of recording a graph.
 enum Recorded {
     New(GraphRecord),
     Exists(GraphRecord),
@@ -32,10 +32,11 @@ enum Recorded {
 impl App {
     /// Deploys the graph of a descriptor.
     ///
-    /// The same descriptor again changes nothing, but has what failed tried again.
+    /// Posting the same descriptor again changes nothing, but retries failed operations.
     ///
     /// # Errors
-    /// Invalid descriptor or project, name taken, infeasible placement, stale state, release not ours.
+    /// Invalid descriptor or project, name taken, infeasible placement, stale state, release owned by someone
+    /// else.
     pub async fn deploy_graph(
         &self,
         project: &str,
@@ -122,7 +123,7 @@ impl App {
         }
     }
 
-    /// A descriptor whose graph exists: fine when it is the same one.
+    /// A descriptor whose graph exists: accepted when it is identical.
     async fn deploy_again(
         &self,
         existing: GraphRecord,
@@ -167,8 +168,8 @@ impl App {
         Err(Error::invalid("/project", message))
     }
 
-    /// Refuses a graph whose releases would meet releases of the same name that are not ours. When Karmada does
-    /// not answer, the reconciler looks later, and never touches them either.
+    /// Refuses a graph whose releases would collide with foreign releases of the same name. When Karmada does
+    /// not answer, the reconciler checks later, and never touches foreign releases either.
     async fn refuse_foreign_releases(&self, namespace: &str, descriptor: &Descriptor) -> Result<()> {
         let owner = owner_of(&descriptor.id);
         let names: Vec<&str> = descriptor.services.iter().map(|service| service.id.as_str()).collect();

@@ -1,8 +1,9 @@
-//! The capacity ledger as decisions see it: what is free where, for whom.
+//! The capacity ledger as decisions see it: free capacity by cluster and graph.
 //!
-//! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused when what it
-//! adds no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on the newest snapshot, a bounded
-//! number of times. Nomad's plan applier is the model: many planners, one verified commit.
+//! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused
+//! when its additional usage no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on
+//! the newest snapshot, a bounded number of times. Nomad's plan applier is the model: many planners, one
+//! verified commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use crate::optimizer::ClusterAttributes;
 use crate::reconcile::ClusterSync;
 use crate::store::{ClusterUse, GraphUse, SnapshotEpochs, Store};
 
-/// When a client may ask again after it was told that the known state is too old.
+/// Delay after which a client may retry when the known state was too old.
 const RETRY_STALE: Duration = Duration::from_secs(10);
-/// How often a decision is made before its client is told to come back.
+/// Number of attempts at a decision before its client is asked to retry later.
 const ATTEMPTS: u32 = 6;
 /// Longest pause before the second attempt; doubled for each one after it.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -38,7 +39,7 @@ pub struct CapacityLedger {
     settings: Arc<Settings>,
 }
 
-/// What is known of the clusters, of their attributes, and of what all services take on them.
+/// The known state of the clusters, their attributes, and the usage of all services on them.
 pub(super) struct CapacitySnapshot {
     /// All clusters, by ascending id.
     pub(super) clusters: Vec<ClusterRecord>,
@@ -49,7 +50,7 @@ pub(super) struct CapacitySnapshot {
 }
 
 impl CapacitySnapshot {
-    /// What a cluster has for a graph that uses this much.
+    /// The capacity of a cluster for a graph that uses this much.
     pub(super) fn free(&self, cluster: &ClusterRecord, own: &GraphUsage) -> FreeCapacity {
         let entry = self.entries.get(&cluster.name).cloned().unwrap_or_default();
         free_capacity(cluster, &entry, &own.get(&cluster.name).copied().unwrap_or_default())
@@ -62,18 +63,18 @@ impl CapacitySnapshot {
         entry.reserved += amount;
     }
 
-    /// The epochs of the ledger, for the commit of a decision that looks at this snapshot.
+    /// The epochs of the ledger, for the commit of a decision based on this snapshot.
     pub(super) fn epochs(&self) -> SnapshotEpochs {
         self.epochs.clone()
     }
 }
 
-/// The state that a decision about one graph looks at.
+/// The state that a decision about one graph is based on.
 pub(super) struct GraphSnapshot {
     pub(super) capacity: CapacitySnapshot,
     /// Services of the graph; none when it is new.
     pub(super) services: Vec<ServiceRecord>,
-    /// What the graph uses itself.
+    /// The graph's own usage.
     pub(super) usage: GraphUsage,
 }
 
@@ -84,17 +85,17 @@ impl CapacityLedger {
         Self { store, clusters, settings }
     }
 
-    /// What a decision about a graph looks at.
+    /// The snapshot that a decision about a graph is based on.
     ///
     /// # Errors
-    /// What is known of the clusters is too old to decide on; the database failed.
+    /// The known state of the clusters is too old to decide on; the database failed.
     pub(super) async fn snapshot_for(&self, graph: &str, at: DateTime<Utc>) -> Result<GraphSnapshot> {
         self.require_fresh(at).await?;
         let (state, services, usage) = self.store.snapshot_for(graph).await?;
         Ok(GraphSnapshot { capacity: self.with_attributes(state).await?, services, usage })
     }
 
-    /// What a tick of the scaling loop looks at, and the graphs that it looks at.
+    /// The snapshot that a tick of the scaling loop is based on, and the graphs it covers.
     ///
     /// # Errors
     /// As [`Self::snapshot_for`].
@@ -107,7 +108,7 @@ impl CapacityLedger {
         Ok((self.with_attributes(state).await?, graphs))
     }
 
-    /// The clusters as last seen; read now when they never were.
+    /// The clusters as last observed; read now if they never were.
     ///
     /// # Errors
     /// Karmada or the database failed.
@@ -160,11 +161,11 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// The result of an attempt that is final; `None`, after a pause with jitter, when others took the capacity that was
-    /// decided on and it is to be decided again.
+    /// The result of an attempt that is final; `None`, after a pause with jitter, when other graphs took the
+    /// capacity that was decided on, so that the decision has to be made again.
     ///
     /// # Errors
-    /// [`Error::Contended`] after the last attempt, and whatever else the attempt failed with.
+    /// [`Error::Contended`] after the last attempt, and any other error of the attempt.
     pub(super) async fn conclude<T>(&mut self, attempt: Result<T>) -> Result<Option<T>> {
         self.made += 1;
         match attempt {

@@ -1,4 +1,4 @@
-//! Start, stop and delete: changes of the desired state of a graph that exists.
+//! Start, stop and delete: changes of the desired state of an existing graph.
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ impl App {
         Ok(Accepted { view, completed: progress.done, warnings: Vec::new(), unchanged: false })
     }
 
-    /// Records what is wanted. Deleting what is being deleted is fine and changes nothing.
+    /// Records the desired state. Deleting a graph that is being deleted is allowed and changes nothing.
     async fn record_desired(
         &self,
         name: &str,
@@ -68,7 +68,7 @@ impl App {
         graph.version = change.tx.update_graph(&graph).await?;
         for mut service in change.tx.services(name).await? {
             service.triggered = false;
-            // The load of the time before says nothing about the next start.
+            // The previous load does not predict the load after the next start.
             service.replicas_decided = None;
             if desired == Desired::Running {
                 service.state = service.initial_state();

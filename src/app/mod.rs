@@ -1,7 +1,7 @@
 //! Use cases: load, check, decide, record the desired state in one transaction, wake the reconciler.
 //!
-//! The HTTP layer calls nothing else. Everything here speaks in domain types; no outside call and no decision is
-//! made inside a transaction.
+//! The HTTP layer calls nothing else. All of it uses domain types; no transaction spans a call to another
+//! system or a decision.
 
 mod alerts;
 mod attributes;
@@ -53,7 +53,7 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// The database.
     pub store: Store,
-    /// The outside world.
+    /// Access to other systems.
     pub outside: Outside,
     /// The work queue of everything that is reconciled.
     pub queue: Queue,
@@ -101,7 +101,7 @@ impl App {
             project: query.project.clone(),
             desired: query.desired,
             after: query.after.clone(),
-            // One more than asked for tells whether there is a next page.
+            // One more than asked for shows whether there is a next page.
             limit: query.limit.map(|limit| limit.saturating_add(1)),
         };
         let mut graphs = self.parts.store.graphs(&filter).await?;
@@ -236,7 +236,7 @@ async fn wait_for(progress: &mut watch::Receiver<Progress>, generation: i64, wai
     let reached = progress.wait_for(|progress| progress.is_final_for(generation));
     match tokio::time::timeout(wait, reached).await {
         Ok(Ok(progress)) => *progress,
-        // Not in time: the answer tells how far it came.
+        // Not in time: the answer reports the progress so far.
         _ => Progress::default(),
     }
 }

@@ -1,8 +1,8 @@
-//! Decisions from problem to record: the strategy, built in or external, and the independent check of what it answers. The
-//! same for placement and scaling.
+//! Decisions from problem to record: the strategy, built in or external, and the independent check of its
+//! answer. The same for placement and scaling.
 //!
-//! Built-in strategies run on the blocking pool, few at a time. A solve keeps its permit until its *thread* has ended,
-//! whatever became of the caller; when the caller goes away, the solve is asked to end.
+//! Built-in strategies run on the blocking pool, few at a time. A solve keeps its permit until its *thread* has
+//! ended, whether or not its caller is still there; when the caller goes away, the solve is asked to end.
 
 mod queue;
 #[cfg(test)]
@@ -65,7 +65,7 @@ pub(in crate::app) struct HandledIntents {
     pub(in crate::app) answer: std::result::Result<IntentHandlerAnswer, ClientError>,
 }
 
-/// A decision about a placement, which the checker has accepted, and the record of how it came about.
+/// A decision about a placement, which the checker has accepted, and the record of its basis.
 #[derive(Debug)]
 pub(in crate::app) struct Decided {
     pub(in crate::app) outcome: Outcome,
@@ -225,7 +225,7 @@ impl Planner {
         };
         let question = ExternalScalingQuestion { problem: &problem, context, history };
         let answer = self.inner.outside.ask_scaling(name, external, &question).await;
-        // What is adopted was checked.
+        // Adopted answers have been checked.
         let adopted = match answer {
             Ok(replicas) => scaling::adopt(&problem, name, &replicas).map_err(|faults| faults.join("; ")),
             Err(error) => Err(error.to_string()),
@@ -243,7 +243,7 @@ impl Planner {
         }
     }
 
-    /// Asks the intent handlers what those intents of a graph mean that they handle.
+    /// Queries the intent handlers for the intents of a graph that they handle.
     pub(in crate::app) async fn handle_intents(
         &self,
         descriptor: &Descriptor,
@@ -272,7 +272,7 @@ impl Planner {
         futures::future::join_all(asked).await
     }
 
-    /// The problem in which the services share what there is, when what they need does not fit.
+    /// The problem in which the services share the available capacity, when their needs do not fit.
     ///
     /// # Errors
     /// The computation panicked.
@@ -299,7 +299,7 @@ impl Planner {
         let stop = Stop::never().within(self.inner.max_deadline);
         let _cancelled_with_the_caller = CancelOnDrop(stop.clone());
         let solve = move || {
-            // Held by the thread: a caller that leaves cannot make room for one more.
+            // Held by the thread, so that a departing caller does not free a slot that is still in use.
             let _permit = permit;
             work(&stop)
         };

@@ -1,15 +1,15 @@
-//! State of everything the server depends on, from the calls it makes anyway.
+//! State of everything the server depends on, derived from its regular calls.
 
 use super::{App, DependencyState, ServerState, SystemState, WatchView};
 use crate::clients::Probe;
 
-/// An outside system: its name, whether there is a port for it, and whether a setting makes it real.
+/// An external system: its name, whether there is a port for it, and whether a setting makes it real.
 type System = (&'static str, bool, bool);
 
 impl App {
-    /// State of everything the server depends on. Ready means that requests are served: the database answers, and the
-    /// clusters were listed since the start, or have been waited for long enough. An outside system that fails delays
-    /// work and is shown, but does not take the server out of service.
+    /// State of everything the server depends on. Ready means that requests are served: the database answers,
+    /// and the clusters were listed since the start, or have been waited for long enough. An external system
+    /// that fails delays work and is reported, but does not make the server unready.
     pub async fn readiness(&self) -> ServerState {
         let database = self.database().await;
         let ready = database.state == DependencyState::Ok && self.may_decide();

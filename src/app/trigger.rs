@@ -1,7 +1,6 @@
-//! The event of a conditional service has happened: record that it shall run now.
+//! Triggering of conditional services: records that one is to run because its event has happened.
 //!
-//! Level-triggered: Alertmanager's webhook and the regular question to Prometheus both end here, as often as
-//! they like.
+//! Level-triggered and idempotent: Alertmanager's webhook and the periodic query to Prometheus both end here.
 
 use serde_json::json;
 

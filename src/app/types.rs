@@ -10,7 +10,7 @@ use crate::clients::WatchReport;
 use crate::hdag::Finding;
 use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord};
 
-/// Who asks, and how the answer is wanted.
+/// The origin of a request, and the preferred form of its answer.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
     /// Id of the request, for events and logs.
@@ -46,7 +46,7 @@ pub struct GraphView {
 pub struct Accepted {
     /// The graph after the change.
     pub view: GraphView,
-    /// Whether the work is done (answer 200) or goes on (answer 202).
+    /// Whether the work is done (answer 200) or continues (answer 202).
     pub completed: bool,
     /// Things in the input that are not errors.
     pub warnings: Vec<Finding>,
@@ -59,7 +59,7 @@ pub struct Accepted {
 pub struct Deletion {
     /// Name of the graph.
     pub name: String,
-    /// The graph as it is when the work goes on; `None` when everything is gone.
+    /// The graph in its current state while the work continues; `None` when everything has been removed.
     pub remaining: Option<GraphView>,
 }
 
@@ -72,7 +72,7 @@ pub struct GraphQuery {
     pub desired: Option<Desired>,
     /// Only names after this one (the last of the page before).
     pub after: Option<String>,
-    /// At most so many; `None` = all.
+    /// Maximum number of entries; `None` for all.
     pub limit: Option<i64>,
 }
 
@@ -94,7 +94,7 @@ pub struct Alert {
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a notification led to.
+/// The outcome of a notification.
 #[derive(Debug, Clone, Default)]
 pub struct AlertOutcome {
     /// Services that are deployed because of it.
@@ -128,20 +128,20 @@ pub struct IgnoredAlert {
 pub struct ServerState {
     /// Whether requests can be served.
     pub ready: bool,
-    /// Whether the outside world is simulated.
+    /// Whether the other systems are simulated.
     pub simulated: bool,
     /// One entry per dependency.
     pub dependencies: Vec<SystemState>,
-    /// One entry per watch of outside objects.
+    /// One entry per watch on another system's objects.
     pub watches: Vec<WatchView>,
 }
 
-/// A watch of outside objects.
+/// A watch on another system's objects.
 #[derive(Debug, Clone)]
 pub struct WatchView {
     /// How it is.
     pub state: WatchReport,
-    /// Whether it has not proved alive for so long that what it showed is not believed any more.
+    /// Whether it has not proved alive for so long that the state it last showed is no longer trusted.
     pub stale: bool,
 }
 
@@ -154,7 +154,7 @@ pub struct SystemState {
     pub state: DependencyState,
     /// When it was last reached.
     pub last_success: Option<DateTime<Utc>>,
-    /// What is wrong.
+    /// The cause of the failure.
     pub message: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A circuit breaker: a system that failed several times in a row is left alone for a while.
+//! A circuit breaker: after several consecutive failures a system is not called for a while.
 //!
 //! A plain state machine over `tokio::time::Instant` (so that tests can pause the clock), without locks, metrics
 //! or I/O; [`super::Calls`] keeps one per system. After the pause exactly one call is let through as a probe: its
@@ -45,7 +45,7 @@ impl Breaker {
                 Ok(())
             }
             // Until the probe has answered the system counts as down; but a probe that takes longer than a
-            // whole pause says nothing, and another one may try.
+            // whole pause is inconclusive, and another call may probe.
             State::Probing { since } if now < since + self.open_for => Err(since + self.open_for - now),
             State::Probing { .. } => {
                 self.state = State::Probing { since: now };
@@ -54,8 +54,8 @@ impl Breaker {
         }
     }
 
-    /// Whether a long operation should not even be started: the circuit is open and its pause not over.
-    /// Unlike [`Self::admit`] this makes nobody the probe.
+    /// Whether a long operation should not even be started: the circuit is open and its pause not over. Unlike
+    /// [`Self::admit`], this starts no probe.
     #[must_use]
     pub fn blocked(&self, now: Instant) -> Option<Duration> {
         match self.state {
@@ -81,7 +81,7 @@ impl Breaker {
         };
     }
 
-    /// The call was cut off before it could tell anything: the next one may probe at once.
+    /// The call was cancelled before it had a result: the next one may probe at once.
     pub fn abandoned(&mut self, now: Instant) {
         if let State::Probing { .. } = self.state {
             self.state = State::Open { until: now };

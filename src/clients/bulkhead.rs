@@ -1,8 +1,8 @@
-//! How many Helm operations run at a time, so that what hangs in one place does not hold up everything else.
+//! Bulkheads: limits on concurrent Helm operations, so that one hanging registry does not block all others.
 //!
-//! Removing has slots of its own, since deletes must get through while installs wait for a registry. One registry takes
-//! at most three quarters of the slots for installing, so that others go on while it hangs; and a registry that did not
-//! answer several times in a row is left alone for a while. Who waits holds nothing.
+//! Removals have their own slots, since deletes must get through while installs wait for a registry. One
+//! registry takes at most three quarters of the slots for installing, so that others continue while it hangs;
+//! and a registry that repeatedly did not answer is not called for a while. A waiting caller holds no slot.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::breaker::Breaker;
 use super::{ClientError, ClientErrorKind as Kind, Result};
 use crate::config::CallSettings;
 
-/// What a Helm operation takes room for.
+/// The kind of slot that a Helm operation takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot<'a> {
     /// Installing or upgrading a chart from this registry (`host:port`).
@@ -54,7 +54,7 @@ struct Registry {
 pub struct Permit(#[expect(dead_code, reason = "holding them is the use")] Vec<OwnedSemaphorePermit>);
 
 impl Bulkheads {
-    /// Room for so many operations at a time that install, and that remove; at least one each.
+    /// Slots for this many concurrent installs and removals; at least one each.
     #[must_use]
     pub fn new(installs: usize, removals: usize, calls: &CallSettings) -> Self {
         let slots = |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
@@ -67,10 +67,10 @@ impl Bulkheads {
         }
     }
 
-    /// Waits for room.
+    /// Waits for a slot.
     ///
     /// # Errors
-    /// `CircuitOpen` when the registry is left alone.
+    /// `CircuitOpen` while the registry is not called.
     pub async fn acquire(&self, slot: Slot<'_>) -> Result<Permit> {
         let Slot::Install(host) = slot else {
             return Ok(Permit(acquired(Arc::clone(&self.removals)).await));
@@ -87,7 +87,7 @@ impl Bulkheads {
         }
     }
 
-    /// Records what an operation revealed about the registry.
+    /// Records the result of an operation for the health of its registry.
     pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
         let Slot::Install(host) = slot else { return };
         match answer {
@@ -99,7 +99,7 @@ impl Bulkheads {
                     registry.last_error = Some(error.message.clone());
                 });
             }
-            // The chart came, or the registry said why not.
+            // The chart was delivered, or the registry answered with an error.
             Err(error) if error.system != "registry" && error.kind.is_transient() => {}
             _ => self.with(host, |registry| {
                 registry.breaker.success();

@@ -1,13 +1,13 @@
-//! The one wrapper of outside calls: deadline, retry, breaker, metrics, span, and fault steps.
+//! The one wrapper around calls to other systems: deadline, retry, breaker, metrics, span, and fault steps.
 //!
-//! No client has any of these of its own. Quick calls are retried with jitter as long as the failure is transient
-//! and the system does not ask for a longer pause than a caller would wait; Helm operations are not: the
-//! reconciler repeats them, with a longer breath and a record of why. What the calls see is also what `/readyz`
-//! says of a system, so that readiness needs no calls of its own.
+//! No client implements any of these itself. Quick calls are retried with jitter as long as the failure is
+//! transient and the system does not ask for a longer pause than a caller would wait; Helm operations are not:
+//! the reconciler repeats them, with longer delays and a record of the cause. `/readyz` reports the results of
+//! these calls, so that readiness needs no calls of its own.
 //!
-//! Breakers count what a system did, not what was asked of it: an answer such as "not found" is a success, and a
-//! registry that a chart reference names wrongly does not close Karmada for everything else: each registry has a breaker
-//! of its own ([`Bulkheads`]).
+//! Breakers count failures of a system, not errors of a request: an answer such as "not found" is a success,
+//! and a chart reference with a wrong registry does not open Karmada's breaker, since each registry has a
+//! breaker of its own ([`Bulkheads`]).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -39,8 +39,8 @@ pub enum Policy {
     Read,
     /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
     Write,
-    /// A question within a deadline of its own; neither retried nor under a breaker, since whoever asks has another way
-    /// and one program that is down says nothing about another.
+    /// A query with its own deadline; neither retried nor under a breaker, since the caller has a fallback and
+    /// one program that is down says nothing about another.
     Once(Duration),
 }
 
@@ -49,7 +49,7 @@ pub enum Policy {
 pub struct Operation {
     /// The system that is asked; label of metrics, and whose breaker is used.
     pub system: &'static str,
-    /// What is asked; label of metrics.
+    /// Name of the operation; label of metrics.
     pub name: &'static str,
     /// How it is called.
     pub policy: Policy,
@@ -78,7 +78,7 @@ struct DurationLabels {
     operation: &'static str,
 }
 
-/// The wrapper and what it remembers. Clones share everything.
+/// The wrapper and its state. Clones share everything.
 #[derive(Clone)]
 pub struct Calls {
     inner: Arc<Inner>,
@@ -129,7 +129,7 @@ impl Calls {
         );
     }
 
-    /// What the calls so far say of each system, by name.
+    /// The health of each system by name, as the calls so far show it.
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
         self.systems().values().map(|system| system.probe.clone()).collect()
@@ -216,8 +216,8 @@ impl Calls {
         })
         .retry(backoff(settings))
         .when(|error: &ClientError| error.kind.is_transient() && error.kind != ClientErrorKind::CircuitOpen)
-        // A system that asks for patience gets it; one that asks for more than a caller would wait is not
-        // asked again here: the error carries the time to whoever repeats the whole.
+        // A requested pause is respected; if it is longer than a caller would wait, the call is not retried
+        // here: the error carries the pause to the code that repeats the whole operation.
         .adjust(|error, delay| match error.retry_after {
             Some(asked) if asked > longest_wait => None,
             Some(asked) => delay.map(|delay| delay.max(asked)),
@@ -268,14 +268,14 @@ impl Calls {
         answer
     }
 
-    /// Asks the breaker; what it lets through must be finished by the guard.
+    /// Asks the breaker; calls it lets through must be finished by the guard.
     fn admit(&self, operation: Operation) -> Result<Admitted<'_>> {
         let admitted = self.system(operation.system, |system| system.breaker.admit(Instant::now()));
         admitted.map_err(|wait| self.circuit_open(operation, operation.system, wait))?;
         Ok(Admitted { calls: self, operation, finished: false })
     }
 
-    /// Helm works on Karmada: while Karmada is left alone, a Helm operation is not worth its process.
+    /// Helm works on Karmada: while Karmada's circuit is open, a Helm operation is not worth its process.
     fn not_blocked(&self, operation: Operation) -> Result<()> {
         for system in std::iter::once(operation.system).chain(operation.proves.iter().copied()) {
             if let Some(wait) = self.system(system, |state| state.breaker.blocked(Instant::now())) {
@@ -288,14 +288,14 @@ impl Calls {
     fn circuit_open(&self, operation: Operation, system: &'static str, wait: Duration) -> ClientError {
         self.count(operation, ClientErrorKind::CircuitOpen.label());
         let last = self.system(system, |state| state.probe.last_error.clone()).unwrap_or_default();
-        // Without the seconds, which `retry_after` has: a text that changes would be news every time.
+        // Without the seconds, which `retry_after` has: a changing text would count as a change every time.
         let message = format!("{system} failed repeatedly and is left alone for a while; last error: {last}");
         let mut error = ClientError::new(system, ClientErrorKind::CircuitOpen, message);
         error.retry_after = Some(wait);
         error
     }
 
-    /// Books an outcome to the system it tells something about.
+    /// Records an outcome for the systems whose health it shows.
     fn record<T>(&self, operation: Operation, answer: &Result<T>) {
         match answer {
             Ok(_) => {
@@ -317,7 +317,7 @@ impl Calls {
     fn failed(&self, error: &ClientError) {
         use ClientErrorKind as Kind;
         match error.kind {
-            // It answered, and the answer is about what was asked.
+            // It answered, and the error is one of the request.
             Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
             Kind::CircuitOpen | Kind::Superseded => {}
             Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {

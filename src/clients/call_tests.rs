@@ -1,4 +1,4 @@
-//! The wrapper under a paused clock.
+//! Tests of the call wrapper under a paused clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,10 +1,10 @@
 //! The only place that runs programs.
 //!
-//! A program gets an argument vector (never a shell line), a deadline and, if wanted, an open file as its standard
-//! input. When the deadline passes it is asked to end (SIGTERM) and killed if it does not within its grace; when the
-//! caller is cancelled it is killed. What it writes is kept up to a cap:
-//! the beginning of stdout (where results are) and the end of stderr (where the cause is). Arguments and
-//! environment are never logged, since they may hold secrets.
+//! A program gets an argument vector (never a shell line), a deadline and, optionally, an open file as its
+//! standard input. When the deadline passes it is asked to end (SIGTERM) and killed if it does not within its
+//! grace; when the caller is cancelled it is killed. Its output is kept up to a cap: the beginning of stdout
+//! (where results are) and the end of stderr (where the cause is). Arguments and environment are never logged,
+//! since they may hold secrets.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -34,9 +34,9 @@ pub struct Program {
     pub env: Vec<(OsString, OsString)>,
     /// Inherited variables that it must not see.
     pub without_env: Vec<OsString>,
-    /// Folder in which it runs; `None` for ours.
+    /// Working directory; `None` for that of this process.
     pub folder: Option<PathBuf>,
-    /// What it gets as standard input; `None` for nothing.
+    /// Its standard input; `None` for none.
     pub stdin: Option<File>,
     /// After which time it is asked to end.
     pub deadline: Duration,
@@ -44,14 +44,14 @@ pub struct Program {
     pub grace: Duration,
 }
 
-/// What a program that ended by itself left behind.
+/// The output of a program that ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// Beginning of what it wrote to standard output.
+    /// Beginning of its standard output.
     pub stdout: String,
-    /// End of what it wrote to standard error.
+    /// End of its standard error.
     pub stderr: String,
 }
 
@@ -113,7 +113,7 @@ impl Program {
     }
 }
 
-/// Ends a program and waits for its end, so that the next operation finds it gone.
+/// Ends a program and waits for its exit, so that it cannot overlap with the next operation.
 async fn stop(child: &mut Child, grace: Duration) -> std::io::Result<()> {
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     if let Some(pid) = pid

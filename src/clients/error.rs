@@ -1,27 +1,27 @@
-//! The one error of every outside call.
+//! The error type of all calls to other systems.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why a call to an outside system failed.
+/// Why a call to an external system failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{system}: {kind}: {message}")]
 pub struct ClientError {
     /// Name of the system that failed: `karmada`, `helm`, `registry`, `prometheus`, `submariner`, `monitoring`.
     pub system: &'static str,
-    /// What kind of failure it is; decides about retrying.
+    /// Kind of the failure; determines whether it is retried.
     pub kind: ClientErrorKind,
-    /// What went wrong, for the operator. Holds no secret.
+    /// Description of the failure for the operator. Contains no secret.
     pub message: String,
-    /// When the system asked to be left alone for a while.
+    /// The pause that the system requested, if any.
     pub retry_after: Option<Duration>,
 }
 
-/// Kinds of failure that callers tell apart.
+/// Kinds of failure that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum ClientErrorKind {
-    /// The thing asked for (chart, object) does not exist.
+    /// The requested chart or object does not exist.
     #[error("not found")]
     NotFound,
     /// Credentials are missing or refused.
@@ -33,16 +33,16 @@ pub enum ClientErrorKind {
     /// No answer within the deadline.
     #[error("timed out")]
     Timeout,
-    /// The chart, or what it renders to, is invalid.
+    /// The chart is invalid, or the objects rendered from it are.
     #[error("invalid")]
     Invalid,
-    /// Something that is not ours, or another writer, is in the way.
+    /// A foreign object, or another writer, is in the way.
     #[error("conflict")]
     Conflict,
-    /// The breaker is open: the system failed repeatedly and is left alone for a while.
+    /// The breaker is open: the system failed repeatedly and is not called for a while.
     #[error("circuit open")]
     CircuitOpen,
-    /// What was asked for ceased to be wanted before its turn came: nothing was done.
+    /// The operation became obsolete before its turn came: nothing was done.
     #[error("no longer wanted")]
     Superseded,
     /// The system answered with an error of its own.

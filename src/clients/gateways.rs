@@ -1,8 +1,8 @@
 //! Round-trip times between member clusters, as Submariner's gateways measure them.
 //!
 //! The gateways are objects of each member and are not synced to the broker, so they are read through Karmada's
-//! proxy of the members, by its own kubeconfig. Submariner is optional in each of them: a member that is down, that
-//! may not be proxied (RBAC on `clusters/proxy`) or that has no gateways merely measures nothing.
+//! proxy of the members, by its own kubeconfig. Submariner is optional in each of them: a member that is down,
+//! that may not be proxied (RBAC on `clusters/proxy`) or that has no gateways merely has no measurements.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl GatewayLatencies {
         Self { client, namespace: namespace.to_owned() }
     }
 
-    /// What one member measures; nothing when it cannot be asked.
+    /// The measurements of one member; empty when it cannot be queried.
     async fn measured_by(&self, cluster: &str) -> RoundTripTimes {
         match timeout(PATIENCE, self.gateways(cluster)).await {
             Ok(Ok(gateways)) => round_trips(&gateways),

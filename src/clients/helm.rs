@@ -1,17 +1,17 @@
 //! Helm releases in Karmada, through the `helm` program (generations 3 and 4).
 //!
-//! Everything that changes a release runs Helm with an argument vector, values in a JSON file that only we can
+//! Every change of a release runs Helm with an argument vector, values in a JSON file that only this user can
 //! read, and cache, configuration and data folders of its own: Helm 3 caches charts under name and version
-//! without the registry, so calls that share a cache could install each other's charts. What is only read comes
-//! from Helm's release Secrets (module `storage`), without a process.
+//! without the registry, so calls that share a cache could install each other's charts. Reads use Helm's
+//! release Secrets (module `storage`), without a process.
 //!
-//! Invariants: a release without our owner label for this graph is never touched; one operation per release at a
-//! time, also across a crash (module `lock`); a release that an interrupted Helm left `pending-*` is recovered before
-//! anything else. Installing does not wait: Helm returns once Karmada has taken the objects, and whether they run is
-//! seen in the workloads. Uninstalling does wait until they are gone.
+//! Invariants: a release without this installation's owner label for the graph is never touched; one operation
+//! per release at a time, also across a crash (module `lock`); a release that an interrupted Helm left
+//! `pending-*` is recovered before anything else. Installing does not wait: Helm returns once Karmada has taken
+//! the objects, and whether they run is seen in the workloads. Uninstalling does wait until they are gone.
 //!
-//! Helm 4 is told not to apply on the server side: then both generations treat a chart alike (fields that others
-//! own, such as replicas set by scaling, are no conflict; repeated environment variables no error).
+//! Helm 4 runs with server-side apply disabled: then both generations treat a chart alike (fields that others
+//! own, such as replicas set by scaling, are no conflict; repeated environment variables are no error).
 
 mod failure;
 mod lock;
@@ -42,7 +42,7 @@ const VALUES: &str = "values.json";
 const HISTORY: &str = "3";
 /// Longest wait for a Helm process that still works on a release to be adopted.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
-/// Settings of ours that Helm has no business with.
+/// Settings of `smo` that Helm must not see.
 const SECRETS: [&str; 5] =
     ["DATABASE_URL", "DB_PASSWORD", "FLASK_SQLALCHEMY_DATABASE_URI", "GRAFANA_PASSWORD", "KUBECONFIG"];
 
@@ -144,7 +144,7 @@ impl HelmReleases {
             "recovering release {}, left {status} by an interrupted helm",
             newest.release
         );
-        // What runs now was installed by the last revision that came to its end.
+        // The running objects were installed by the last revision that completed.
         let last_with = |status: &str| history.iter().find(|revision| revision.status == status);
         match last_with("deployed").or_else(|| last_with("superseded")) {
             Some(good) if status.starts_with("pending-") => {
@@ -305,7 +305,7 @@ impl Call<'_> {
     /// `uninstalling` and is uninstalled again.
     async fn uninstall(&self) -> Result<()> {
         match self.run("uninstall", &["--ignore-not-found", "--wait"], &[&self.key.name]).await {
-            // Helm 3 says so when the last record vanished between its two looks.
+            // Helm 3's message when the last record vanished between its two reads.
             Err(error) if error.message.contains("release: not found") => Ok(()),
             other => other.map(drop),
         }
@@ -346,7 +346,7 @@ fn registry_credentials() -> Option<PathBuf> {
     Some(absolute(&config.join("registry/config.json"))).filter(|file| file.exists())
 }
 
-/// Inherited variables that would change what Helm does, and secrets of ours.
+/// Inherited variables that would change Helm's behaviour, and secrets of `smo`.
 fn helm_variables() -> Vec<OsString> {
     let is_ours = |name: &OsStr| {
         let name = name.to_string_lossy();
@@ -367,7 +367,7 @@ fn helm_variables() -> Vec<OsString> {
 /// follows it.
 fn split_tag(reference: &str) -> (&str, Option<&str>) {
     if reference.contains('@') {
-        // A digest says more than a version, and Helm takes it as part of the reference.
+        // A digest is more specific than a version, and Helm accepts it as part of the reference.
         return (reference, None);
     }
     match reference.rsplit_once(':') {

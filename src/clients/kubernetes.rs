@@ -1,5 +1,5 @@
-//! What all Kubernetes API servers (Karmada, the monitoring cluster, Submariner's broker) have in common:
-//! connecting from a kubeconfig, and the translation of errors.
+//! Code shared by the clients of all Kubernetes API servers (Karmada, the monitoring cluster, Submariner's
+//! broker): connecting from a kubeconfig, and the translation of errors.
 //!
 //! A client is made without speaking to the server, so that `smo` starts while a server is down. Retrying is
 //! turned off here: [`super::Calls`] retries.
@@ -36,7 +36,7 @@ pub(super) async fn connect(system: &'static str, settings: &KubeconfigSettings)
     Client::try_from(config).map_err(|error| invalid(&error))
 }
 
-/// The error of a call. `what` says in a few words what was tried.
+/// The error of a call. `what` names the attempted operation in a few words.
 pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> ClientError {
     let mut retry_after = None;
     let (kind, cause) = match &error {
@@ -49,7 +49,7 @@ pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> C
             };
             (status_kind(status.code), cause)
         }
-        // Their own text only says that something lower failed.
+        // Their own text only states that a lower layer failed.
         kube::Error::Service(cause) => (Kind::Unreachable, chain(cause.as_ref())),
         kube::Error::HyperError(cause) => (Kind::Unreachable, chain(cause)),
         kube::Error::ReadEvents(_) | kube::Error::RustlsTls(_) => (Kind::Unreachable, chain(&error)),
@@ -62,21 +62,21 @@ pub(super) fn failure(system: &'static str, what: &str, error: kube::Error) -> C
     failure
 }
 
-/// What an HTTP status of a Kubernetes API server means.
+/// The kind of failure for an HTTP status of a Kubernetes API server.
 fn status_kind(code: u16) -> Kind {
     match code {
         401 | 403 => Kind::Unauthorised,
         404 => Kind::NotFound,
         409 => Kind::Conflict,
         400 | 405 | 415 | 422 => Kind::Invalid,
-        // A gateway or an aggregating server that cannot reach what is behind it.
+        // A gateway or an aggregating server that cannot reach its backend.
         502 | 503 => Kind::Unreachable,
         408 | 504 => Kind::Timeout,
         _ => Kind::Failed,
     }
 }
 
-/// An error with its causes, each told once (many errors repeat their cause in their own text).
+/// An error with its causes, each mentioned once (many errors repeat their cause in their own text).
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

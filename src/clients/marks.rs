@@ -1,5 +1,5 @@
-//! How an installation of `smo` marks the objects that it makes, so that it knows them again and leaves those of others
-//! alone.
+//! Labels that an installation of `smo` puts on its objects, by which it recognises them and leaves foreign
+//! objects alone.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,9 @@ impl Marks {
         [(&self.labels.installation, &self.installation), (&self.labels.graph, owner)]
     }
 
-    /// The graph of this installation that owns an object with these labels; `None` when it is another's or nobody's.
-    /// Objects from the time before installations had ids belong to the graph that they name.
+    /// The graph of this installation that owns an object with these labels; `None` when it belongs to another
+    /// installation or to none. Objects from the time before installations had ids belong to the graph that
+    /// they name.
     pub(super) fn owner(&self, labels: &BTreeMap<String, String>) -> Option<String> {
         labels.get(&self.labels.graph).filter(|_| !self.is_foreign(labels)).cloned()
     }
@@ -32,7 +33,7 @@ impl Marks {
         labels.get(&self.labels.installation).is_some_and(|installation| *installation != self.installation)
     }
 
-    /// Checks what is about to become values of labels.
+    /// Checks that these texts are valid values of labels.
     ///
     /// # Errors
     /// `Invalid` when one cannot be.

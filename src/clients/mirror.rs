@@ -1,6 +1,6 @@
-//! A local copy of the objects that a watch shows, each reduced to the little that matters.
+//! A local copy of watched objects, each reduced to its relevant fields.
 //!
-//! Plain data and no client: events go in, and what they changed comes out. So it is tested by feeding it objects.
+//! Plain data and no client: events go in and changes come out, so tests simply feed it objects.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use kube::runtime::watcher::Event;
 /// Namespace and name of a watched object.
 pub(super) type ObjectKey = (String, String);
 
-/// The copy; `T` is what is kept of an object.
+/// The copy; `T` is the stored part of an object.
 pub(super) struct Mirror<T> {
     current: HashMap<ObjectKey, T>,
     /// Collects a list that is being read; replaces `current` when it is complete.
@@ -27,12 +27,12 @@ impl<T> Default for Mirror<T> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Change<T> {
     pub(super) key: ObjectKey,
-    /// What was kept of it before, if anything.
+    /// The previous entry, if any.
     pub(super) before: Option<T>,
 }
 
 impl<T: PartialEq> Mirror<T> {
-    /// What is kept of an object now.
+    /// The current entry of an object.
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&T> {
         self.current.get(key)
     }
@@ -42,8 +42,8 @@ impl<T: PartialEq> Mirror<T> {
         self.current.iter()
     }
 
-    /// Applies an event and returns what changed. `reduce` gives what is kept of an object; an object of which it keeps
-    /// nothing counts as absent, also when something was kept of it before.
+    /// Applies an event and returns the changes. `reduce` extracts the stored part of an object; an object of
+    /// which it keeps nothing counts as absent, also when something was kept of it before.
     pub(super) fn apply<K: ResourceExt>(
         &mut self,
         event: Event<K>,

@@ -1,14 +1,16 @@
-//! The outside world: ports, their real implementations, and the one wrapper around every call.
+//! Clients of other systems: ports, their real implementations, and the one wrapper around every call.
 //!
-//! [`ports`](self) declares what `smo` needs of other systems as traits. One file or folder per real system
-//! implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and [`prometheus`]
-//! (alerting), [`submariner`] (networks), [`gateways`] (round-trip times); `strategies` asks programs of the operator
-//! for decisions. The layers above hold an [`Outside`] and nothing else: each of its methods passes through [`Calls`],
-//! which owns deadline, retry, breaker, metrics, span and [`faults`](crate::faults).
+//! [`ports`](self) declares the functions that `smo` needs from other systems as traits. One file or folder per
+//! real system implements them: [`karmada`] (clusters, workloads), [`helm`] (releases), [`rules`] and
+//! [`prometheus`] (alerting), [`submariner`] (networks), [`gateways`] (round-trip times); `strategies` requests
+//! decisions from the operator's programs. The layers above hold an [`Outside`] and nothing else: each of its
+//! methods passes through [`Calls`], which owns deadline, retry, breaker, metrics, span and
+//! [`faults`](crate::faults).
 //!
-//! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out. They
-//! decide nothing, know nothing of graphs, and keep no state but what they watch. No client is made by speaking
-//! to its system, so that a server starts while the world is down; a setting that cannot work is refused at once.
+//! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out.
+//! They decide nothing, know nothing of graphs, and keep no state but watched objects. Creating a client does
+//! not contact its system, so that a server starts while other systems are down; a setting that cannot work is
+//! refused at once.
 
 mod breaker;
 mod bulkhead;
@@ -43,8 +45,9 @@ pub use ports::*;
 
 use crate::config::Settings;
 
-/// All ports on the real systems of these settings, for the installation of this id; what is optional and not configured is `None`. Starts the
-/// watches, so it must be called within a tokio runtime; they end with the ports.
+/// All ports on the real systems of these settings, for the installation of this id; optional ones that are not
+/// configured are `None`. Starts the watches, so it must be called within a tokio runtime; they end with the
+/// ports.
 ///
 /// # Errors
 /// When a setting cannot work: no kubeconfig for Karmada, an unusable file or URL, no Helm program. Systems that

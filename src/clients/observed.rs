@@ -1,4 +1,4 @@
-//! What watches have shown of outside objects, and news of it.
+//! Objects of other systems as last observed by watches, and notifications of their changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use tokio::sync::broadcast;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// A receiver that is further behind looks at everything anyway.
+/// A receiver that is further behind re-reads everything anyway.
 const CHANGES_KEPT: usize = 1024;
-/// Longest wait for a watch to show what was just done; it is a matter of milliseconds when all is well.
+/// Longest wait for a watch to show the caller's own change; normally it takes milliseconds.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// An index `I` that is fed with events, and the keys `K` that they touch.
@@ -30,22 +30,22 @@ impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
         look(&self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes an event: `apply` changes the index and names what it touches.
+    /// Takes an event: `apply` changes the index and returns the affected keys.
     pub(super) fn take<E>(&self, event: E, apply: impl FnOnce(&mut I, E) -> BTreeSet<K>) {
         // An event is applied as a whole or not at all: after a panic elsewhere the index is as good as before.
         let touched = apply(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner), event);
         for key in touched {
-            // An error means that nobody listens.
+            // An error means that there is no receiver.
             let _ = self.changes.send(key);
         }
     }
 
-    /// Names what changes from now on.
+    /// Receives the keys that change from now on.
     pub(super) fn changes(&self) -> broadcast::Receiver<K> {
         self.changes.subscribe()
     }
 
-    /// Waits until the index shows what was just done, so that no one acts on an earlier view.
+    /// Waits until the index shows the caller's own change, so that no reader acts on an earlier view.
     ///
     /// # Errors
     /// It does not within a few seconds.
@@ -53,7 +53,7 @@ impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
         let mut changes = self.changes();
         let shown = async {
             while !self.read(&is_shown) {
-                // After a lag too the index is looked at again. The sender lives as long as `self`.
+                // The index is read again after a lag, too. The sender lives as long as `self`.
                 let _ = changes.recv().await;
             }
         };

@@ -1,6 +1,6 @@
-//! The outside world as the layers above see it: one method per port method, each under the one wrapper.
+//! Access to other systems for the layers above: one method per port method, each under the one wrapper.
 //!
-//! Nothing else calls a port. Which policy an operation has is decided here and nowhere else. Cheap to clone.
+//! Nothing else calls a port. The policy of each operation is defined here and nowhere else. Cheap to clone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ const fn helm(name: &'static str, proves: &'static [&'static str]) -> Operation 
     Operation { system: "helm", name, policy: Policy::Write, proves }
 }
 
-/// All outside systems behind the wrapper.
+/// All other systems behind the wrapper.
 #[derive(Clone)]
 pub struct Outside(Arc<Inner>);
 
@@ -60,14 +60,14 @@ struct Inner {
     ports: Ports,
     calls: Calls,
     strategies: Strategies,
-    /// Age from which what a watch has shown is not believed any more.
+    /// Time without a proof of life after which the state of a watch is not trusted.
     stale_after: Duration,
     /// Whether the clusters have been read at least once.
     clusters_known: watch::Sender<bool>,
 }
 
 impl Outside {
-    /// Puts `ports` behind `calls`. What a watch has shown is not believed any more when it has not proved alive for
+    /// Puts `ports` behind `calls`. Watched state is not trusted once its watch has not proved alive for
     /// `stale_after`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
@@ -110,7 +110,7 @@ impl Outside {
         self.0.ports.inventory.changes()
     }
 
-    /// What runs of a release. Read from the watched state, so there is nothing to retry or to measure.
+    /// The workloads of a release. Read from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too long.
@@ -133,8 +133,8 @@ impl Outside {
         self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
     }
 
-    /// The releases of these names, no matter who made them, and all others of `owner` in a namespace. Read from the watched state,
-    /// so there is nothing to retry or to measure.
+    /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace. Read
+    /// from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watch has not proved alive for too long.
@@ -154,10 +154,11 @@ impl Outside {
         self.0.ports.releases.changes()
     }
 
-    /// Installs or upgrades a release, if `still_wanted` says so once Helm has a slot for it.
+    /// Installs or upgrades a release, if `still_wanted` returns true once Helm has a slot for it.
     ///
     /// # Errors
-    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise what Helm says.
+    /// `Superseded` when it is no longer wanted; `Conflict` for a release that is not the owner's; otherwise
+    /// Helm's error.
     pub async fn apply_release<F: Future<Output = bool>>(
         &self,
         release: &ReleaseSpec,
@@ -169,8 +170,8 @@ impl Outside {
         self.0.calls.run_helm(APPLY, Slot::install(&release.chart), apply).await
     }
 
-    /// Uninstalls a release of `owner`, if `still_wanted` says so once Helm has a slot for it; one that is not there is
-    /// fine.
+    /// Uninstalls a release of `owner`, if `still_wanted` returns true once Helm has a slot for it; a missing
+    /// release is no error.
     ///
     /// # Errors
     /// As [`Outside::apply_release`].
@@ -190,10 +191,10 @@ impl Outside {
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
-    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; Helm is not run.
+    /// Assigns a release of any origin to `owner`, as if it had been applied with this digest; Helm is not run.
     ///
     /// # Errors
-    /// `NotFound` when there is no such release; otherwise what Karmada says.
+    /// `NotFound` when there is no such release; otherwise Karmada's error.
     pub async fn adopt_release(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
         self.0.calls.run(ADOPT, || self.0.ports.releases.adopt(key, owner, digest)).await
     }
@@ -204,20 +205,19 @@ impl Outside {
         self.0.ports.rules.is_some()
     }
 
-    /// Makes the rules of a graph be exactly these.
+    /// Replaces the rules of a graph by exactly these.
     ///
     /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; otherwise what its API server says.
+    /// `Invalid` when no monitoring cluster is configured; otherwise the error of its API server.
     pub async fn apply_rules(&self, rules: &GraphRules) -> Result<()> {
         let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
         self.0.calls.run(APPLY_RULES, || port.apply(rules)).await
     }
 
-    /// Removes the rules of a graph; rules that are not there are fine, also when no monitoring cluster is
-    /// configured.
+    /// Removes the rules of a graph; missing rules are no error, also when no monitoring cluster is configured.
     ///
     /// # Errors
-    /// What the monitoring cluster's API server says.
+    /// Errors of the monitoring cluster's API server.
     pub async fn delete_rules(&self, object_name: &str) -> Result<()> {
         match self.0.ports.rules.as_ref() {
             Some(port) => self.0.calls.run(DELETE_RULES, || port.delete(object_name)).await,
@@ -225,7 +225,7 @@ impl Outside {
         }
     }
 
-    /// Names of the rule objects that are ours, from the watched state.
+    /// Names of the rule objects of this installation, from the watched state.
     ///
     /// # Errors
     /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
@@ -251,16 +251,16 @@ impl Outside {
         self.0.ports.rules.as_ref().map(|port| port.changes())
     }
 
-    /// Whether Prometheus can be asked.
+    /// Whether Prometheus can be queried.
     #[must_use]
     pub fn has_metrics(&self) -> bool {
         self.0.ports.metrics.is_some()
     }
 
-    /// All alerts of our rules that fire now.
+    /// All firing alerts of this installation's rules.
     ///
     /// # Errors
-    /// `Invalid` when no Prometheus is configured; otherwise what it says.
+    /// `Invalid` when no Prometheus is configured; otherwise Prometheus's error.
     pub async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(FIRING_ALERTS, || port.firing_alerts()).await
@@ -269,7 +269,7 @@ impl Outside {
     /// Values of an instant query by the label `service`; a service without a finite value is absent.
     ///
     /// # Errors
-    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise what it says.
+    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise Prometheus's error.
     pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(RATES, || port.rates(query)).await
@@ -278,7 +278,7 @@ impl Outside {
     /// Asks an external placement strategy: service name to cluster name.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_placement(
         &self,
         name: &str,
@@ -294,7 +294,7 @@ impl Outside {
     /// Asks an external scaling strategy: service name to replicas.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_scaling(
         &self,
         name: &str,
@@ -307,10 +307,10 @@ impl Outside {
         Ok(answer.replicas)
     }
 
-    /// Asks an intent handler what intents mean.
+    /// Asks an intent handler for the meaning of intents.
     ///
     /// # Errors
-    /// It does not answer in time, or not as wanted.
+    /// It does not answer in time, or its answer is invalid.
     pub async fn ask_intent_handler(
         &self,
         name: &str,
@@ -352,10 +352,10 @@ impl Outside {
     }
 
     /// Round-trip times between these clusters and any others; empty when nothing measures them. A cluster that
-    /// cannot be asked is left out.
+    /// cannot be queried is left out.
     ///
     /// # Errors
-    /// When asking takes too long.
+    /// When the query takes too long.
     pub async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes> {
         match self.0.ports.latencies.as_ref() {
             Some(port) => self.0.calls.run(LATENCIES, || port.latencies(clusters)).await,
@@ -363,7 +363,7 @@ impl Outside {
         }
     }
 
-    /// How each watch is.
+    /// The health of each watch.
     #[must_use]
     pub fn watches(&self) -> Vec<WatchReport> {
         let ports = &self.0.ports;
@@ -373,7 +373,7 @@ impl Outside {
         clusters.into_iter().chain(workloads).chain(releases).chain(rules).collect()
     }
 
-    /// Whether what a watch has shown is too old to be believed.
+    /// Whether the state of a watch is too old to be trusted.
     #[must_use]
     pub fn is_stale(&self, watch: &WatchReport) -> bool {
         watch.complete && watch.age > self.0.stale_after
@@ -381,13 +381,13 @@ impl Outside {
 
     fn require_fresh(&self, watches: Vec<WatchReport>) -> Result<()> {
         let Some(stale) = watches.into_iter().find(|watch| self.is_stale(watch)) else { return Ok(()) };
-        // Without the age: a text that changes would be news every time.
+        // Without the age: a changing text would count as a change every time.
         let cause = stale.last_error.unwrap_or_else(|| "there is no sign of life".to_owned());
         let message = format!("what is known of the {} is too old: {cause}", stale.name);
         Err(ClientError::new(stale.system, ClientErrorKind::Unreachable, message))
     }
 
-    /// What the calls so far say of each system.
+    /// The health of each system, as the calls so far show it.
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
         self.0.calls.probes()

@@ -1,4 +1,4 @@
-//! The ports: what `smo` needs of the outside world, and the data that crosses the border.
+//! The ports: traits for everything that `smo` needs from other systems, and the types they exchange.
 //!
 //! Each trait has two implementations: the real system in this folder and the embedded continuum in
 //! `simulation`. One contract suite runs on both. Nothing but [`super::Outside`] calls a port.
@@ -23,9 +23,9 @@ pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 /// The set of ports that a server works with.
 #[derive(Clone)]
 pub struct Ports {
-    /// Which clusters exist and what they have.
+    /// The existing clusters and their resources.
     pub inventory: Arc<dyn Inventory>,
-    /// What runs, and where.
+    /// Workloads and their clusters.
     pub workloads: Arc<dyn Workloads>,
     /// Helm releases.
     pub releases: Arc<dyn Releases>,
@@ -55,13 +55,14 @@ pub trait Inventory: Send + Sync {
 /// Deployments and how Karmada spread them.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// What runs of one release, from the watched state. `Ok` with an empty list when it has no Deployment (yet).
+    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has no Deployment
+    /// (yet).
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>>;
 
     /// Sets the replicas of a Deployment through Karmada.
     async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()>;
 
-    /// Names a release whenever something of it may have changed. A receiver that lags looks at everything.
+    /// Names a release whenever something of it may have changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
@@ -84,28 +85,28 @@ pub struct WorkloadObservation {
     pub deployment: String,
     /// `spec.replicas`.
     pub replicas: i64,
-    /// What one replica requests: the larger of request and limit of each container, summed.
+    /// The resource requests of one replica: the larger of request and limit of each container, summed.
     pub requests: Resources,
-    /// What the ResourceBinding says; `None` while Karmada has not made one.
+    /// The state of the ResourceBinding; `None` while Karmada has not created one.
     pub binding: Option<BindingObservation>,
 }
 
-/// A ResourceBinding: where Karmada schedules a workload, and what it hears from there.
+/// A ResourceBinding: where Karmada schedules a workload, and the status reported from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingObservation {
-    /// Clusters it is scheduled to, with the replicas wanted there.
+    /// Clusters it is scheduled to, with the replicas desired there.
     pub scheduled: BTreeMap<String, i64>,
     /// Why it is not scheduled, when the Scheduled condition is false.
     pub unscheduled_reason: Option<String>,
     /// Whether every scheduled cluster has taken the object (condition FullyApplied).
     pub fully_applied: bool,
-    /// What each cluster reports.
+    /// The status reported by each cluster.
     pub clusters: BTreeMap<String, MemberStatus>,
     /// Whether this status belongs to the newest generation of the object.
     pub up_to_date: bool,
 }
 
-/// What one member reports of a workload.
+/// The status of a workload in one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Whether the object exists there.
@@ -129,15 +130,15 @@ pub trait Releases: Send + Sync {
     /// shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
-    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); one that is not there is fine, one that
-    /// belongs to somebody else is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
+    /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); a missing release is no error, one with
+    /// another owner is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
     /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; nothing runs. Afterwards
     /// [`Self::find`] shows it so.
     async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()>;
 
-    /// Names a release whenever its record changed. A receiver that lags looks at everything.
+    /// Names a release whenever its record changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
 
     /// How the watches behind this port are.
@@ -155,7 +156,7 @@ pub struct ReleaseObservation {
     pub status: ReleaseStatus,
     /// The graph that owns it ([`ReleaseSpec::owner`]); `None` when it is not one of this installation.
     pub owner: Option<String>,
-    /// [`ReleaseSpec::digest`] of what was applied.
+    /// [`ReleaseSpec::digest`] of the applied release.
     pub digest: Option<String>,
 }
 
@@ -166,13 +167,13 @@ pub enum ReleaseStatus {
     Deployed,
     /// The newest revision failed.
     Failed,
-    /// An operation is under way or was cut off (`pending-*`, `uninstalling`).
+    /// An operation is under way or was interrupted (`pending-*`, `uninstalling`).
     Pending,
     /// Anything else (`superseded`, `uninstalled`, `unknown`).
     Other,
 }
 
-/// What a release shall be.
+/// The desired state of a release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
     /// Namespace and name.
@@ -183,7 +184,7 @@ pub struct ReleaseSpec {
     pub values: Value,
     /// Label value that marks the release as belonging to a graph, beside that of the installation.
     pub owner: String,
-    /// Label value: digest of chart and values, to see later whether this is what was applied.
+    /// Label value: digest of chart and values, to recognise later whether this release has been applied.
     pub digest: String,
 }
 
@@ -194,7 +195,8 @@ pub trait AlertRules: Send + Sync {
     /// conflict and stays. Afterwards [`Self::observed`] shows them.
     async fn apply(&self, rules: &GraphRules) -> Result<()>;
 
-    /// Removes the rules object; one that is not there, or another installation's, is fine. Afterwards [`Self::list`] does not show it any more.
+    /// Removes the rules object; a missing one, or another installation's, is no error. Afterwards
+    /// [`Self::list`] does not show it any more.
     async fn delete(&self, object_name: &str) -> Result<()>;
 
     /// Names of the rule objects of this installation, from the watched state.
@@ -204,7 +206,7 @@ pub trait AlertRules: Send + Sync {
     /// not as [`Self::apply`] writes it.
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>>;
 
-    /// Names a rules object whenever it changed. A receiver that lags looks at everything.
+    /// Names a rules object whenever it changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<String>;
 
     /// How the watches behind this port are.
@@ -241,14 +243,14 @@ pub struct AlertRule {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Questions to Prometheus.
+/// Queries to Prometheus.
 #[async_trait]
 pub trait Metrics: Send + Sync {
     /// All alerts of our rules that fire now, with one query for all graphs.
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>>;
 
-    /// Values of an instant query by the label `service`. What has no such label, no value, or one that is not a
-    /// finite number is absent; values of several series of one service add up.
+    /// Values of an instant query by the label `service`. Series without this label or without a finite value
+    /// are left out; values of several series of one service add up.
     async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>>;
 }
 
@@ -273,17 +275,17 @@ pub trait Networks: Send + Sync {
 /// Round-trip times between the clusters, from Submariner's gateways.
 #[async_trait]
 pub trait Latencies: Send + Sync {
-    /// What is measured between these clusters and any others, the larger of the two directions. A cluster that
-    /// cannot be asked, or measures nothing, is left out.
+    /// The measured latencies between these clusters and any others, the larger of the two directions. A
+    /// cluster that cannot be queried, or has no measurements, is left out.
     async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes>;
 }
 
-/// How a watch of outside objects is: a watch that hangs looks like a world in which nothing happens.
+/// The health of a watch: without it, a hanging watch would look like a system in which nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchReport {
     /// The system that serves the objects, such as `karmada`.
     pub system: &'static str,
-    /// What is watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
+    /// The kind of objects watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
     pub name: &'static str,
     /// Whether the first list has been read to its end. Before that nothing is known.
     pub complete: bool,
@@ -291,17 +293,17 @@ pub struct WatchReport {
     pub age: Duration,
     /// How often it failed since its start.
     pub errors: u64,
-    /// What went wrong since it last proved alive.
+    /// The latest error since it last proved alive.
     pub last_error: Option<String>,
 }
 
-/// A probe of an outside system for `/readyz`.
+/// A probe of an external system for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// Name of the system, such as `karmada`.
     pub system: &'static str,
     /// When it was last reached.
     pub last_success: Option<DateTime<Utc>>,
-    /// What went wrong last, when the last call failed.
+    /// The error of the last call, if it failed.
     pub last_error: Option<String>,
 }

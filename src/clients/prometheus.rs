@@ -1,4 +1,5 @@
-//! Prometheus over HTTP: which of our alerts fire, rates of the services, and the request to read its rules again.
+//! Prometheus over HTTP: firing alerts of this installation's rules, rates of the services, and the request to
+//! reload its rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +59,8 @@ impl Prometheus {
         answered(sent).await.map(drop)
     }
 
-    /// Runs an instant query that gives a vector. Sent as a form, because a URL is not long enough for every query.
+    /// Runs an instant query that returns a vector. Sent as a form, because a URL is not long enough for every
+    /// query.
     async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
         let request = self.http.post(self.url("api/v1/query")?).form(&[("query", query)]);
         let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;

@@ -38,7 +38,7 @@ pub struct PrometheusRules {
     objects: Api<DynamicObject>,
     marks: Marks,
     labels: BTreeMap<String, String>,
-    /// How Prometheus hears of changes, when that is wanted.
+    /// How Prometheus is notified of changes, if configured.
     reloader: Option<Reloader>,
     observed: Arc<Observed<RuleIndex, String>>,
     health: Arc<WatchHealth>,
@@ -91,8 +91,8 @@ impl PrometheusRules {
         }
     }
 
-    /// Whether another installation has an object of that name. Read anew, since a decision whether to touch an object must
-    /// not rest on a copy.
+    /// Whether another installation has an object of that name. Read again, since the decision whether to touch
+    /// an object must not rest on a copy.
     async fn is_foreign(&self, name: &str) -> Result<bool> {
         let found = self.objects.get_metadata(name).await;
         match found.map_err(|error| failure("monitoring", &format!("cannot read the rules {name}"), error)) {
@@ -102,7 +102,7 @@ impl PrometheusRules {
         }
     }
 
-    /// Waits until the watch shows what was done to an object.
+    /// Waits until the watch shows the change of an object.
     async fn shown(&self, done: &str, is_shown: impl Fn(&RuleIndex) -> bool) -> Result<()> {
         self.observed.until(is_shown).await.map_err(|_| self.health.not_shown(done))
     }
@@ -207,7 +207,8 @@ impl AlertRules for PrometheusRules {
         let marks = self.marks.of(&rules.owner).map(|(name, value)| (name.to_owned(), value.to_owned()));
         object.metadata.labels = Some(self.labels.clone().into_iter().chain(marks).collect());
         object.data = json!({"spec": {"groups": [{"name": name, "rules": rules.rules}]}});
-        // The object is ours alone: fields that somebody else took by hand are taken back.
+        // This installation is the object's only owner: fields that another manager took by hand are taken
+        // back.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = self.objects.patch(name, &params, &Patch::Apply(&object)).await;
         let applied = applied
@@ -286,7 +287,7 @@ mod tests {
         objects: Collection,
     }
 
-    /// Records what is applied and deleted.
+    /// Records applied and deleted objects.
     fn api_server(log: &Log, objects: &Collection) -> Router {
         let list = |State(server): State<Arc<Server>>, Query(query): Query<HashMap<String, String>>| async move {
             assert_eq!(query["labelSelector"], "smo-installation");

@@ -1,8 +1,8 @@
-//! External strategies: programs of the operator that decide over HTTP and JSON.
+//! External strategies: programs of the operator that make decisions, called over HTTP with JSON.
 //!
-//! The server posts the whole problem and takes an answer of a few lines. What they answer is checked like any plan
-//! before anyone acts on it; that, and the fallback, is the caller's work. Each program has a breaker of its own: one
-//! that is down costs its deadline a few times, not once for every graph.
+//! The server posts the whole problem and takes an answer of a few lines. Their answers are checked like any
+//! plan before they are used; the check and the fallback are the caller's work. Each program has a breaker of
+//! its own: one that is down costs its deadline a few times, not once for every graph.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,7 +97,8 @@ fn failed(endpoint: Endpoint<'_>, kind: ClientErrorKind, cause: &str) -> ClientE
     ClientError::new("strategy", kind, format!("external {} {}: {cause}", endpoint.kind, endpoint.name))
 }
 
-/// A call that the breaker let through. Dropped unfinished, when its caller left, it says nothing about the program.
+/// A call that the breaker let through. If dropped unfinished because its caller left, it does not count for
+/// the program's health.
 pub(super) struct Admitted<'a> {
     strategies: &'a Strategies,
     endpoint: Endpoint<'a>,
@@ -105,7 +106,7 @@ pub(super) struct Admitted<'a> {
 }
 
 impl Admitted<'_> {
-    /// Books the outcome: only a program that does not answer in time, or cannot be reached, is left alone.
+    /// Records the outcome: only timeouts and unreachable programs open the breaker.
     pub(super) fn finish<T>(mut self, answer: &Result<T>) {
         self.finished = true;
         let is_down = answer.as_ref().is_err_and(|error| {

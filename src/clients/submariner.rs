@@ -1,6 +1,7 @@
 //! Pod and service networks of the clusters, from Submariner's broker.
 //!
-//! Submariner is optional: without its CRD there are no networks, which is worth one warning and no error.
+//! Submariner is optional: without its CRD there are no networks, which is logged as one warning and is no
+//! error.
 
 use std::collections::BTreeMap;
 use std::sync::Once;

@@ -26,7 +26,7 @@ pub(super) fn status(code: u16, message: &str) -> Response {
     (StatusCode::from_u16(code).unwrap(), Json(body)).into_response()
 }
 
-/// Serves a router on a free port of loopback for as long as the test runs; gives its URL.
+/// Serves a router on a free port of loopback for as long as the test runs; returns its URL.
 pub(super) async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -51,7 +51,7 @@ impl Collection {
         Self(Arc::new(watch::Sender::new(Log::default())))
     }
 
-    /// Adds an object, or replaces the one of that namespace and name; gives it with its version.
+    /// Adds an object, or replaces the one of that namespace and name; returns it with its version.
     pub(super) fn put(&self, mut object: Value) -> Value {
         self.0.send_modify(|log| {
             object["metadata"]["resourceVersion"] = (log.events.len() + 1).to_string().into();

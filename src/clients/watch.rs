@@ -1,9 +1,10 @@
-//! Watches of objects in Kubernetes API servers, and how to know whether they are alive.
+//! Watches on objects in Kubernetes API servers, with a check that they are alive.
 //!
-//! A watch that hangs looks like a world in which nothing happens. So each has a [`WatchHealth`] that remembers when it
-//! last proved alive: an event, a bookmark (API servers send one about every minute), a finished list, or a watch that
-//! was taken up again. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, through whose hands
-//! all answers of a watch go. It also ends answers that hang, which the watcher itself does for running watches only.
+//! A hanging watch looks like a system in which nothing changes. So each has a [`WatchHealth`] that records
+//! when it last proved alive: an event, a bookmark (API servers send one about every minute), a finished list,
+//! or a resumed watch. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, which sees
+//! all answers of a watch. It also ends answers that hang, which the watcher itself does for running watches
+//! only.
 
 use std::error::Error;
 use std::io;
@@ -31,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// that send no bookmarks. A watch that is silent for a few seconds longer is given up.
 const WATCH_SECONDS: u32 = 120;
 
-/// Since when a watch is known to be alive, and what goes wrong.
+/// When a watch last proved alive, and its last error.
 #[derive(Debug)]
 pub(super) struct WatchHealth {
     system: &'static str,
@@ -152,14 +153,14 @@ pub(super) fn monitored(client: &Client, health: &Arc<WatchHealth>) -> Client {
     Client::new(service, client.default_namespace())
 }
 
-/// How an event begins with which the API server gives a watch up.
+/// Prefix of the event with which the API server ends a watch.
 const ERROR_EVENT: &[u8] = br#"{"type":"ERROR""#;
 
 fn is_watch(request: &Request<Body>) -> bool {
     request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"))
 }
 
-/// Feeds the events of a watch to `apply` and what they prove to `health`, until the handle is dropped.
+/// Feeds the events of a watch to `apply` and their proof of life to `health`, until the handle is dropped.
 pub(super) fn follow<K: Send + 'static>(
     health: Arc<WatchHealth>,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,

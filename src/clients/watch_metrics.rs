@@ -1,4 +1,4 @@
-//! How the watches are, as metrics.
+//! Health of the watches, as metrics.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Watches under a paused clock, against API servers that behave badly.
+//! Tests of watches under a paused clock, against misbehaving API servers.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! Clusters: what is observed of them, and what is kept. They keep their id for ever, and one that disappears stays,
+//! Clusters: observations and records. A cluster keeps its id for ever; one that disappears stays as
 //! unavailable.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use crate::hdag::Resources;
 const UNKNOWN_LOCATION: &str = "Unknown";
 const VANISHED: &str = "no longer known to Karmada";
 
-/// A cluster as last seen.
+/// A cluster as last observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterRecord {
     /// Ascending id in the order of discovery.
@@ -43,7 +43,7 @@ pub struct ClusterRecord {
     pub labels: BTreeMap<String, String>,
     /// Round-trip times to other clusters in milliseconds as last measured.
     pub latencies_ms: BTreeMap<String, f64>,
-    /// When Karmada last told of it.
+    /// When Karmada last reported it.
     pub observed_at: DateTime<Utc>,
 }
 
@@ -56,9 +56,9 @@ pub struct ClusterObservation {
     pub available: bool,
     /// Reason and message of a Ready condition that is not true, or the taint that forbids scheduling.
     pub reason: Option<String>,
-    /// What its nodes offer in total. GPUs count every `*.com/gpu` resource.
+    /// Total allocatable resources of its nodes. GPUs count every `*.com/gpu` resource.
     pub allocatable: Resources,
-    /// What scheduled pods have requested of it.
+    /// Resources requested by its scheduled pods.
     pub allocated: Resources,
     /// Whether ephemeral storage is part of the report.
     pub storage_reported: bool,
@@ -114,7 +114,8 @@ pub fn merge_observations(
     merged.into_values().collect()
 }
 
-/// Puts round-trip times at both of their ends. Two clusters that `latencies` does not name keep what was measured last.
+/// Puts round-trip times at both of their ends. Pairs of clusters missing in `latencies` keep their last
+/// measurement.
 pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
     let positions: BTreeMap<String, usize> =
         (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();

@@ -1,4 +1,4 @@
-//! Conditions in the manner of Kubernetes: what they are about, why they hold or not, and how they are updated.
+//! Conditions as in Kubernetes: their types, reasons and updates.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Condition {
     pub reason: String,
     /// Sentence for people.
     pub message: String,
-    /// Since when the status is what it is.
+    /// When the status last changed.
     pub since: DateTime<Utc>,
 }
 
@@ -28,7 +28,7 @@ pub enum ConditionStatus {
     True,
     /// It does not.
     False,
-    /// It cannot be told now.
+    /// It cannot be determined now.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ pub enum ConditionStatus {
 pub const INSTALLED: &str = "Installed";
 /// The service runs where it was placed.
 pub const READY: &str = "Ready";
-/// What the service requests is what its intent says.
+/// The service's resource requests match its intent.
 pub const RESOURCES_MATCH: &str = "ResourcesMatch";
 /// The service has the replicas that scaling decided.
 pub const SCALED: &str = "Scaled";
@@ -44,7 +44,7 @@ pub const SCALED: &str = "Scaled";
 pub const RATE_KNOWN: &str = "RateKnown";
 /// The alert rules of the graph are published.
 pub const RULES_PUBLISHED: &str = "RulesPublished";
-/// The last reconcile of the graph came through.
+/// The last reconcile of the graph completed.
 pub const RECONCILED: &str = "Reconciled";
 
 /// The kinds of records that have conditions.

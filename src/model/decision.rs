@@ -1,4 +1,4 @@
-//! Decisions as they are kept: the problem, the answer, and what became of it.
+//! Records of decisions: the problem, the answer, and when it was applied.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub struct DecisionRecord {
     pub duration_ms: Option<i64>,
     /// When.
     pub created_at: DateTime<Utc>,
-    /// When the plan became what is wanted; `None` while it is only a proposal.
+    /// When the plan became the desired state; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
@@ -46,14 +46,14 @@ pub struct DecisionSummary {
     pub duration_ms: Option<i64>,
     /// When.
     pub created_at: DateTime<Utc>,
-    /// When the plan became what is wanted; `None` while it is only a proposal.
+    /// When the plan became the desired state; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
 /// The scaling profile of a service: how much load its replicas handle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileRecord {
-    /// Name of the service, in whatever graph.
+    /// Name of the service, in any graph.
     pub service: String,
     /// The profile.
     pub profile: Value,
@@ -61,13 +61,13 @@ pub struct ProfileRecord {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A step of scaling of one graph: what was seen and decided.
+/// A step of scaling of one graph: the observed load and the decisions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingTick {
     /// The graph.
     pub graph: String,
-    /// When the load was looked at.
+    /// When the load was measured.
     pub at: DateTime<Utc>,
-    /// What was seen and decided.
+    /// The observed load and the decisions.
     pub data: Value,
 }

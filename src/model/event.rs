@@ -1,6 +1,6 @@
-//! Events: the types there are, how they are made, and how they are kept.
+//! Events: their types, construction and records.
 //!
-//! An event is a row of the append-only outbox, written in the transaction of the change that it tells.
+//! An event is a row of the append-only outbox, written in the transaction of the change that it reports.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,7 +14,7 @@ pub struct NewEvent {
     pub kind: String,
     /// The graph it is about.
     pub graph: Option<String>,
-    /// What it is about, such as `graphs/brussels` or `graphs/brussels/services/noise-reduction`.
+    /// The subject, such as `graphs/brussels` or `graphs/brussels/services/noise-reduction`.
     pub subject: String,
     /// Who caused it: `api`, `alertmanager`, `reconciler`, …
     pub actor: String,
@@ -36,7 +36,7 @@ pub struct EventRecord {
     pub kind: String,
     /// The graph it is about.
     pub graph: Option<String>,
-    /// What it is about.
+    /// The subject.
     pub subject: String,
     /// Who caused it.
     pub actor: String,

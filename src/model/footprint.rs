@@ -1,7 +1,9 @@
-//! What a service takes on its cluster, and what that leaves for others: the one place where use is counted.
+//! Resource usage: the charge of a service on its cluster and the capacity left for others. The only place
+//! where usage is counted.
 //!
-//! Every service that is placed has a [`Charge`]; the ledger keeps their sums by cluster ([`LedgerEntry`]). A cluster's own
-//! report follows changes only at its next status round, so what was changed recently is *reserved* beside the report.
+//! Every service that is placed has a [`Charge`]; the ledger keeps their sums by cluster ([`LedgerEntry`]). A
+//! cluster's own report reflects changes only after its next status round, so recent changes are *reserved* in
+//! addition to the report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{ClusterRecord, Desired, GraphRecord, ServiceRecord, ServiceState};
 use crate::hdag::Resources;
 
-/// What one service takes on its cluster.
+/// The charge of one service on its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// Name of the cluster.
@@ -25,7 +27,7 @@ pub struct Charge {
 /// Use of one cluster, by one service or by several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// By all replicas that are wanted.
+    /// By all desired replicas.
     pub wanted: Resources,
     /// By replicas that may not show in the cluster's own report.
     pub reserved: Resources,
@@ -48,7 +50,7 @@ impl Usage {
 /// Use of one cluster by all services together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerEntry {
-    /// Raised whenever more is taken: a snapshot of an older epoch may promise what is gone.
+    /// Raised whenever usage grows: a snapshot of an older epoch may show capacity that is no longer free.
     pub epoch: i64,
     /// Sum of [`Usage::wanted`].
     pub wanted: Resources,
@@ -79,13 +81,13 @@ pub struct UsageChange {
 }
 
 impl UsageChange {
-    /// Whether more replicas, or larger ones, are wanted than before.
+    /// Whether more replicas, or larger ones, are desired than before.
     #[must_use]
     pub fn takes_more(&self) -> bool {
         exceeds(self.after.wanted, self.before.wanted)
     }
 
-    /// Whether a cluster has the capacity for what the graph has there after the change.
+    /// Whether a cluster has the capacity for the graph's usage there after the change.
     #[must_use]
     pub fn fits(&self, cluster: &ClusterRecord, entry: &LedgerEntry) -> bool {
         let mut needed = self.after.wanted;
@@ -96,7 +98,7 @@ impl UsageChange {
     }
 }
 
-/// What a cluster has for a graph.
+/// The free capacity of a cluster for a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeCapacity {
     /// Free, the graph's own use included.
@@ -107,10 +109,11 @@ pub struct FreeCapacity {
     pub own: Resources,
 }
 
-/// What the cluster's report says, minus what other graphs have reserved, plus what the graph itself uses.
+/// The free capacity that the cluster reports, minus the reservations of other graphs, plus the graph's own
+/// usage.
 ///
-/// The report may or may not show what changed shortly before, in this graph and in others. So it is never more than what
-/// remains after the other graphs' wanted replicas.
+/// The report may or may not include recent changes of this graph and of others. So the result is never more
+/// than what remains after the other graphs' desired replicas.
 #[must_use]
 pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) -> FreeCapacity {
     let reserved = all.reserved.minus_clamped(own.reserved);
@@ -124,8 +127,8 @@ pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) ->
     FreeCapacity { free, reserved, own: own.shown }
 }
 
-/// What a service takes on its cluster at a moment, `settle` being how long after a change of its graph's intent the
-/// cluster's report may be older; `None` when it takes nothing.
+/// The charge of a service on its cluster at a given time; `settle` is how long after a change of its graph's
+/// intent the cluster's report may predate the change. `None` when it uses nothing.
 #[must_use]
 pub fn charge(
     graph: &GraphRecord,
@@ -143,7 +146,7 @@ pub fn charge(
     Some(Charge { cluster, usage })
 }
 
-/// When the charge of a service has to be looked at again because time alone changes it; `None` when it does not.
+/// When the charge of a service has to be recomputed because time alone changes it; `None` when it does not.
 #[must_use]
 pub fn settles_at(
     graph: &GraphRecord,

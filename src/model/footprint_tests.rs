@@ -1,4 +1,4 @@
-//! The arithmetic of charges and of what they leave.
+//! Tests of the arithmetic of charges and free capacity.
 
 use super::*;
 use crate::model::testing;
@@ -73,7 +73,7 @@ fn a_fresh_service_counts_whether_the_report_shows_it_or_not() {
     service.replicas_ready = None;
     let fresh = [(graph, service)];
     for allocated in [0, 3000] {
-        // For itself all 8 cores are free; for others what it holds is taken for sure.
+        // For itself all 8 cores are free; for others its whole charge counts as used.
         assert_eq!(free(&cluster(8000, allocated), &fresh, "a"), 8000, "{allocated}");
         assert!(free(&cluster(8000, allocated), &fresh, "new") <= 5000, "{allocated}");
     }

@@ -1,4 +1,4 @@
-//! A graph: the descriptor that was posted, the state that is desired of it, and how far that has been carried out.
+//! A graph: its posted descriptor, its desired state, and how far that has been carried out.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::hdag::slug;
 /// Longest label value that Kubernetes takes.
 const LABEL_LENGTH: usize = 63;
 
-/// What the user wants of a graph.
+/// The state that the user desires for a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Desired {
@@ -19,7 +19,7 @@ pub enum Desired {
     Running,
     /// Nothing of it runs; the record stays.
     Stopped,
-    /// Nothing of it runs, then the record goes too.
+    /// Its objects in other systems are removed, then its record.
     Deleted,
 }
 
@@ -61,7 +61,7 @@ pub struct GraphRecord {
     pub document: Value,
     /// SHA-256 (hex) of the descriptor in canonical form; equal digests mean the same descriptor.
     pub document_digest: String,
-    /// What the user wants.
+    /// The state that the user desires.
     pub desired: Desired,
     /// Bumped by every change of intent.
     pub generation: i64,
@@ -75,15 +75,15 @@ pub struct GraphRecord {
     pub decision_id: Option<Uuid>,
     /// Conditions of the graph as a whole.
     pub conditions: Vec<Condition>,
-    /// Whether it is scaled, as its descriptor asks; `None` when it says nothing.
+    /// Whether it is scaled, according to its descriptor; `None` when unspecified.
     pub scaling_requested: Option<bool>,
     /// Whether it is scaled, as the interface set it; `None` = as requested, else as configured.
     pub scaling_enabled: Option<bool>,
-    /// When a step of scaling last had it placed anew.
+    /// When scaling last had it rescheduled.
     pub rescheduled_at: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
-    /// When what is wanted of it was last changed: posted, started, stopped, placed again, triggered.
+    /// When its desired state was last changed: posted, started, stopped, placed again, triggered.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -98,7 +98,7 @@ pub fn owner_of(graph: &str) -> String {
 pub struct RevisionRecord {
     /// The graph.
     pub graph: String,
-    /// 1, 2, 3 … within the graph's name; goes on when a name is used again after a delete.
+    /// 1, 2, 3 … per graph name; continues when a name is reused after a delete.
     pub revision: i64,
     /// The project it was posted to.
     pub project: String,
@@ -119,6 +119,6 @@ pub struct GraphFilter {
     pub desired: Option<Desired>,
     /// Only names after this one (the last of the page before).
     pub after: Option<String>,
-    /// At most so many; `None` = all.
+    /// Maximum number of entries; `None` for all.
     pub limit: Option<i64>,
 }

@@ -1,5 +1,5 @@
-//! The domain: what a graph, a service, a cluster, a decision, an event and a condition are, and the rules that hold for
-//! them wherever they are looked at. No I/O, no clock but [`now()`].
+//! The domain types (graph, service, cluster, decision, event, condition) and the rules that always hold for
+//! them. No I/O, no clock but [`now()`].
 
 mod cluster;
 pub mod condition;

@@ -1,4 +1,4 @@
-//! A service of a graph: the release it should be, and what was last observed of it.
+//! A service of a graph: its desired release and its last observed state.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ pub enum ServiceState {
     Deploying,
     /// Its release is installed.
     Deployed,
-    /// Installing failed; the condition `Installed` says why and whether it is retried.
+    /// The installation failed; the condition `Installed` gives the cause and whether it is retried.
     Failed,
     /// The graph is stopped.
     NotDeployed,
@@ -70,9 +70,9 @@ pub struct ServiceRecord {
     pub position: i64,
     /// Namespace of its release; `(namespace, name)` is unique over all graphs.
     pub namespace: String,
-    /// What one replica needs by the intent.
+    /// Resources that one replica needs according to the intent.
     pub needs: Resources,
-    /// What starts it.
+    /// Its trigger.
     pub trigger: Trigger,
     /// A conditional service whose event has happened.
     pub triggered: bool,
@@ -92,11 +92,11 @@ pub struct ServiceRecord {
     pub state: ServiceState,
     /// Observed: it runs where it was placed.
     pub ready: bool,
-    /// Observed: replicas wanted (`spec.replicas`).
+    /// Observed: desired replicas (`spec.replicas`).
     pub replicas_observed: Option<i64>,
     /// Observed: ready replicas.
     pub replicas_ready: Option<i64>,
-    /// Observed: what one replica really requests.
+    /// Observed: actual requests of one replica.
     pub observed_needs: Option<Resources>,
     /// Conditions of the service.
     pub conditions: Vec<Condition>,
@@ -121,13 +121,13 @@ impl ServiceRecord {
         graph.desired == Desired::Running && self.is_due()
     }
 
-    /// What decisions count for one replica: the larger of intent and observation.
+    /// Resources that decisions assume for one replica: the larger of intent and observation.
     #[must_use]
     pub fn counted_needs(&self) -> Resources {
         self.observed_needs.map_or(self.needs, |observed| observed.max(self.needs))
     }
 
-    /// Replicas that it has or shall have: as scaling decided, else as observed, else one.
+    /// Its actual or desired replicas: as decided by scaling, else as observed, else one.
     #[must_use]
     pub fn counted_replicas(&self) -> i64 {
         self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0)

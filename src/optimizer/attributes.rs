@@ -1,11 +1,11 @@
-//! What is known of a cluster beyond its resources. Absent means unknown, never "free" or "near".
+//! Cluster attributes beyond resources. An absent attribute is unknown, never "free" or "near".
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Attributes of a cluster that decisions look at.
+/// Attributes of a cluster that decisions use.
 ///
 /// They come, in this order, from the interface, the configuration, the labels of Karmada's Cluster object, and (latencies)
 /// measured round-trip times. A number that is 0 counts as unknown.
@@ -43,7 +43,7 @@ pub struct ClusterAttributes {
     /// Round-trip time to other clusters in milliseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latencies_ms: BTreeMap<String, f64>,
-    /// Anything else that configured intents look at.
+    /// Any further attributes that configured intents use.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -65,7 +65,7 @@ impl ClusterAttributes {
         }
     }
 
-    /// These attributes, and where they say nothing those of `other`.
+    /// These attributes, completed by those of `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let number = |one: Option<f64>, other: Option<f64>| one.filter(|value| *value != 0.0).or(other);
@@ -89,7 +89,7 @@ impl ClusterAttributes {
         }
     }
 
-    /// What is wrong with the numbers: field and cause.
+    /// The invalid numbers: field and cause.
     #[must_use]
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();

@@ -1,5 +1,4 @@
-//! The contracts with other programs, in JSON: external strategies and intent handlers. What they are asked, and what they
-//! answer.
+//! The JSON contracts with other programs, external strategies and intent handlers: their requests and answers.
 //!
 //! Plans become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked like any.
 
@@ -67,7 +66,7 @@ impl DecisionContext {
 /// The question to an external placement strategy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExternalPlacementQuestion<'a> {
-    /// Everything that the constraints and the objective look at.
+    /// The complete input of constraints and objective.
     pub problem: &'a Problem,
     /// Its surroundings.
     pub context: &'a DecisionContext,
@@ -84,7 +83,7 @@ pub struct ExternalPlacementAnswer {
 /// The question to an external scaling strategy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExternalScalingQuestion<'a> {
-    /// Everything that the constraints and the objective look at.
+    /// The complete input of constraints and objective.
     pub problem: &'a ScalingProblem,
     /// Its surroundings.
     pub context: &'a DecisionContext,
@@ -95,7 +94,7 @@ pub struct ExternalScalingQuestion<'a> {
 /// One tick of the past.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ScalingSample {
-    /// When the load was looked at.
+    /// When the load was measured.
     pub at: DateTime<Utc>,
     /// The services by name.
     pub services: BTreeMap<String, ServiceSample>,

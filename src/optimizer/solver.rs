@@ -1,8 +1,8 @@
 //! The mathematical-programming solver behind the exact strategies and the bounds.
 //!
-//! Models are formulated with `good_lp`; this is the only place that knows which solver answers. With the feature
-//! `highs` it is `HiGHS`, otherwise microlp: pure Rust, and meant for some hundred integer variables. One thread,
-//! no output: as long as no deadline cuts a run off, equal formulations and options give equal answers.
+//! Models are formulated with `good_lp`; this is the only place that depends on the concrete solver. With the
+//! feature `highs` it is `HiGHS`, otherwise microlp: pure Rust, and meant for some hundred integer variables.
+//! One thread, no output: as long as no deadline ends a run, equal formulations and options give equal answers.
 
 use good_lp::{Constraint, Expression, IntoAffineExpression, ProblemVariables};
 
@@ -15,7 +15,7 @@ use super::Stop;
 pub struct Formulation {
     /// The variables with their bounds, in the order of every vector of values.
     pub variables: ProblemVariables,
-    /// What to minimise.
+    /// The expression to minimise.
     pub objective: Expression,
     /// The rows, in the order of [`Solution::duals`].
     pub constraints: Vec<Constraint>,
@@ -32,7 +32,7 @@ impl Formulation {
 /// How hard to try.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
-    /// Stop as soon as objective − bound is at most this part of the objective.
+    /// Stop as soon as objective − bound is at most this fraction of the objective.
     pub relative_gap: f64,
     /// Stop as soon as objective − bound is at most this; `HiGHS` only.
     pub absolute_gap: f64,
@@ -42,7 +42,7 @@ pub struct Options {
     pub start: Option<Vec<f64>>,
 }
 
-/// What the solver found out.
+/// The result of the solver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// Proven to be within the gaps asked for.
@@ -102,7 +102,7 @@ pub fn minimise(formulation: Formulation, options: &Options, stop: &Stop) -> Ans
     }
 }
 
-/// Rows without variables hold or not; solvers do not look at them.
+/// Rows without variables hold or not; solvers ignore them.
 fn without_variables(formulation: &Formulation) -> Answer {
     let holds = |row: &Constraint| {
         let excess = row.expression().constant();
@@ -153,7 +153,7 @@ mod backend {
 
     /// Runs `HiGHS`; `None` when it refuses the model or breaks.
     ///
-    /// `good_lp` hands over its model without options and start, and would not tell the bound afterwards.
+    /// `good_lp` hands over its model without options and start, and would not expose the bound afterwards.
     fn solve(
         problem: good_lp::solvers::highs::HighsProblem,
         options: &Options,
@@ -172,7 +172,7 @@ mod backend {
     fn configure(model: &mut highs::Model, options: &Options, stop: &Stop) -> Result<(), TrySetOptionError> {
         model.try_set_option("threads", 1)?;
         model.try_set_option("parallel", "off")?;
-        // Ends what would never end, at the same point everywhere.
+        // Ends a run that would never end, at the same point on every machine.
         model.try_set_option("mip_max_nodes", MOST_NODES)?;
         model.try_set_option("mip_rel_gap", options.relative_gap)?;
         model.try_set_option("mip_abs_gap", options.absolute_gap)?;

@@ -1,4 +1,4 @@
-//! When a decision has to end.
+//! Stopping of decisions: one deadline and one cancel flag.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// One deadline and one cancel flag for everything that a decision does: searches, bounds, every run of a solver, and the
 /// analysis of a conflict. Clones share the flags.
 ///
-/// Workers ask [`Self::is_due`] between two steps, and end with the best that they have. That one had to end early is
-/// remembered ([`Self::has_cut`]): otherwise the answer does not depend on the clock.
+/// Workers check [`Self::is_due`] between two steps, and end with the best result so far. An early end is
+/// recorded ([`Self::has_cut`]): without one, the answer does not depend on the clock.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     deadline: Option<Instant>,
@@ -58,7 +58,7 @@ impl Stop {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Asks everything that shares the flag to end: its answer is no longer wanted.
+    /// Asks everything that shares the flag to end: its answer is no longer needed.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

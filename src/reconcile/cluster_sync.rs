@@ -1,4 +1,4 @@
-//! Reads the clusters from Karmada into the database: for the loop that follows them, and on request.
+//! Synchronisation of the clusters from Karmada into the database, by the watching loop and on request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct ClusterSync {
     networks_failed: Arc<AtomicBool>,
 }
 
-/// When what was last read.
+/// Times of the last reads.
 #[derive(Default)]
 struct SyncProgress {
     /// When the last reading that succeeded began.
@@ -70,7 +70,7 @@ impl ClusterSync {
         Ok(())
     }
 
-    /// Writes what was observed; gives the clusters that became available or ceased to be.
+    /// Writes the observation; returns the clusters that became available or unavailable.
     async fn record(
         &self,
         observed: &[ClusterObservation],

@@ -1,5 +1,5 @@
-//! Delays before something is tried or looked at again. None of them is exact: what failed together must not come back
-//! together.
+//! Delays before retries and resyncs. All are applied with jitter, so that operations that failed together are
+//! not retried together.
 
 use std::time::Duration;
 

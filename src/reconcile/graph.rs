@@ -1,7 +1,7 @@
-//! One reconcile of one graph: read desired and observed, change what differs, record what was seen.
+//! One reconcile of one graph: read desired and observed state, apply the differences, record the observation.
 //!
-//! Its only input is the graph's name. It can be cut off at any step and started again: what is done already is
-//! seen in the world and not done twice.
+//! Its only input is the graph's name. It can be interrupted at any step and started again: completed steps are
+//! observed in the other systems and not repeated.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,8 @@ impl Reconciler {
         }
     }
 
-    /// Makes one graph be as desired. Failures outside are recorded as conditions and told by the outcome.
+    /// Brings one graph to its desired state. Failures of other systems are recorded as conditions and reported
+    /// by the outcome.
     async fn reconcile_graph(
         &self,
         name: &str,
@@ -81,7 +82,7 @@ impl Reconciler {
         self.record(&graph, &services, &seen).await
     }
 
-    /// Looks at what runs, and gives it the replicas that were decided.
+    /// Reads the workloads, and sets their replicas as decided.
     async fn observe(
         &self,
         scope: &Scope<'_>,
@@ -133,7 +134,7 @@ impl Reconciler {
         wanted: Option<&Option<GraphRules>>,
     ) -> Option<Resource> {
         let wanted = wanted.filter(|_| self.outside.has_rules())?;
-        // While the watch cannot be believed, writing what is wanted is harmless: it is the same again.
+        // While the watch cannot be trusted, writing the desired state is harmless: it is the same again.
         let observed = self.outside.observed_rules(&rules::object_name(&graph.name)).await.ok();
         Some(rules::resource(graph, wanted.clone(), observed.as_ref()))
     }

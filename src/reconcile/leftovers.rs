@@ -1,5 +1,5 @@
-//! Removes what is left of graphs that exist no more: rule objects that no record names, as after a database was
-//! restored from a backup.
+//! Removal of leftovers of deleted graphs: rule objects without a record, as after restoring a database from a
+//! backup.
 
 use std::collections::BTreeSet;
 

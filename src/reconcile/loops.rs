@@ -1,7 +1,7 @@
-//! News from outside. Each loop waits for a change or a timer, takes it into the database where it belongs, and
-//! wakes the graphs concerned; it never acts on a graph itself.
+//! Loops that follow other systems: each waits for a change or a timer, records observations in the database,
+//! and wakes the affected graphs. None acts on a graph itself.
 //!
-//! The number of outside calls per tick does not depend on the number of graphs.
+//! The number of calls to other systems per tick does not depend on the number of graphs.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Loops {
         run(stop.clone(), Box::pin(async move { self.settle_charges().await }));
     }
 
-    /// Makes every graph that the database has known to the queue: after a start, work that was cut off goes on.
+    /// Adds every graph in the database to the queue: after a start, interrupted work continues.
     ///
     /// # Errors
     /// The database failed.

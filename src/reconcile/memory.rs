@@ -1,5 +1,5 @@
-//! The memory of a key between two runs, which spares calls that would change nothing. Losing it costs a call,
-//! nothing else.
+//! The memory of a key between two runs, which saves calls that would change nothing. Losing it costs no more
+//! than a call.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ pub struct Memory {
 #[derive(Debug, Default)]
 pub(super) struct Failures(BTreeMap<ResourceId, Failure>);
 
-/// A failed attempt. News about other resources must not bring the next one forward.
+/// A failed attempt. Changes of other resources must not bring the next one forward.
 #[derive(Debug, Clone)]
 struct Failure {
-    /// The change that was tried: another one is tried at once.
+    /// The attempted change: a different one is attempted at once.
     attempt: String,
     error: ClientError,
     /// Attempts that failed in a row.
@@ -32,7 +32,7 @@ struct Failure {
 }
 
 impl Memory {
-    /// A user asks: what failed is tried at once.
+    /// On a user's request, failed operations are retried at once.
     pub(super) fn try_again(&mut self) {
         self.failures.0.clear();
     }
@@ -43,7 +43,7 @@ impl Memory {
 }
 
 impl Failures {
-    /// The error of this attempt when it is not yet to be tried again, with what is left of the wait.
+    /// The error of this attempt when it is not to be retried yet, with the remaining delay.
     pub(super) fn holding(&self, id: &ResourceId, attempt: &str) -> Option<ClientError> {
         let failure = self.0.get(id).filter(|failure| failure.attempt == attempt)?;
         let left =
@@ -51,8 +51,8 @@ impl Failures {
         Some(ClientError { retry_after: Some(left), ..failure.error.clone() })
     }
 
-    /// Remembers a failed attempt, and puts into the error when it is tried again: soon, with backoff, what may pass; at the
-    /// regular resync what a user has to mend.
+    /// Remembers a failed attempt, and adds the delay until its retry to the error: transient failures are
+    /// retried soon, with backoff; failures that a user has to fix, at the regular resync.
     pub(super) fn remember(
         &mut self,
         id: &ResourceId,

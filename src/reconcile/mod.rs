@@ -1,9 +1,10 @@
-//! Effects: what makes the desired state in the database true outside.
+//! Reconciliation: brings other systems to the desired state in the database.
 //!
 //! * [`Queue`] is the one work queue: keys of records, bounded workers, one worker per key at a time.
-//! * [`Reconciler`] is the work on a key. For a graph: read desired and observed, compute what must change (`resources/`,
-//!   pure), carry it out, record what was seen. It takes nothing but the graph's name and may be cut off at any step.
-//! * [`loops`] bring news: clusters, workloads, firing alerts. They wake graphs and never act themselves.
+//! * [`Reconciler`] is the work on a key. For a graph: read desired and observed state, compute the changes
+//!   (`resources/`, pure), carry them out, record the observation. Its only input is the graph's name, and it
+//!   may be interrupted at any step.
+//! * [`loops`] follow clusters, workloads and firing alerts. They wake graphs and never act on them.
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
 

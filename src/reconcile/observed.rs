@@ -1,5 +1,5 @@
-//! Puts what a reconcile saw into the records of a graph and its services, and gives the events of what changed. Pure: the
-//! same observation on an unchanged record changes nothing.
+//! Merges the observations of a reconcile into the records of a graph and its services, and returns the events
+//! of the changes. Pure: the same observation on an unchanged record changes nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -26,7 +26,7 @@ impl Changes {
     }
 }
 
-/// The records that have to be written to tell what was seen.
+/// The records that have to be written for the observation.
 pub(super) fn changes(
     graph: &GraphRecord,
     services: &[ServiceRecord],
@@ -72,7 +72,7 @@ fn apply_to_service(
         events.extend(apply_release(graph, service, release, at));
     }
     if let (Some(error), ServiceState::Deployed) = (&seen.unseen, service.state) {
-        // What was known last stays: not being able to look is no news about the service.
+        // The last known state stays: a failed read says nothing new about the service.
         let message = format!("what runs could not be read: {error}");
         condition::set(
             &mut service.conditions,
@@ -89,7 +89,7 @@ fn apply_to_service(
     events
 }
 
-/// Puts the state of the release into the record; gives the event of what changed.
+/// Puts the state of the release into the record; returns the event of the change.
 pub(super) fn apply_release(
     graph: &GraphRecord,
     service: &mut ServiceRecord,
@@ -120,7 +120,7 @@ pub(super) fn apply_release(
     event
 }
 
-/// Whether a failure differs from the one that the condition tells of. Texts differ each time (times, ports, identities);
+/// Whether a failure differs from the one in the condition. Texts differ each time (times, ports, identities);
 /// the system that failed and the kind of failure, with which its text begins, do not.
 fn is_another_failure(service: &ServiceRecord, release: &State, update: &ConditionUpdate) -> bool {
     let (Some(old), Some(error)) = (condition::get(&service.conditions, INSTALLED), release.error()) else {
@@ -129,7 +129,7 @@ fn is_another_failure(service: &ServiceRecord, release: &State, update: &Conditi
     old.reason != update.reason || !old.message.starts_with(&format!("{}: {}: ", error.system, error.kind))
 }
 
-/// Puts what runs into the record; gives the event when readiness changed.
+/// Merges the workloads into the record; returns the event when readiness changed.
 fn apply_verdict(
     graph: &GraphRecord,
     service: &mut ServiceRecord,
@@ -141,7 +141,7 @@ fn apply_verdict(
         service.ready = verdict.ready.status == ConditionStatus::True;
         service.replicas_observed = verdict.replicas_observed;
         service.replicas_ready = verdict.replicas_ready;
-        // What was seen once stays counted while the Deployment is being replaced.
+        // The last observation continues to count while the Deployment is being replaced.
         service.observed_needs = verdict.observed_needs.or(service.observed_needs);
         condition::set(&mut service.conditions, verdict.ready.clone(), at);
         if let Some(update) = resources_match(service.needs, verdict.observed_needs) {

@@ -1,11 +1,11 @@
-//! How far the reconcile of a graph has come, for the requests that wait for it.
+//! Progress of the reconcile of a graph, for the requests that wait for it.
 
 /// How far the reconcile of a graph has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The generation that was worked on.
     pub generation: i64,
-    /// Every release is as that generation wants it.
+    /// Every release is in the state that this generation desires.
     pub done: bool,
     /// Something failed that only a user can mend.
     pub failed: bool,

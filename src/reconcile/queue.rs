@@ -1,9 +1,9 @@
-//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers make the
-//! world be as the key's record wants it.
+//! The one work queue: everything that is reconciled is a key in it, and a bounded number of workers bring
+//! other systems to the state that the key's record desires.
 //!
 //! * Wakes of one key merge, and a key is worked on by one worker at a time: two requests never race.
 //! * Three priorities, first come first served within each, and none is starved by the ones above it.
-//! * Every delay has jitter. News never shortens a backoff; a request does.
+//! * Every delay has jitter. An observed change never shortens a backoff; a request does.
 //! * A worker is not held while Helm works: such operations have slots of their own ([`WorkerSlot`]).
 
 mod metrics;
@@ -29,7 +29,8 @@ use super::progress::Progress;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 
-/// Keys that are looked at for no particular reason come this far apart, if that fits into the resync interval.
+/// Interval between keys that are reconciled for no particular reason, if all of them fit into the resync
+/// interval.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Names something that is reconciled: a kind of record and the name of one.
@@ -46,7 +47,7 @@ pub struct Key {
 pub enum Kind {
     /// A graph, by its name.
     Graph,
-    /// Objects outside of graphs that exist no more: one key for all of them.
+    /// Objects of deleted graphs in other systems: one key for all of them.
     Leftovers,
 }
 
@@ -76,7 +77,7 @@ impl Key {
     }
 }
 
-/// Why a key is looked at, the most urgent first.
+/// Why a key is reconciled, the most urgent reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Priority {
     /// A request waits for it.
@@ -94,14 +95,17 @@ pub enum WorkOutcome {
     Gone,
     /// All is as desired.
     Settled,
-    /// The world has to move (pods start, an object disappears), or a user has to: news wakes the key.
+    /// An external change is needed (pods start, an object disappears, a user acts): its observation wakes the
+    /// key.
     Waiting,
-    /// Parts of it failed in a way that may pass. News may wake the key earlier: the parts remember when each is due.
+    /// Parts of it failed in a way that may pass. An observed change may wake the key earlier: the parts
+    /// remember when each is due.
     Retry {
         /// When the first of them is due; `None` leaves it to the backoff of the key.
         after: Option<Duration>,
     },
-    /// Nothing could be done, for a reason that may pass. News does not bring the next attempt forward.
+    /// Nothing could be done, for a reason that may pass. An observed change does not bring the next attempt
+    /// forward.
     Failed {
         /// The pause that the failed system asked for; `None` leaves it to the backoff.
         after: Option<Duration>,
@@ -148,7 +152,7 @@ struct Inner {
     tracker: TaskTracker,
     /// No new work begins.
     stopping: CancellationToken,
-    /// Work under way is cut off.
+    /// Running work is cancelled.
     abort: CancellationToken,
     metrics: QueueMetrics,
 }
@@ -181,7 +185,7 @@ impl WorkerSlot {
     }
 }
 
-/// Takes the worker back when dropped, also when the work is cut off.
+/// Takes the worker back when dropped, also when the work is cancelled.
 struct Lent<'a>(&'a WorkerSlot);
 
 impl<'a> Lent<'a> {
@@ -225,21 +229,21 @@ impl Queue {
         self.inner.change(|schedule, now| schedule.wake(&Key::graph(graph), Priority::Change, now));
     }
 
-    /// Looks at a graph as soon as a worker is free, tries again what had failed, and follows how far it comes from
+    /// Reconciles a graph as soon as a worker is free, retries failed operations, and follows its progress from
     /// now on.
     #[must_use]
     pub fn begin(&self, graph: &str) -> watch::Receiver<Progress> {
         self.inner.change(|schedule, now| schedule.begin(&Key::graph(graph), now))
     }
 
-    /// Wakes the graph when dropped: a request that is cut off while its commit is under way may have been
+    /// Wakes the graph when dropped: the change of a request that is cancelled during its commit may have been
     /// recorded.
     pub fn wake_on_drop(&self, graph: &str) -> WakeOnDrop {
         WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
     }
 
-    /// Looks at every known graph once, spread over a time that grows with their number: news may have been
-    /// missed.
+    /// Reconciles every known graph once, spread over a time that grows with their number, since changes may
+    /// have been missed.
     pub fn wake_all(&self) {
         self.inner.change(|schedule, now| {
             let keys = schedule.keys(Kind::Graph);
@@ -250,9 +254,9 @@ impl Queue {
         });
     }
 
-    /// Makes keys known that the database has, each with whether its work is done as far as the database knows.
-    /// Work that is not done goes on; the rest is looked at spread over a time that grows with their number. Keys
-    /// that are known already are left alone.
+    /// Adds the keys of the database, each with whether its work is done according to the database. Unfinished
+    /// work continues; the rest is checked, spread over a time that grows with their number. Keys that are
+    /// already known are left alone.
     pub fn take_up(&self, keys: Vec<(Key, bool)>) {
         let window = self.inner.window(keys.len());
         self.inner.change(|schedule, now| {
@@ -279,8 +283,7 @@ impl Queue {
         self.inner.stopping.cancelled().await;
     }
 
-    /// Begins nothing new, lets running work finish for `grace`, then cuts it off: what it leaves is taken up by the
-    /// next start.
+    /// Starts no new work, lets running work finish for `grace`, then cancels it: the next start continues it.
     pub async fn shutdown(&self, grace: Duration) {
         self.begin_shutdown();
         self.inner.tracker.close();
@@ -298,14 +301,14 @@ impl Inner {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the schedule, and lets the dispatcher see what became possible.
+    /// Changes the schedule, and notifies the dispatcher.
     fn change<T>(&self, change: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let changed = change(&mut self.schedule(), Instant::now());
         self.changed.notify_one();
         changed
     }
 
-    /// The time over which so many keys are spread.
+    /// The time over which this many keys are spread.
     fn window(&self, keys: usize) -> Duration {
         PACE.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)).min(self.settings.resync)
     }
@@ -328,7 +331,7 @@ impl Inner {
         }
     }
 
-    /// Begins what can be begun now; says when the next timer is due.
+    /// Starts all work that is due; returns when the next timer is due.
     fn hand_out(self: &Arc<Self>) -> Option<Instant> {
         let now = Instant::now();
         let mut schedule = self.schedule();

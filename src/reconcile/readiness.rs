@@ -1,9 +1,9 @@
-//! Whether a service runs where it was placed. Pure.
+//! Readiness: whether a service runs where it was placed. Pure.
 //!
 //! Right after a move Karmada still shows the old replicas, and a dead member keeps its last status. So ready
-//! means all of: the binding is scheduled to the wanted cluster and nowhere else, everything was applied there,
-//! the status is of the newest generation, the member reports the workload healthy, and the member itself is
-//! available.
+//! means all of: the binding is scheduled to the desired cluster and nowhere else, everything was applied
+//! there, the status is of the newest generation, the member reports the workload healthy, and the member
+//! itself is available.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::clients::WorkloadObservation;
 use crate::hdag::{Resources, cores_text, ram_text};
 use crate::model::condition::{self, ConditionUpdate};
 
-/// Whether a service runs where it was placed, and with what.
+/// Whether a service runs where it was placed, with its observed replicas and requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The condition `Ready`.
     pub ready: ConditionUpdate,
-    /// Replicas wanted over all its Deployments; `None` when there is none.
+    /// Replicas desired over all its Deployments; `None` when there is none.
     pub replicas_observed: Option<i64>,
     /// Ready replicas in the clusters that count.
     pub replicas_ready: Option<i64>,
@@ -24,8 +24,8 @@ pub struct Verdict {
     pub observed_needs: Option<Resources>,
 }
 
-/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available` says of
-/// each cluster whether it is.
+/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available` tests
+/// whether a cluster is available.
 #[must_use]
 pub fn judge(
     cluster: Option<&str>,
@@ -50,9 +50,9 @@ pub fn judge(
     }
 }
 
-/// Compares what a replica requests with what the intent said; `None` while nothing was observed.
+/// Compares the requests of a replica with its intent; `None` while nothing was observed.
 ///
-/// Storage is left out: charts rarely state it, and what they state is a request of scratch space.
+/// Storage is left out: charts rarely state it, and if they do, it is a request of scratch space.
 #[must_use]
 pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<ConditionUpdate> {
     let observed = observed?;

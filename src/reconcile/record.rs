@@ -1,5 +1,5 @@
-//! Writes down what a reconcile saw: only what differs from the records, on the newest rows, and nothing when the
-//! intent is out of date. Nothing to write takes no transaction.
+//! Recording of observations: writes only differences from the records, on the newest rows, and nothing when
+//! the intent is out of date. Without differences there is no transaction.
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ use crate::model::{GraphRecord, NewEvent, ServiceRecord, now};
 use crate::store::Tx;
 
 impl Reconciler {
-    /// Records the state of one resource at once when it is the release of a service, so that a graph's progress can
-    /// be seen while it goes on.
+    /// Records the state of one resource at once when it is the release of a service, so that a graph's
+    /// progress can be seen while it continues.
     pub(super) async fn record_resource(
         &self,
         scope: &Scope<'_>,
@@ -66,7 +66,7 @@ impl Reconciler {
         Ok((WorkOutcome::Failed { after: error.retry_after }, Progress::under_way(graph.generation)))
     }
 
-    /// Records everything a reconcile saw, and says how to go on.
+    /// Records all observations of a reconcile, and returns how to continue.
     pub(super) async fn record(
         &self,
         graph: &GraphRecord,

@@ -1,4 +1,5 @@
-//! What a reconcile of a graph comes to, read from the states of its resources and from what runs. Pure.
+//! Summary of a reconcile: status, conditions and outcome, from the states of a graph's resources and its
+//! workloads. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::clients::ClientError;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{ConditionStatus, Desired, GraphRecord};
 
-/// Everything that one reconcile saw and did.
+/// All observations and results of one reconcile.
 pub(super) struct Seen {
     /// How every resource is now.
     pub(super) states: States,
@@ -18,21 +19,21 @@ pub(super) struct Seen {
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// The condition `RulesPublished`.
     pub(super) rules: Option<ConditionUpdate>,
-    /// A Deployment that Karmada still has, though it should be gone.
+    /// A Deployment that should have been removed, but still exists in Karmada.
     pub(super) remaining: Option<String>,
-    /// The error because of which it could not be read what runs.
+    /// The error because of which the workloads could not be read.
     pub(super) unseen: Option<ClientError>,
 }
 
 /// The result of a reconcile.
 pub(super) struct Summary {
-    /// Every release is as wanted.
+    /// Every release is in its desired state.
     pub(super) releases_done: bool,
-    /// How to go on.
+    /// How to continue.
     pub(super) outcome: WorkOutcome,
     /// The condition `Reconciled`.
     pub(super) reconciled: ConditionUpdate,
-    /// Nothing is left that should be gone, and that is known.
+    /// It is known that nothing is left that should have been removed.
     clean: bool,
     /// Something failed that waits for a user.
     failed: bool,
@@ -78,7 +79,7 @@ impl Seen {
         }
     }
 
-    /// The condition `Reconciled`: the first thing that is not as wanted.
+    /// The condition `Reconciled`: the first resource that is not in its desired state.
     fn reconciled(&self) -> ConditionUpdate {
         if let Some(error) = &self.unseen {
             let message = format!("what runs could not be read: {error}");
@@ -111,7 +112,7 @@ impl Seen {
 }
 
 impl Summary {
-    /// Whether nothing is left of a graph that shall be deleted.
+    /// Whether nothing is left of a graph that is to be deleted.
     pub(super) fn is_gone(&self) -> bool {
         self.desired == Desired::Deleted && self.releases_done && self.clean
     }

@@ -29,7 +29,7 @@ pub enum ContinuumError {
     Invalid(String),
 }
 
-/// What a simulated world consists of.
+/// The contents of a simulated world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Continuum {
     /// The clusters; names are unique.
@@ -38,9 +38,9 @@ pub struct Continuum {
     pub latencies: Vec<MeasuredLatency>,
     /// From scheduling to readiness of a Deployment.
     pub ready_delay: Duration,
-    /// What a replica requests when its values say nothing, by the name of the chart.
+    /// Resources that a replica requests when its values specify none, by the name of the chart.
     pub charts: BTreeMap<String, Resources>,
-    /// What it requests when the chart is not listed either.
+    /// Resources that it requests when the chart is not listed either.
     pub default_requests: Resources,
 }
 
@@ -51,7 +51,7 @@ pub struct ClusterSpec {
     pub name: String,
     /// Where it is, for people.
     pub location: Option<String>,
-    /// What its nodes offer.
+    /// Allocatable resources of its nodes.
     pub allocatable: Resources,
     /// Pod network.
     pub pod_cidr: Option<String>,

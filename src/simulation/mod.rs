@@ -2,7 +2,7 @@
 //!
 //! It stands in for Karmada, Helm, Prometheus and Submariner when none is configured, in the demo and in the
 //! tests. Time is tokio's clock, so that a test with a paused clock sees a Deployment become ready at once; all
-//! chance comes from one seed.
+//! randomness comes from one seed.
 
 mod continuum;
 mod ports;

@@ -38,7 +38,7 @@ pub(super) fn of(world: &World, installation: &str) -> Ports {
     }
 }
 
-/// A watch of what is in this process is always complete and alive.
+/// A watch within this process is always complete and alive.
 fn watched(name: &'static str) -> WatchReport {
     WatchReport {
         system: "simulation",

@@ -1,4 +1,5 @@
-//! The state of a simulated world and how it moves: scheduling, readiness, room. Knows no locks and no ports.
+//! The state of a simulated world and its transitions: scheduling, readiness, capacity. Knows no locks and no
+//! ports.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(super) struct State {
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
-    /// Load by service, as Prometheus would tell it.
+    /// Load by service, as Prometheus would report it.
     pub(super) rates: BTreeMap<String, f64>,
     latencies: Vec<MeasuredLatency>,
     ready_delay: Duration,
@@ -41,7 +42,7 @@ pub(super) struct Cluster {
 
 pub(super) struct Release {
     pub(super) revision: i64,
-    /// `None` for a release that somebody else made.
+    /// `None` for a foreign release.
     pub(super) mark: Option<Mark>,
     pub(super) workload: Option<Workload>,
 }
@@ -77,7 +78,7 @@ impl State {
         }
     }
 
-    /// Installs or upgrades; gives the time at which the last of its pods will be ready.
+    /// Installs or upgrades; returns the time at which the last of its pods will be ready.
     pub(super) fn apply(&mut self, installation: &str, spec: &ReleaseSpec) -> Instant {
         let wanted = self.wanted_clusters(&spec.values);
         let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
@@ -118,7 +119,7 @@ impl State {
         }
     }
 
-    /// Puts a release in the place of the one of that key, or removes it; gives the old one.
+    /// Replaces or removes the release of a key; returns the old one.
     pub(super) fn put_release(&mut self, key: &ReleaseKey, release: Option<Release>) -> Option<Release> {
         let owner = |mark: &Mark| (mark.installation.clone(), mark.owner.clone());
         if let Some(mark) = release.as_ref().and_then(|release| release.mark.as_ref()) {
@@ -224,7 +225,7 @@ impl State {
         }
     }
 
-    /// Replicas that run: none before their time, and no more than there is room for after the releases before.
+    /// Running replicas: none before `ready_at`, and no more than fit after the preceding releases.
     fn running(&self, key: &ReleaseKey, workload: &Workload, cluster: &str, ready_at: Instant) -> i64 {
         if Instant::now() < ready_at {
             return 0;
@@ -262,14 +263,14 @@ fn chart_name(reference: &str) -> &str {
     name.split([':', '@']).next().unwrap_or(name)
 }
 
-/// How many of the replicas have room.
+/// How many of the replicas fit.
 fn fitting(free: Resources, workload: &Workload) -> i64 {
     let fits = |free: i64, need: i64| if need == 0 { i64::MAX } else { free / need };
     let each = Dimension::ALL.map(|dimension| fits(free.get(dimension), workload.requests.get(dimension)));
     each.into_iter().fold(workload.replicas, i64::min)
 }
 
-/// What a replica requests by the values of its chart: the larger of requests and limits.
+/// Resources that a replica requests according to the values of its chart: the larger of requests and limits.
 fn requests(values: &Value) -> Option<Resources> {
     let resources = values.get("resources")?;
     let read = |section: &str| {

@@ -1,4 +1,4 @@
-//! The handle of a simulated world: what its ports and its tests share.
+//! The handle of a simulated world, shared by its ports and its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use super::ports;
 use super::state::{Release, State};
 use crate::clients::{AlertRule, ClientError, Ports, ReleaseKey};
 
-/// Changes that a slow reader may lag behind before it has to look at everything.
+/// Changes that a slow reader may lag behind before it has to re-read everything.
 const CHANGES: usize = 1024;
-/// Readiness is looked at this long after the moment it is due, so that it is surely seen.
+/// Readiness is evaluated this long after it is due, so that it is surely observed.
 const MARGIN: Duration = Duration::from_millis(1);
 
 /// A simulated world. Cheap to clone; all clones are the same world.
@@ -82,7 +82,7 @@ pub struct UnknownRule {
     pub service: String,
 }
 
-/// What exists in a world.
+/// The objects in a world.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Releases as `namespace/name`.
@@ -121,7 +121,7 @@ impl World {
         ports::of(self, installation)
     }
 
-    /// Takes a cluster down, or up again. What runs there keeps its last status, as in Karmada.
+    /// Takes a cluster down, or up again. Its workloads keep their last status, as in Karmada.
     ///
     /// # Errors
     /// There is no such cluster.
@@ -134,7 +134,7 @@ impl World {
         Ok(())
     }
 
-    /// Takes a cluster out of the world, as if it had been unjoined.
+    /// Removes a cluster from the world, as if it had been unjoined.
     pub fn remove_cluster(&self, name: &str) {
         self.state().clusters.remove(name);
         self.cluster_changed();
@@ -162,7 +162,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes Prometheus tell so many requests per second of a service, whatever it is asked.
+    /// Makes Prometheus report this many requests per second for a service, whatever the query.
     pub fn set_rate(&self, service: &str, requests_per_second: f64) {
         self.state().rates.insert(service.to_owned(), requests_per_second);
     }
@@ -184,7 +184,7 @@ impl World {
         self.record_changed(&key);
     }
 
-    /// What exists now.
+    /// The objects that exist now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
@@ -217,7 +217,7 @@ impl World {
         lock(&self.inner.state)
     }
 
-    /// Counts a call and fails it when a test wants that.
+    /// Counts a call and fails it if a test has requested that.
     pub(super) fn call(&self, operation: Operation) -> Result<(), ClientError> {
         *lock(&self.inner.calls).entry(operation).or_default() += 1;
         let mut faults = lock(&self.inner.faults);

@@ -1,4 +1,5 @@
-//! What users said of clusters: prices, regions, trust and the like. Kept by name, whether or not Karmada knows it.
+//! Cluster attributes set by users: prices, regions, trust and so on. Kept by name, whether or not Karmada
+//! knows it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ const PUT: &str = "INSERT INTO cluster_attributes (cluster, attributes, updated_
 const DELETE: &str = "DELETE FROM cluster_attributes WHERE cluster = $1";
 
 impl Store {
-    /// What was said of clusters, by name.
+    /// The attributes set for clusters, by name.
     ///
     /// # Errors
     /// The database failed.
@@ -28,7 +29,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Replaces what is said of a cluster.
+    /// Replaces the attributes set for a cluster.
     ///
     /// # Errors
     /// The database failed.
@@ -46,7 +47,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets what was said of a cluster; `false` when nothing was.
+    /// Deletes the attributes set for a cluster; `false` when there were none.
     ///
     /// # Errors
     /// The database failed.

@@ -1,4 +1,4 @@
-//! Clusters as last seen. They keep their id for ever, and one that disappears stays, unavailable.
+//! Clusters as last observed. A cluster keeps its id for ever; one that disappears stays as unavailable.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ impl From<ClusterRow> for ClusterRecord {
 }
 
 impl Store {
-    /// All clusters that were ever seen, by ascending id.
+    /// All clusters ever observed, by ascending id.
     ///
     /// # Errors
     /// The database failed.
@@ -90,8 +90,8 @@ impl Store {
 }
 
 impl Tx {
-    /// All clusters that were ever seen, by ascending id, which no other transaction changes before this one ends: two
-    /// that sync at once would give the same id to two clusters.
+    /// All clusters ever observed, by ascending id, which no other transaction changes before this one ends:
+    /// two that sync at once would give the same id to two clusters.
     ///
     /// # Errors
     /// The database failed.
@@ -100,8 +100,8 @@ impl Tx {
         list(self.conn()).await
     }
 
-    /// Writes those of `clusters` that differ from `known` by more than the time of their observation, and notes that
-    /// Karmada told of `observed` now.
+    /// Writes those of `clusters` that differ from `known` by more than the time of their observation, and
+    /// notes that Karmada reported `observed` now.
     ///
     /// # Errors
     /// The database failed.

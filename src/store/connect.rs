@@ -1,4 +1,4 @@
-//! From a URL to a pool: which engine, with which options, and what to say when it does not answer.
+//! Connection pools from URLs: choice of the engine, its options, and error messages when it does not answer.
 //!
 //! Messages name engine, host and database, and nothing else of the URL: the rest may be a password.
 
@@ -15,10 +15,10 @@ use super::db::{ACQUIRE_TIMEOUT, Db};
 use super::{Result, StoreError};
 
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// WAL lets readers go on beside the one writer; more connections would only wait for the disk.
+/// WAL lets readers continue beside the one writer; more connections would only wait for the disk.
 const SQLITE_CONNECTIONS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No statement of ours comes near it; a stuck one must not hold a graph's row for ever.
+/// No statement of `smo` comes near it; a stuck one must not hold a graph's row for ever.
 const STATEMENT_TIMEOUT: &str = "30s";
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_RETRY: Duration = Duration::from_millis(20);
@@ -42,7 +42,7 @@ pub(super) fn is_in_memory(options: &SqliteConnectOptions) -> bool {
 async fn open_postgres(rest: &str) -> Result<PgPool> {
     let options = postgres_options(rest)?;
     let failed = |source| StoreError::Connect { target: postgres_target(&options), source: Box::new(source) };
-    // A pool hides why it cannot connect behind a timeout; one connection of our own says it.
+    // A pool hides why it cannot connect behind a timeout; a single direct connection reports it.
     let first = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await;
     let connection = match first {
         Ok(connection) => connection.map_err(failed)?,
@@ -58,7 +58,7 @@ async fn open_postgres(rest: &str) -> Result<PgPool> {
 fn postgres_options(rest: &str) -> Result<PgConnectOptions> {
     let location = rest.strip_prefix("//").ok_or_else(|| not_valid("`//` must follow the scheme"))?;
     let (authority, tail) = location.split_at(location.find(['/', '?', '#']).unwrap_or(location.len()));
-    // Such a password ends the host's part early, and what follows would be shown as port, host or database.
+    // Such a password ends the host's part early, and the rest would be shown as port, host or database.
     if !authority.contains('@') && authority.contains(':') && tail.contains('@') {
         return Err(not_valid("the characters / ? # must be percent-encoded in user name and password"));
     }

@@ -1,7 +1,8 @@
-//! One SQL text for two engines: pools, connections and transactions of PostgreSQL and SQLite behind one face.
+//! One SQL text for two engines: pools, connections and transactions of PostgreSQL and SQLite behind one
+//! interface.
 //!
-//! What the engines do differently about locking is here and in [`super::instance`], nowhere else. Everything
-//! else of the store is written against [`Conn`] and runs the same text on both.
+//! Differences of the engines in locking are handled here and in [`super::instance`], nowhere else. The rest of
+//! the store is written against [`Conn`] and runs the same text on both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::faults::{Faults, Phase};
 /// Rows or parameters per statement: SQLite takes 32766 parameters, the widest row has 21.
 pub(super) const CHUNK: usize = 1000;
 
-/// How long a caller waits for a connection, or for its turn to write, before it is told that there is none.
+/// How long a caller waits for a connection, or for its turn to write, before it gets an error.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pool of either engine.
@@ -41,7 +42,7 @@ impl Db {
         })
     }
 
-    /// A transaction that only reads, and sees one moment.
+    /// A read-only transaction on one consistent snapshot.
     pub(super) async fn begin_reading(&self) -> Result<Reader> {
         Ok(match self {
             Self::Pg(pool) => {
@@ -100,7 +101,7 @@ impl Reader {
     }
 }
 
-/// What queries run on: a connection, in or out of a transaction.
+/// The connection that queries run on, in or out of a transaction.
 pub(super) enum Conn<'c> {
     Pg(&'c mut PgConnection),
     Lite(&'c mut SqliteConnection),
@@ -122,7 +123,7 @@ pub struct Tx {
     faults: Faults,
     /// How long after a change of intent a cluster's report may be older.
     pub(super) settle_time: Duration,
-    /// What the ledger does not show yet of this transaction.
+    /// Changes of this transaction that the ledger does not include yet.
     pub(super) unsettled: Unsettled,
     inner: TxInner,
 }
@@ -144,8 +145,8 @@ impl Tx {
     /// moments before and after it are numbered steps at which a test may fail or kill the server.
     ///
     /// # Errors
-    /// The database failed; then nothing of it happened, or, if the connection broke at that very moment, it
-    /// cannot be told: read again. [`StoreError::NoCapacity`] as [`Tx::require_capacity`] says.
+    /// The database failed; then nothing was written, or, if the connection broke at that very moment, the
+    /// result is unknown: read again. [`StoreError::NoCapacity`] as [`Tx::require_capacity`] says.
     pub async fn commit(mut self, label: &str) -> Result<()> {
         self.settle().await?;
         let (faults, step) = (self.faults.clone(), format!("store.commit {label}"));
@@ -154,7 +155,7 @@ impl Tx {
         faults.step(&step, Phase::After).await.map_err(StoreError::Injected)
     }
 
-    /// As [`Tx::commit`], for what is merely seen and seen again soon: no numbered step.
+    /// As [`Tx::commit`], for observations that will soon be repeated: no numbered step.
     ///
     /// # Errors
     /// The database failed.
@@ -176,7 +177,7 @@ impl Tx {
         }
     }
 
-    /// Lets no other transaction write a table until this one ends; readers go on.
+    /// Lets no other transaction write a table until this one ends; readers continue.
     pub(super) async fn lock_table(&mut self, postgres: &'static str) -> Result<()> {
         if let TxInner::Pg(transaction) = &mut self.inner {
             sqlx::query(postgres).execute(&mut **transaction).await?;

@@ -130,8 +130,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes when the plan of a decision became what is wanted. `false` when it had become so before, or there is no
-    /// such decision: then nothing is written.
+    /// Records when the plan of a decision became the desired state. `false` when it had become so before, or
+    /// there is no such decision: then nothing is written.
     ///
     /// # Errors
     /// The database failed.

@@ -1,4 +1,4 @@
-//! Why the store failed, as far as callers tell it apart.
+//! Errors of the store, as far as callers distinguish them.
 
 use std::path::PathBuf;
 
@@ -16,16 +16,16 @@ pub enum StoreError {
     /// A unique name is taken.
     #[error("{message}")]
     Conflict {
-        /// What conflicts, for the user.
+        /// Description of the conflict, for the user.
         message: String,
     },
-    /// The graph was written by somebody else since it was read, or it is gone. Read again and decide again.
+    /// The graph was written by another transaction since it was read, or is gone. Read again and decide again.
     #[error("graph {graph:?} has changed since it was read, or is gone")]
     Version {
         /// The graph.
         graph: String,
     },
-    /// What a decision adds does not fit a cluster any more. Decide again on the newest state.
+    /// The additional usage of a decision no longer fits a cluster. Decide again on the newest state.
     #[error("cluster {cluster:?} no longer has the capacity that was decided on")]
     NoCapacity {
         /// The cluster.
@@ -40,7 +40,7 @@ pub enum StoreError {
     /// The database's URL cannot be understood.
     #[error("the database URL is not valid: {reason}")]
     Url {
-        /// What is wrong with it. Quotes nothing of the URL that could be part of a password.
+        /// The cause of the failure. Quotes nothing of the URL that could be part of a password.
         reason: String,
     },
     /// The first connection failed.

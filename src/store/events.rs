@@ -1,7 +1,7 @@
-//! Events: an append-only outbox, written in the transaction of the change it tells.
+//! Events: an append-only outbox, written in the transaction of the change it reports.
 //!
-//! Sequence numbers grow in the order of writing and have gaps. On PostgreSQL a transaction may commit after one
-//! that began later, so a reader that follows all graphs must not take the highest number it has seen for a proof
+//! Sequence numbers grow in the order of writing and have gaps. On PostgreSQL a transaction may commit after
+//! one that began later, so a reader that follows all graphs must not conclude from the highest number seen
 //! that it has seen all below. Within one graph the order holds, since writers of a graph lock its row first.
 
 use chrono::{DateTime, Utc};

@@ -1,6 +1,7 @@
-//! Graphs: what the user wants, and how far it has been carried out.
+//! Graphs: their desired state, and how far it has been carried out.
 //!
-//! A graph's row is written under its version: whoever decides on a row that has changed since must read again.
+//! A graph's row is written under its version: a writer whose row has changed since it was read must read it
+//! again.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -153,7 +154,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what changes in a graph's life (desired state, generations, conditions, decision, scaling, time of
+    /// Writes the mutable fields of a graph (desired state, generations, conditions, decision, scaling, time of
     /// writing) if its version is still the one given, and returns the new version.
     ///
     /// # Errors
@@ -178,7 +179,8 @@ impl Tx {
         Ok(graph.version + 1)
     }
 
-    /// Removes a graph with its services and steps of scaling; one that is not there is fine. Decisions, revisions and events stay.
+    /// Removes a graph with its services and steps of scaling; a missing graph is no error. Decisions,
+    /// revisions and events stay.
     ///
     /// # Errors
     /// The database failed.
@@ -199,7 +201,7 @@ pub(super) async fn row(conn: Conn<'_>, name: &str) -> Result<Option<GraphRow>> 
     Ok(on!(conn, c => sqlx::query_as(GET).bind(name).fetch_optional(c).await)?)
 }
 
-/// The running graphs that are scaled, by name; `default` counts where nothing is said.
+/// The running graphs that are scaled, by name; `default` applies where nothing is specified.
 pub(super) async fn scaled(conn: Conn<'_>, default: bool) -> Result<Vec<GraphRow>> {
     Ok(on!(conn, c => sqlx::query_as(SCALED).bind(default).fetch_all(c).await)?)
 }

@@ -1,4 +1,4 @@
-//! The id of this installation, which marks what belongs to it in systems that it shares with others.
+//! The id of this installation, which marks its objects in systems that it shares with others.
 
 use uuid::Uuid;
 

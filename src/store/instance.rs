@@ -20,7 +20,7 @@ const ADVISORY_LOCK: i64 = 0x736d_6f73_6572_7665;
 /// A server that was just killed may need a moment to lose its connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(100);
-/// How often the lock's connection is asked whether it lives, and how long it may take to answer.
+/// Interval and timeout of the liveness check of the lock's connection.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,7 +39,7 @@ enum HeldLock {
     Connection(PgConnection),
     /// Kept for its lock only, which ends when it is closed.
     File(#[expect(dead_code, reason = "held, not read: closing the file is what unlocks it")] File),
-    /// Nobody else can open a database that lives in this process.
+    /// No other process can open a database that lives in this one.
     InMemory,
 }
 
@@ -61,7 +61,7 @@ impl InstanceLock {
 }
 
 impl Store {
-    /// Becomes the only server on this database, brings its schema up to date, and leaves word of who holds it.
+    /// Locks this database for one server, brings its schema up to date, and records the holder.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another server holds it; the database or the lock file failed.
@@ -111,7 +111,8 @@ async fn try_lock(db: &Db) -> Result<Option<HeldLock>> {
 
 async fn try_lock_postgres(pool: &PgPool) -> Result<Option<HeldLock>> {
     let options = pool.connect_options();
-    // If this host vanishes, the server shall notice in half a minute and free the lock. No effect on a socket.
+    // If this host vanishes, the database server notices within half a minute and frees the lock. No effect on
+    // a socket.
     let options = options.as_ref().clone().application_name("smo instance lock").options([
         ("tcp_keepalives_idle", "10"),
         ("tcp_keepalives_interval", "5"),
@@ -140,7 +141,7 @@ fn try_lock_sqlite(pool: &SqlitePool) -> Result<Option<HeldLock>> {
     }
 }
 
-/// The lock is beside the database, not on it: SQLite's own locks on that file would mix with ours.
+/// The lock is beside the database, not on it: SQLite's own locks on that file would interfere with this one.
 fn lock_path(database: &Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");

@@ -1,4 +1,4 @@
-//! JSON columns that keep what was written: the order of keys and the form of numbers.
+//! JSON columns that preserve the written text: the order of keys and the form of numbers.
 //!
 //! `sqlx::types::Json` binds JSONB, which PostgreSQL sorts and rewrites even when the column is plain JSON. A
 //! descriptor must come back as it was posted, and the digest of a release's values must not change because they

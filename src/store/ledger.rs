@@ -1,9 +1,10 @@
-//! The ledger: what all services together take on each cluster, kept as sums so that reading it costs the same with any
-//! number of graphs.
+//! The capacity ledger: total usage of all services on each cluster, kept as sums so that reading it costs the
+//! same with any number of graphs.
 //!
-//! Every transaction that writes services or what is desired of a graph settles the charges of that graph when it commits:
-//! the rows of its clusters are locked by name, changed by the difference, and their epochs raised when more is taken. A
-//! transaction that rests on a decision says so ([`Tx::require_capacity`]) and is refused when what it adds no longer fits.
+//! Every transaction that writes services or the desired state of a graph settles the charges of that graph
+//! when it commits: the rows of its clusters are locked by name, changed by the difference, and their epochs
+//! raised when usage grows. A transaction that rests on a decision declares it ([`Tx::require_capacity`]) and
+//! is refused when its additional usage no longer fits.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ use crate::hdag::Resources;
 use crate::model::footprint::{charge, settles_at};
 use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, Usage, UsageChange};
 
-/// Graphs whose charges are looked at again in one transaction.
+/// Maximum number of graphs whose charges are recomputed in one transaction.
 const SETTLED_AT_ONCE: i64 = 100;
 
 const LIST: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster";
@@ -52,7 +53,7 @@ impl From<EntryRow> for LedgerEntry {
     }
 }
 
-/// A service and what it was charged by the last write.
+/// A service and its charge as of the last write.
 #[derive(sqlx::FromRow)]
 struct ChargedRow {
     #[sqlx(flatten)]
@@ -67,7 +68,7 @@ struct ChargeRow {
     charge: JsonText<Charge>,
 }
 
-/// What a decision rests on: the epochs of the clusters in the snapshot that it looked at.
+/// The basis of a decision: the epochs of the clusters in its snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct SnapshotEpochs(BTreeMap<String, i64>);
 
@@ -84,14 +85,14 @@ impl SnapshotEpochs {
     }
 }
 
-/// What a transaction has to settle when it commits.
+/// The changes that a transaction has to settle when it commits.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     /// Graphs of which services or the desired state were written.
     pub(super) graphs: std::collections::BTreeSet<String>,
-    /// What has changed so far, by cluster.
+    /// Changes so far, by cluster.
     pub(super) changes: BTreeMap<String, UsageChange>,
-    /// The snapshot that the decision behind this transaction looked at.
+    /// The snapshot of the decision behind this transaction.
     pub(super) decided_on: Option<SnapshotEpochs>,
 }
 
@@ -166,13 +167,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Lets the commit be refused with [`StoreError::NoCapacity`] when what this transaction adds does not fit any more: the
-    /// decision behind it looked at a snapshot of these epochs.
+    /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this transaction
+    /// no longer fits: the decision behind it was based on a snapshot of these epochs.
     pub fn require_capacity(&mut self, decided_on: SnapshotEpochs) {
         self.unsettled.decided_on = Some(decided_on);
     }
 
-    /// Notes that services of a graph, or what is desired of it, were written.
+    /// Notes that services of a graph, or its desired state, were written.
     pub(super) fn touch(&mut self, graph: &str) {
         self.unsettled.graphs.insert(graph.to_owned());
     }
@@ -250,7 +251,7 @@ pub(super) async fn all_entries(conn: Conn<'_>) -> Result<BTreeMap<String, Ledge
     entries(conn, LIST).await
 }
 
-/// What the services of a graph were charged by the last write of each.
+/// The charges of a graph's services as of the last write of each.
 pub(super) async fn charges_of(conn: Conn<'_>, graph: &str) -> Result<Vec<Charge>> {
     let rows: Vec<ChargeRow> =
         on!(conn, c => sqlx::query_as(CHARGES_OF_GRAPH).bind(graph).fetch_all(c).await)?;

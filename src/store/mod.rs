@@ -1,14 +1,14 @@
-//! The only place with SQL: what `smo` remembers, on PostgreSQL or SQLite.
+//! The persistent state of `smo` on PostgreSQL or SQLite; the only place with SQL.
 //!
 //! One file per aggregate, one SQL text for both engines (`db.rs`); migrations of the same names lie in
 //! `migrations/postgres` and `migrations/sqlite`. Methods of [`Store`] read; methods of [`Tx`] write, and a use
-//! case composes several of them in one transaction. Nothing outside the database is called between
-//! [`Store::begin`] and [`Tx::commit`], and nothing is solved there.
+//! case composes several of them in one transaction. No other system is called between [`Store::begin`] and
+//! [`Tx::commit`], and nothing is solved there.
 //!
-//! The store knows nothing of HTTP, Kubernetes or what the records mean. Invariants it keeps: a graph's row is
-//! written only by who has read its newest version; a release belongs to one graph; decisions, revisions and
-//! events are never changed (but for when a decision was applied) and outlive their graph; times are cut to microseconds, so a record reads back the
-//! same from either engine.
+//! The store knows nothing of HTTP, Kubernetes or the meaning of the records. Its invariants: a graph's row is
+//! written only by a transaction that has read its newest version; a release belongs to one graph; decisions,
+//! revisions and events are never changed (but for when a decision was applied) and outlive their graph; times
+//! are cut to microseconds, so a record reads back the same from either engine.
 
 mod attributes;
 mod clusters;
@@ -71,13 +71,13 @@ impl Store {
         Self { faults, ..self }
     }
 
-    /// Counts the use of what changed as reserved for that long ([`crate::model::footprint`]); without this, not at all.
+    /// Counts changed usage as reserved for that long ([`crate::model::footprint`]); without this, not at all.
     #[must_use]
     pub fn with_settle_time(self, settle_time: Duration) -> Self {
         Self { settle_time, ..self }
     }
 
-    /// Brings the schema up to date. Doing it twice, or from two processes at once, is fine.
+    /// Brings the schema up to date. Safe to repeat, and to run from two processes at once.
     ///
     /// # Errors
     /// A migration failed, or the database was written by a newer version.
@@ -88,7 +88,7 @@ impl Store {
                 // On PostgreSQL the migrator takes a lock; here the write lock of one transaction around all of it
                 // keeps a second process from applying the same migration.
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                // `run` on a borrowed connection gives a future that cannot be sent between threads.
+                // `run` on a borrowed connection returns a future that cannot be sent between threads.
                 SQLITE.run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }

@@ -1,4 +1,4 @@
-//! Scaling profiles of services, by the service's name in whatever graph.
+//! Scaling profiles of services, by the service's name in any graph.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

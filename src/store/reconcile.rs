@@ -1,4 +1,4 @@
-//! Questions of the reconciler about all graphs at once.
+//! Queries of the reconciler over all graphs.
 
 use sqlx::QueryBuilder;
 

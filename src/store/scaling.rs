@@ -1,4 +1,4 @@
-//! Steps of scaling: the last few of each graph, written for all graphs at once.
+//! Scaling ticks: the last few of each graph, written for all graphs at once.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ struct TickRow {
 }
 
 impl Store {
-    /// The last steps of scaling of a graph, newest first, at most `limit`.
+    /// The last scaling ticks of a graph, newest first, at most `limit`.
     ///
     /// # Errors
     /// The database failed.
@@ -46,7 +46,8 @@ impl Tx {
     pub async fn insert_scaling_ticks(&mut self, ticks: &[ScalingTick], keep: i64) -> Result<()> {
         for chunk in ticks.chunks(CHUNK) {
             let named: BTreeSet<&str> = chunk.iter().map(|tick| tick.graph.as_str()).collect();
-            // Until the end of the transaction nobody deletes these graphs; all other writes to them go on.
+            // Until the end of the transaction these graphs cannot be deleted; all other writes to them
+            // continue.
             let lock = self.locking(" FOR KEY SHARE", "");
             let there = existing(self.conn(), &named, lock).await?;
             let ticks: Vec<&ScalingTick> = chunk.iter().filter(|tick| there.contains(&tick.graph)).collect();

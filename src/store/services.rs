@@ -1,7 +1,7 @@
-//! Services: the release of each as it should be, and what was last seen of it.
+//! Services: the desired release of each and its last observed state.
 //!
-//! Intent and observation are written by different methods, so that neither overwrites the other. A release,
-//! namespace and name, belongs to one graph; whoever comes second is told which.
+//! Intent and observation are written by different methods, so that neither overwrites the other. A release
+//! (namespace and name) belongs to one graph; a second graph is refused with the name of the first.
 
 use std::collections::BTreeMap;
 
@@ -152,8 +152,8 @@ impl Store {
         Ok(on!(connection.conn(), c => sqlx::query_scalar(CONDITIONAL_GRAPHS).fetch_all(c).await)?)
     }
 
-    /// The graphs that have a conditional service of that name, whatever is wanted of them: graph and project,
-    /// sorted by graph.
+    /// The graphs that have a conditional service of that name, whatever their desired state: graph and
+    /// project, sorted by graph.
     ///
     /// # Errors
     /// The database failed.
@@ -188,8 +188,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes where a service goes and what its release shall be: cluster, values, whether its event has happened,
-    /// replicas.
+    /// Writes the placement and the desired release of a service: cluster, values, whether its event has
+    /// happened, replicas.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -206,7 +206,7 @@ impl Tx {
         written(updated, service)
     }
 
-    /// Writes what was seen of a service: state, readiness, replicas, real needs, conditions.
+    /// Writes the observation of a service: state, readiness, replicas, real needs, conditions.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -225,7 +225,7 @@ impl Tx {
         written(updated, service)
     }
 
-    /// Says which release is taken, and by whom.
+    /// Error that names the release that is taken, and its graph.
     async fn release_conflict(&mut self, services: &[ServiceRecord]) -> Result<StoreError> {
         for service in services {
             let owner = owners_in(self.conn(), &service.namespace, [service.name.as_str()]).await?;
@@ -259,8 +259,8 @@ pub(super) async fn of_scaled_graphs(
     Ok(services)
 }
 
-/// Inserts all rows in one statement and returns how many it took: one that is in the way is left out, since an
-/// error would end the transaction on PostgreSQL before it can be asked whose row that is.
+/// Inserts all rows in one statement and returns how many it took: conflicting rows are left out, since an
+/// error would end the transaction on PostgreSQL before the owner of the existing row could be queried.
 async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
     Ok(on!(conn, c => {
         let mut query = QueryBuilder::new(INSERT);

@@ -1,4 +1,4 @@
-//! One consistent view of everything that decisions look at: a transaction that only reads.
+//! A consistent snapshot of all input of decisions, read in one read-only transaction.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const CHARGES_OF_RUNNING: &str = "SELECT s.graph, s.charge FROM services s JOIN 
     WHERE g.desired = 'running' AND COALESCE(g.scaling_enabled, g.scaling_requested, $1) AND s.charge IS NOT NULL
     ORDER BY s.graph";
 
-/// Clusters and what all services take on them, at one moment.
+/// Clusters and the usage of all services on them, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterUse {
     /// All clusters, by ascending id.
@@ -25,14 +25,14 @@ pub struct ClusterUse {
     pub entries: BTreeMap<String, LedgerEntry>,
 }
 
-/// A graph with its services and what it uses, by cluster.
+/// A graph with its services and its usage by cluster.
 #[derive(Debug, Clone)]
 pub struct GraphUse {
     /// The graph.
     pub graph: GraphRecord,
     /// Its services in the order of its descriptor.
     pub services: Vec<ServiceRecord>,
-    /// What it uses, by cluster.
+    /// Its usage by cluster.
     pub usage: BTreeMap<String, Usage>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the services of a graph go: builds the problem, and has the planner decide it.
+//! Placement of a graph's services: builds the problem and has the planner solve it.
 
 mod policy;
 mod problem;

@@ -1,4 +1,4 @@
-//! Which strategy decides a graph's placement, with which parameters, and what its intents ask of clusters. Pure.
+//! The placement policy of a graph: strategy, parameters, and the cluster requirements of its intents. Pure.
 //!
 //! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers, `energyEfficiency`,
 //! the descriptor's `smo` section, the request.
@@ -23,12 +23,12 @@ pub(super) enum Occasion {
     Again,
 }
 
-/// What a request asks for.
+/// The placement options of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementOptions {
     /// Name of the strategy.
     pub strategy: Option<String>,
-    /// Refuse what cannot be decided.
+    /// Refuse undecidable requirements.
     pub strict: Option<bool>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct PlacementPolicy {
     pub(super) weights: Weights,
     pub(super) limits: SolveLimits,
     pub(super) warnings: Vec<String>,
-    /// What configured rules ask of the clusters of all services, and of single ones.
+    /// Requirements of configured rules on the clusters of all services, and of single services.
     everywhere: Vec<Requirement>,
     by_service: BTreeMap<String, Vec<Requirement>>,
 }
@@ -126,7 +126,7 @@ impl PlacementPolicy {
         PARAMETERS.set(&mut self.limits, limits)
     }
 
-    /// Holds what was asked for to the operator's caps, with a warning.
+    /// Limits requested values to the operator's caps, with a warning.
     fn clamp(&mut self, caps: &PlacementLimits) {
         let max_deadline = u64::try_from(caps.max_deadline.as_millis()).unwrap_or(u64::MAX);
         let numbers = [
@@ -157,8 +157,8 @@ impl PlacementPolicy {
         Ok(())
     }
 
-    /// Takes over what an intent handler says. Without a usable answer its intents have no effect, which is a warning or,
-    /// when the decision is to be strict, an error.
+    /// Applies the answer of an intent handler. Without a usable answer its intents have no effect, which is a
+    /// warning or, when the decision is to be strict, an error.
     fn apply_handled(&mut self, handled: &HandledIntents, descriptor: &Descriptor) -> Result<()> {
         let HandledIntents { handler, answer } = handled;
         let applied = answer.clone().and_then(|answer| {
@@ -195,7 +195,7 @@ impl PlacementPolicy {
         Ok(policy)
     }
 
-    /// Warns of intents that only an external strategy looks at which does not decide here.
+    /// Warns of intents that only an external strategy evaluates, when another strategy decides.
     fn warn_of_idle_handlers(&mut self, settings: &PlacementSettings, descriptor: &Descriptor) {
         let services = descriptor.services.iter().flat_map(|service| service.custom_intents.keys());
         let stated: BTreeSet<&String> = descriptor.intent.custom.keys().chain(services).collect();

@@ -1,4 +1,4 @@
-//! Builds the placement problem of a graph from its descriptor and from what is known of the clusters. Pure.
+//! Builds the placement problem of a graph from its descriptor and the known state of the clusters. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ pub(super) fn problem(descriptor: &Descriptor, snapshot: &GraphSnapshot, policy:
     problem.sorted()
 }
 
-/// What each cluster has for the graph.
+/// The state of each cluster as the graph's decision sees it.
 fn states(snapshot: &GraphSnapshot) -> Vec<ClusterState> {
     let clusters = &snapshot.capacity.clusters;
     let names: BTreeSet<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
@@ -116,7 +116,7 @@ fn bound(qos: LatencyQos) -> Option<LatencyBound> {
     }
 }
 
-/// What the intents of a service and of its graph ask of the cluster.
+/// The cluster requirements from the intents of a service and of its graph.
 fn requirements(
     descriptor: &Descriptor,
     service: &crate::hdag::Service,
@@ -128,7 +128,7 @@ fn requirements(
             intent: "security".to_owned(),
             attribute: "trusted".to_owned(),
             test: AttributeTest::OneOf(vec!["true".to_owned()]),
-            // A cluster that nobody calls trusted is not.
+            // A cluster that is not marked as trusted is untrusted.
             must_be_known: true,
         });
     }

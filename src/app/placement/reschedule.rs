@@ -1,4 +1,4 @@
-//! Places a graph that exists again: as a proposal, by a proposal, or at once.
+//! Rescheduling of an existing graph: as a proposal, by applying a proposal, or at once.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub struct Move {
     pub service: String,
     /// Where it is.
     pub from: String,
-    /// Where it goes.
+    /// Its new cluster.
     pub to: String,
 }
 
@@ -36,27 +36,27 @@ pub struct Move {
 pub struct Proposal {
     /// The decision.
     pub decision: DecisionRecord,
-    /// What it would move.
+    /// The services it would move.
     pub moves: Vec<Move>,
 }
 
-/// A placement that was decided and recorded as wanted.
+/// A placement that was decided and recorded as the desired state.
 #[derive(Debug, Clone)]
 pub struct Rescheduling {
     /// The graph and how far it is.
     pub accepted: Accepted,
     /// The decision.
     pub plan_id: Uuid,
-    /// What it moves.
+    /// The services it moves.
     pub moves: Vec<Move>,
 }
 
-/// A plan that is about to become what is wanted.
+/// A plan that is about to become the desired placement.
 struct PlanToApply<'a> {
     decided: &'a Decided,
     /// The decision is not in the store yet.
     is_new: bool,
-    /// Replicas that the plan was made for, where they are not those that were wanted before.
+    /// Replicas that the plan was made for, where they differ from the previously desired ones.
     replicas: &'a BTreeMap<String, i64>,
     /// The capacity that it was decided on.
     decided_on: SnapshotEpochs,
@@ -71,8 +71,8 @@ impl App {
     /// Decides a new placement of a running graph without carrying it out.
     ///
     /// # Errors
-    /// The graph does not exist, does not run or has a static placement; there is no placement; Karmada does not
-    /// answer and what is known is too old.
+    /// The graph does not exist, does not run or has a static placement; there is no placement; Karmada does
+    /// not answer and the known state is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
         let (decided, _) =
@@ -81,8 +81,8 @@ impl App {
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
 
-    /// Decides a new placement of a running graph and has it carried out: only what moves, and what is wired to it,
-    /// is upgraded.
+    /// Decides a new placement of a running graph and has it carried out: only moved services, and those wired
+    /// to them, are upgraded.
     ///
     /// # Errors
     /// As [`Self::propose_placement`].
@@ -143,7 +143,7 @@ impl App {
         Ok((graph, decided.record.id, moves))
     }
 
-    /// Makes a recorded plan what is wanted, if it still fits the world.
+    /// Makes a recorded plan the desired state, if it is still applicable.
     async fn try_to_apply(
         &self,
         name: &str,
@@ -179,7 +179,7 @@ impl App {
         Ok((self.apply(graph, &descriptor, plan, context.cause()).await?, moves))
     }
 
-    /// Places a graph again because a service needs more replicas than its cluster has room for.
+    /// Places a graph again because a service needs more replicas than fit its cluster.
     ///
     /// # Errors
     /// As [`Self::reschedule_graph`]; also when the graph was changed since its replicas were decided.
@@ -235,7 +235,7 @@ impl App {
         Ok((graph, descriptor))
     }
 
-    /// The plan of a decision; one that found none is kept all the same, since somebody will ask why.
+    /// The plan of a decision; a decision without a plan is kept too, since users will ask for the reason.
     async fn plan_or_record<'a>(&self, decided: &'a Decided) -> Result<&'a Plan> {
         let plan = decided.plan();
         if plan.is_err() {
@@ -290,7 +290,7 @@ impl App {
         Ok((problem(descriptor, &snapshot, policy), snapshot.capacity.epochs()))
     }
 
-    /// Makes a plan what is wanted.
+    /// Makes a plan the desired placement.
     async fn apply(
         &self,
         known: GraphRecord,
@@ -341,7 +341,7 @@ impl App {
     }
 }
 
-/// Writes where services go, what their releases shall be, and the replicas that the plan was made for.
+/// Writes the clusters of services, their releases, and the replicas that the plan was made for.
 async fn write_assignment(
     change: &mut Change,
     graph: &GraphRecord,

@@ -1,4 +1,4 @@
-//! The queue before the solver: few solves at a time, a bounded number of requests that wait, dry runs last.
+//! The queue of the solver: few concurrent solves, a bounded number of waiting requests, dry runs last.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 pub(in crate::app) enum Caller {
     /// A loop of the server. There are few of them, each waits for one decision at a time: never refused, and next.
     Loop,
-    /// A request that will carry out what is decided.
+    /// A request that will carry out the decision.
     Request,
-    /// A request that only wants to see what would be decided. Served when nothing else waits.
+    /// A request that only previews a decision. Served when no other request waits.
     DryRun,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Permit {
 }
 
 impl SolveQueue {
-    /// At most `solves` at a time, and `capacity` requests that wait.
+    /// A queue with at most `solves` concurrent solves and `capacity` waiting requests.
     pub(super) fn new(solves: usize, capacity: usize) -> Self {
         let state = State { free: solves.max(1), first: VecDeque::new(), last: VecDeque::new() };
         Self { capacity, state: Arc::new(Mutex::new(state)) }

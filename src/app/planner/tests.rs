@@ -1,4 +1,4 @@
-//! The planner by itself, over the simulated continuum.
+//! Tests of the planner alone, over the simulated continuum.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -57,7 +57,7 @@ async fn serve(router: Router) -> String {
     url
 }
 
-/// A solve that begins, reports its stop, and goes on when it is allowed to.
+/// A solve that begins, reports its stop, and continues when it is allowed to.
 fn blocking() -> (impl FnOnce(&Stop) + Send + 'static, mpsc::Receiver<Stop>, mpsc::Sender<()>) {
     let (begun, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();

@@ -1,4 +1,5 @@
-//! Cooldowns and parsed descriptors that the scaling loop keeps between two ticks. Losing them costs a change that comes early, nothing else.
+//! Cooldowns and parsed descriptors that the scaling loop keeps between two ticks. Losing them costs no more
+//! than a premature change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::spec::GraphSpec;
 /// Cooldowns and descriptors, kept from tick to tick.
 #[derive(Default)]
 pub(super) struct ScalingMemory {
-    /// By graph: digest of its descriptor and what that says.
+    /// By graph: digest of its descriptor and its scaling part.
     pub(super) specs: HashMap<String, (String, GraphSpec)>,
     /// By graph and service: when its replicas were last changed.
     changed: HashMap<(String, String), Instant>,

@@ -1,9 +1,9 @@
-//! Scaling by measured load: a tick looks at all graphs at once, decides each by its strategy, and records what is
-//! wanted; the reconciler carries it out.
+//! Scaling by measured load: a tick covers all graphs, decides each by its strategy, and records the desired
+//! replicas; the reconciler carries them out.
 //!
-//! Outside calls of a tick: one query per query template, whatever the number of graphs. What a tick decides for one
-//! graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them costs a change that
-//! comes early.
+//! A tick makes one Prometheus query per query template, whatever the number of graphs. Capacity that a tick
+//! assigns to one graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them
+//! costs no more than a premature change.
 
 mod memory;
 mod problem;
@@ -67,7 +67,7 @@ impl App {
     ) -> Result<ScalingView> {
         let (mut change, mut graph) = Change::begin_graph(&self.parts, name, context.cause()).await?;
         if graph.scaling_enabled == Some(enabled) {
-            // What follows reads through the pool, which may have one connection only.
+            // The code below reads through the pool, which may have one connection only.
             drop(change);
         } else {
             graph.scaling_enabled = Some(enabled);

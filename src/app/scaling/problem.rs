@@ -1,4 +1,4 @@
-//! Builds the scaling problem of a graph from what was measured and what is known of the clusters. Pure.
+//! Builds the scaling problem of a graph from the measured load and the known state of the clusters. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +17,14 @@ pub(super) type Rates = BTreeMap<Query, BTreeMap<String, f64>>;
 pub(super) struct Target {
     pub(super) graph: GraphRecord,
     pub(super) services: Vec<ServiceRecord>,
-    /// What it uses, by cluster.
+    /// Its usage by cluster.
     pub(super) usage: GraphUsage,
     pub(super) spec: GraphSpec,
     /// Of each service that can be scaled, by name.
     pub(super) specs: BTreeMap<String, ServiceSpec>,
 }
 
-/// What all graphs of a tick have in common.
+/// Input shared by all graphs of a tick.
 pub(super) struct Inputs<'a> {
     pub(super) settings: &'a ScalingSettings,
     pub(super) rates: &'a Rates,
@@ -51,7 +51,7 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
         let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
-        // Until its Deployment was seen, nobody knows how many replicas there are.
+        // Until its Deployment has been observed, the number of replicas is unknown.
         record.replicas_decided.or(record.replicas_observed)?;
         let since = inputs.memory.since_change(&target.graph.name, &record.name);
         let mut service = ScaledService::new(&record.name, cluster, record.counted_needs(), spec.profile);
@@ -64,10 +64,10 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     target.services.iter().filter_map(scaled).collect()
 }
 
-/// The clusters that scaled services are on, with what is free there for these services.
+/// The clusters that scaled services are on, with the capacity that is free for these services.
 fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledService]) -> Vec<ScalingCluster> {
     let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-    // Services of the graph that are not scaled keep what they use.
+    // Services of the graph that are not scaled keep their usage.
     let mut kept: BTreeMap<&str, Resources> = BTreeMap::new();
     for (service, cluster) in unscaled(target, services) {
         *kept.entry(cluster).or_default() += service.counted_needs().times(service.counted_replicas());
@@ -86,9 +86,9 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
         .collect()
 }
 
-/// The rate of a service: its own, or what all its callers have together when it has none.
+/// The rate of a service: its own, or the sum of its callers' rates when it has none.
 fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
-    // A query of the operator's own may give anything.
+    // A custom query of the operator may return any value.
     let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;
     let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied().filter(is_rate);
     if let Some(own) = known(&spec.rate) {

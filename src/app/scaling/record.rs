@@ -15,15 +15,15 @@ use crate::model::{DecisionRecord, ScalingTick};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
 use crate::optimizer::{ScalingSample, ServiceSample};
 
-/// What came of one graph in one tick.
+/// The outcome of one tick for one graph.
 pub(super) struct Step {
     /// The problem that was decided last.
     pub(super) problem: ScalingProblem,
     /// The answer to it.
     pub(super) outcome: ScalingOutcome,
-    /// What did not fit, when the services had to share what there is.
+    /// Description of the shortage, when services had to share too little capacity.
     pub(super) shortage: Option<String>,
-    /// What became of placing the graph again, when that was tried.
+    /// The result of rescheduling the graph, if it was attempted.
     pub(super) rescheduling: Option<Result<Vec<Move>>>,
     /// New numbers of replicas were recorded.
     pub(super) changed: bool,
@@ -121,7 +121,7 @@ fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> Value {
     })
 }
 
-/// What became of a re-placement, in words.
+/// The result of a rescheduling, in words.
 fn describe(rescheduling: &Result<Vec<Move>>) -> String {
     match rescheduling {
         Ok(moves) if moves.is_empty() => "placed again, nothing moves".to_owned(),

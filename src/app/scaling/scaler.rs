@@ -1,4 +1,4 @@
-//! One tick: measure, decide graph by graph, record what changes.
+//! The tick of the scaling loop: measure, decide graph by graph, record the changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -30,10 +30,10 @@ use crate::optimizer::scaling::{
 };
 use crate::store::{GraphUse, SnapshotEpochs};
 
-/// What a tick came to.
+/// Counts of what a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TickSummary {
-    /// Graphs that were looked at.
+    /// Graphs considered.
     pub graphs: usize,
     /// Graphs whose replicas are changed.
     pub scaled: usize,
@@ -41,7 +41,7 @@ pub struct TickSummary {
     pub rescheduled: usize,
 }
 
-/// Owns the tick and what is remembered between two of them.
+/// Runs ticks and holds the memory between them.
 pub struct Scaler {
     app: App,
     memory: ScalingMemory,
@@ -72,10 +72,11 @@ impl Scaler {
         }
     }
 
-    /// Looks at all graphs that are scaled, decides, and records what is wanted.
+    /// Decides on all scaled graphs and records their desired replicas.
     ///
     /// # Errors
-    /// The database failed, or what is known of the clusters is too old. A graph that fails alone is logged.
+    /// The database failed, or the known state of the clusters is too old. The failure of a single graph is
+    /// logged.
     pub async fn tick(&mut self) -> Result<TickSummary> {
         let at = now();
         let (mut snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(at).await?;
@@ -149,7 +150,7 @@ impl Scaler {
         Ok(targets)
     }
 
-    /// What the descriptor says, read once per descriptor.
+    /// The scaling part of the descriptor, parsed once per descriptor.
     fn spec_of(&mut self, graph: &GraphRecord) -> Option<GraphSpec> {
         if let Some((digest, spec)) = self.memory.specs.get(&graph.name)
             && *digest == graph.document_digest
@@ -169,7 +170,8 @@ impl Scaler {
         }
     }
 
-    /// Asks Prometheus for all rates, once per query template and window. What fails stays unknown.
+    /// Asks Prometheus for all rates, once per query template and window. The rates of a failed query stay
+    /// unknown.
     async fn rates(&self, targets: &[Target]) -> Rates {
         let mut wanted: BTreeMap<Query, BTreeSet<String>> = BTreeMap::new();
         for target in targets {
@@ -193,9 +195,10 @@ impl Scaler {
         rates
     }
 
-    /// Decides about one graph and carries that out as far as recording goes.
+    /// Decides on one graph and records the decision.
     ///
-    /// What does not fit is placed again; while that is not possible, the services share what there is.
+    /// When the needed replicas do not fit, the graph is rescheduled; while that is impossible, its services
+    /// share the available capacity.
     async fn scale(
         &mut self,
         target: &Target,
@@ -246,8 +249,8 @@ impl Scaler {
         }
     }
 
-    /// Places a graph again whose services need more replicas than there is room for; `None` when that is not what is in
-    /// the way, cannot help, or was tried not long ago.
+    /// Reschedules a graph whose services need more replicas than fit; `None` when capacity is not the
+    /// obstacle, rescheduling cannot help, or it was tried recently.
     async fn reschedule(
         &mut self,
         target: &Target,
@@ -260,7 +263,8 @@ impl Scaler {
         let recently = self.memory.since_rescheduling(name).is_some_and(|since| since < wait)
             || target.graph.rescheduled_at.is_some_and(is_recent);
         let growing = growing(&step.problem, cause);
-        // If nothing that grows lacks room, it is short by somebody else's doing, and moving what runs would be wrong.
+        // If no growing service lacks capacity, other graphs caused the shortage, and moving running services
+        // would be wrong.
         let is_short = growing.keys().any(|service| cause.lacks_room_for(service));
         if target.spec.pinned || recently || !is_short {
             return Ok(None);
@@ -275,8 +279,9 @@ impl Scaler {
         Ok(Some(outcome))
     }
 
-    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and no new
-    /// numbers when the graph was changed or their capacity was taken meanwhile: then the next tick looks again.
+    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and
+    /// no new numbers when the graph was changed or their capacity was taken meanwhile: then the next tick
+    /// decides again.
     async fn record_scaling(
         &self,
         target: &Target,
@@ -361,7 +366,7 @@ fn growing(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> BTreeMap<S
     problem.services.iter().filter_map(more).collect()
 }
 
-/// What a step adds is no longer free for the graphs after it.
+/// Removes the capacity that a step adds from what later graphs may use.
 fn take(snapshot: &mut CapacitySnapshot, step: &Step) {
     if !step.changed {
         return;

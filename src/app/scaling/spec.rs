@@ -1,5 +1,5 @@
-//! How the services of a graph are to be scaled: descriptor, configuration and profiles of the interface put
-//! together. Pure.
+//! Scaling parameters of a graph's services, merged from its descriptor, the configuration and the interface's
+//! profiles. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::config::{ScalingProfile, ScalingSettings};
 use crate::hdag::{self, Descriptor, RateSource};
 use crate::optimizer::scaling::{Profile, Strategy};
 
-/// What a descriptor says about scaling, kept between ticks.
+/// The scaling part of a descriptor, kept between ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GraphSpec {
     pub(super) enabled: Option<bool>,
@@ -38,7 +38,7 @@ pub(super) struct Rate {
     pub(super) service: String,
 }
 
-/// A template and a window: all services that share them are asked about at once.
+/// A template and a window: one query covers all services that share them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Query {
     pub(super) template: String,
@@ -69,8 +69,8 @@ impl GraphSpec {
         }
     }
 
-    /// How a service is scaled; `None` when nothing is known of its capacity. What the interface says comes before
-    /// the descriptor, and that before the configuration.
+    /// The scaling parameters of a service; `None` when its capacity is unknown. The interface takes precedence
+    /// over the descriptor, and the descriptor over the configuration.
     pub(super) fn service(
         &self,
         name: &str,
@@ -128,7 +128,7 @@ impl GraphSpec {
         }
     }
 
-    /// The query that tells the rate of a service's own counter.
+    /// The query for the rate of a service's own counter.
     fn query_of(
         &self,
         name: &str,
@@ -150,5 +150,5 @@ impl GraphSpec {
     }
 }
 
-/// Most replicas of a service whose descriptor gives a capacity and no bound; as the original's profiles.
+/// Maximum replicas of a service whose descriptor states a capacity and no bound; as the original's profiles.
 const DEFAULT_MAX: i64 = 3;

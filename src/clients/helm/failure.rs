@@ -1,8 +1,8 @@
-//! What a Helm that failed meant: exit code and stderr become a typed error.
+//! Classification of Helm failures: exit code and stderr become a typed error.
 //!
 //! Helm has one exit code for everything and no machine-readable errors, so the text decides. The patterns were
-//! taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are
-//! listed. Whatever is not recognised is `Failed`, which is retried: a wrong guess here costs time, not truth.
+//! taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are listed. An
+//! unrecognised failure is `Failed`, which is retried: a wrong guess here costs time, not correctness.
 
 use crate::clients::command::{CommandError, Finished};
 use crate::clients::{ClientError, ClientErrorKind as Kind};
@@ -146,7 +146,7 @@ pub(super) fn of_command(error: &CommandError) -> ClientError {
 
 fn classify(text: &str) -> (&'static str, Kind) {
     let any = |patterns: &[&str]| patterns.iter().any(|pattern| text.contains(pattern));
-    // A connection error can quote anything that the server said, hence before the texts of rendering.
+    // A connection error can quote any text of the server, hence before the texts of rendering.
     let connection = any(CONNECTION) && !text.contains("kubernetes cluster unreachable");
     if connection && (text.contains("/v2/") || text.contains("fetchreference")) {
         return ("registry", Kind::Unreachable);
@@ -163,7 +163,7 @@ fn classify(text: &str) -> (&'static str, Kind) {
     ("helm", Kind::Failed)
 }
 
-/// What Helm said about the failure, on one line: from its `Error:` on, without warnings and progress.
+/// Helm's message about the failure on one line: from its `Error:` on, without warnings and progress.
 fn last_words(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| is_meaningful(line)).collect();
     let start = lines.iter().position(|line| line.starts_with("Error:")).unwrap_or(0);
@@ -177,7 +177,7 @@ fn is_meaningful(line: &str) -> bool {
     !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise))
 }
 
-/// Keeps the beginning (what failed) and the end (the cause) of a long text.
+/// Keeps the beginning (the failed operation) and the end (the cause) of a long text.
 fn cut(text: &str) -> String {
     let length = text.chars().count();
     if length <= MESSAGE_CAP {

@@ -2,10 +2,10 @@
 //!
 //! The lock is `flock` on a file per release, and the locked file becomes the *standard input* of each Helm
 //! process: the kernel keeps the lock as long as any process has the file open. A Helm that outlives a killed
-//! server thus keeps it until it ends, and the next server waits for that end before it looks at the release; it
-//! can never recover a release that an orphan still works on. Asking the kernel to kill Helm together with its
-//! parent (`PDEATHSIG`) would shorten that wait, but it is tied to the *thread* that started the program, and
-//! tokio's threads may end while Helm runs.
+//! server thus keeps it until it ends, and the next server waits for that end before it examines the release;
+//! it can never recover a release that an orphan still works on. Asking the kernel to kill Helm together with
+//! its parent (`PDEATHSIG`) would shorten that wait, but it is tied to the *thread* that started the program,
+//! and tokio's threads may end while Helm runs.
 //!
 //! Lock files stay: removing one would let two processes hold "the" lock on two different files.
 
@@ -31,7 +31,7 @@ pub(super) struct ReleaseLock {
 /// Why a lock was not obtained.
 #[derive(Debug)]
 pub(super) enum LockError {
-    /// Somebody held it until the deadline.
+    /// It was held by another process until the deadline.
     Busy,
     /// The file system refused.
     Io(PathBuf, io::Error),
@@ -58,7 +58,7 @@ impl ReleaseLock {
         }
         let folder = home.join("run").join(name);
         let lock = Self { file, folder };
-        // What a killed server left there is nobody's now.
+        // Files that a killed server left there have no owner any more.
         lock.remove_folder().and_then(|()| private_folder(&lock.folder)).map_err(failed)?;
         Ok(lock)
     }
@@ -98,7 +98,7 @@ impl Drop for ReleaseLock {
     }
 }
 
-/// Creates a folder, and what is above it, for us only.
+/// Creates a folder, with its parents, for this user only.
 pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -1,9 +1,9 @@
 //! Helm's release records, read without Helm.
 //!
-//! Helm keeps one Secret per revision, with name, status and revision as labels and, beside them, the labels that
-//! were given to the release. The metadata of these Secrets tells everything that matters here, without decoding a
-//! single release. It is watched for all namespaces; only just before a Helm operation the records of its release are
-//! read anew, since a decision whether to touch a release must not rest on a copy.
+//! Helm keeps one Secret per revision, with name, status and revision as labels and, beside them, the labels
+//! that were given to the release. The metadata of these Secrets is sufficient here, without decoding a single
+//! release. It is watched for all namespaces; only just before a Helm operation the records of its release are
+//! read again, since the decision whether to touch a release must not rest on a copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Revision {
         ReleaseKey { namespace: namespace.to_owned(), name: self.release.clone() }
     }
 
-    /// The state as the port tells it.
+    /// The state in the port's type.
     pub(super) fn observation(&self) -> ReleaseObservation {
         let status = match self.status.as_str() {
             "deployed" => ReleaseStatus::Deployed,

@@ -1,4 +1,4 @@
-//! The Helm client against a stand-in program and release Secrets served by a router.
+//! Tests of the Helm client against a stand-in program and release Secrets served by a router.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -144,7 +144,7 @@ fn record<'a>(
     })
 }
 
-/// Does to the records what Helm would do: the stand-in program only writes down how it was called.
+/// Changes the records as Helm would: the stand-in program only writes down how it was called.
 async fn keep_records(calls: PathBuf, secrets: Collection) {
     let mut done = 0;
     loop {
@@ -418,7 +418,7 @@ async fn a_surviving_helm_keeps_the_release_locked_after_its_server_is_gone() {
     let bed = Bed::new();
     let home = bed.path("data/helm");
     let lock = ReleaseLock::acquire(&home, &key("a"), Instant::now() + Duration::from_secs(5)).await.unwrap();
-    // What is left of a killed server: a process with the locked file as its standard input, and nobody else.
+    // The remains of a killed server: only a process with the locked file as its standard input.
     let mut orphan = orphan(&lock);
     drop(lock);
     let busy = bed.helm(Duration::from_millis(300)).apply(&spec("a")).await.unwrap_err();

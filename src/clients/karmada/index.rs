@@ -1,7 +1,7 @@
-//! What is known of Deployments and their bindings, found by release.
+//! An index of Deployments and their bindings by release.
 //!
-//! Plain data and no client: watch events go in, and the releases that they touch come out. So it is tested by
-//! feeding it objects. Of each object only the few fields that matter are kept.
+//! Plain data and no client: watch events go in, and the releases that they affect come out, so tests simply
+//! feed it objects. Of each object only the few relevant fields are kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -71,7 +71,7 @@ impl Index {
         touched.iter().filter_map(release).collect()
     }
 
-    /// What is known of a release's Deployments, by name.
+    /// The known state of a release's Deployments, by name.
     pub(super) fn of_release(&self, release: &ReleaseKey) -> Vec<WorkloadObservation> {
         let names = self.by_release.get(release).into_iter().flatten();
         names.filter_map(|name| self.workload((release.namespace.clone(), name.clone()))).collect()
@@ -121,7 +121,8 @@ impl DeploymentState {
     }
 }
 
-/// What one replica requests. A limit without a request is a request; init containers end before the others run.
+/// The resource requests of one replica. A limit without a request counts as a request; init containers end
+/// before the others run.
 fn requests(containers: &[Container], key: &ObjectKey) -> Resources {
     let mut sum = Resources::default();
     for container in containers {
@@ -194,7 +195,7 @@ struct MemberItem {
     status: Option<MemberDeployment>,
 }
 
-/// What Karmada collects of a Deployment in a member.
+/// The status that Karmada collects of a Deployment in a member.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MemberDeployment {
@@ -212,7 +213,7 @@ struct BindingState {
     observed: BindingObservation,
     /// Whether the scheduler has confirmed the newest binding.
     confirmed: bool,
-    /// Whether every scheduled cluster is part of the status: just after a move it still tells of the old ones.
+    /// Whether every scheduled cluster is part of the status: just after a move it still shows the old ones.
     reported: bool,
     /// Oldest generation of the Deployment that a scheduled cluster reports about.
     template_generation: Option<i64>,

@@ -1,4 +1,4 @@
-//! The index, fed with objects as a watch delivers them.
+//! Tests of the index, fed with objects as a watch delivers them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Member clusters: read live, and watched only to know when to read again.
+//! Member clusters: read live; the watch only shows when to read again.
 //!
 //! Karmada serves Cluster objects through its aggregated API server, which may be down while everything else
 //! works. A cluster is available when it is Ready *and* no taint forbids scheduling to it.
@@ -32,7 +32,7 @@ pub struct KarmadaInventory {
 }
 
 impl KarmadaInventory {
-    /// Starts watching. `gpu_label` is the label that says that a cluster has GPUs.
+    /// Starts watching. `gpu_label` is the label that marks clusters with GPUs.
     ///
     /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]
@@ -111,7 +111,7 @@ struct Summary {
 
 type Quantities = BTreeMap<String, String>;
 
-/// What a Cluster object says. One that cannot be read is there all the same, but not available.
+/// The observation of a Cluster object. An unreadable object is included, but not available.
 fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {
     let name = object.name_any();
     let labels = object.labels().clone();
@@ -137,7 +137,7 @@ fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {
     }
 }
 
-/// What is read out of a Cluster object besides its metadata.
+/// The fields read from a Cluster object besides its metadata.
 #[derive(Default)]
 struct Reading {
     spec: Spec,

@@ -1,7 +1,7 @@
 //! Karmada through its API server: member clusters, Deployments and where they run.
 //!
-//! Objects of Karmada are read as the few fields that matter here, so that neither a newer Karmada nor an unusual
-//! object stops anything: what cannot be read is skipped with a warning. State is watched, not polled, and only
+//! Only the few relevant fields of Karmada's objects are read, so that neither a newer Karmada nor an unusual
+//! object stops anything: unreadable objects are skipped with a warning. State is watched, not polled, and only
 //! small extracts of the objects are kept.
 
 mod index;

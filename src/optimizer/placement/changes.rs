@@ -1,4 +1,4 @@
-//! What is different in the world between two problems of one graph.
+//! Differences between two problems of one graph that may invalidate a plan.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
     changes
 }
 
-/// Measured times are never twice the same: what changes by less than a fifth has not changed.
+/// Measured times are never twice the same: a change by less than a fifth is ignored.
 fn same_latencies(before: &BTreeMap<String, f64>, now: &BTreeMap<String, f64>) -> bool {
     before.len() == now.len()
         && before

@@ -13,7 +13,7 @@ use super::{
 use crate::hdag::Dimension;
 use crate::optimizer::ClusterAttributes;
 
-/// So many assignments are enumerated at most.
+/// Maximum number of assignments that are enumerated.
 const ENUMERATED: f64 = 5_000.0;
 /// Relative difference of two computations of one objective.
 const TOLERANCE: f64 = 1e-6;
@@ -123,7 +123,7 @@ fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
             };
             let sum: i128 = here.map(|(service, _)| amount(service)).sum();
             let free = cluster.free.get(dimension);
-            // What is not used at all cannot be too much, even where less than nothing is free.
+            // An unused resource cannot be exceeded, even where its free amount is negative.
             if sum > i128::from(free) && sum > 0 {
                 let (name, unit) = (&cluster.name, dimension.unit());
                 faults.push(format!("cluster {name} has {free} {unit} free, the plan puts {sum} there"));

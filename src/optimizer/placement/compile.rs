@@ -1,8 +1,8 @@
-//! From a problem in names and units to a [`Model`] in ordinals and integers.
+//! Compilation of a problem in names and units into a [`Model`] in ordinals and integers.
 //!
-//! What the clusters' data does not say is decided here: an unknown price or carbon counts as the highest one that
-//! is known, an unknown latency as `unknown_latency_ms`, and whether an undecidable requirement forbids a cluster is
-//! the caller's choice ([`Unknown`]).
+//! Missing data of clusters is filled in here: an unknown price or carbon intensity counts as the highest known
+//! one, an unknown latency as `unknown_latency_ms`, and the caller chooses whether an undecidable requirement
+//! forbids a cluster ([`Unknown`]).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ const LARGEST_COST: f64 = 1e14;
 /// Largest nano-cost of a whole assignment: the search needs some bits beside it.
 const LARGEST_SUM: f64 = 3.6e16;
 
-/// What becomes of a requirement that the clusters' data cannot decide.
+/// Treatment of a requirement that the clusters' data cannot decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
     /// It counts as not met.
@@ -28,7 +28,7 @@ pub enum Unknown {
 
 /// A model, and how its ordinals relate to the problem: clusters have the same index in both.
 pub struct Compiled<'a> {
-    /// What it was made of.
+    /// The problem it was compiled from.
     pub problem: &'a Problem,
     /// The model.
     pub model: Model,
@@ -38,9 +38,9 @@ pub struct Compiled<'a> {
     pub item_of: Vec<usize>,
     /// How near clusters are.
     pub proximity: Proximity,
-    /// What was counted although it is not known.
+    /// Values that were assumed because they are unknown.
     pub warnings: Vec<String>,
-    /// What undecidable requirements do.
+    /// The treatment of undecidable requirements.
     pub unknown: Unknown,
     /// Some requirement is undecidable somewhere, so that the other choice of [`Unknown`] is another model.
     pub undecidable: bool,

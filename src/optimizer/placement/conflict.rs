@@ -1,8 +1,9 @@
-//! Why a problem has no placement: a minimal set of requirements that cannot all hold, and the smallest changes
-//! that would help.
+//! Explanation of infeasible problems: a minimal set of conflicting requirements, and the smallest changes that
+//! would help.
 //!
-//! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops requirements
-//! as long as what is left is still infeasible; here in chunks that are halved, since most of them are superfluous.
+//! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops
+//! requirements as long as the rest is still infeasible; here in chunks that are halved, since most of them are
+//! superfluous.
 
 use super::compile::{Compiled, compile};
 use super::exact::{Feasibility, elastic, feasibility};
@@ -13,7 +14,7 @@ use crate::hdag::Dimension;
 use crate::optimizer::text::amount;
 use crate::optimizer::{BuiltInStrategy, Stop};
 
-/// Models that may be solved for one explanation. A filter that needs more stops, and says that it did.
+/// Models that may be solved for one explanation. A filter that needs more stops, and reports that it did.
 const MOST_SOLVES: usize = 400;
 /// Items × clusters above which nothing is filtered.
 const MOST_CELLS: usize = 5_000;
@@ -21,7 +22,7 @@ const MOST_CELLS: usize = 5_000;
 /// One requirement that could be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
-    /// What a service needs of one resource.
+    /// The demand of a service for one resource.
     Need(usize, Dimension),
     /// One condition of a service on its cluster's attributes.
     Requirement(usize, usize),
@@ -145,7 +146,7 @@ impl Filter<'_> {
     }
 }
 
-/// Additional room in words.
+/// Additional capacity in words.
 fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
     let amounts = |cluster: &[i64; RESOURCES]| -> Vec<String> {
         let missing = Dimension::ALL.into_iter().zip(*cluster).filter(|(_, missing)| *missing > 0);

@@ -1,4 +1,4 @@
-//! The strategies `cost` and `green`: greedy, local search, and where the model is small enough an exact one; the
+//! The strategies `cost` and `green`: greedy start, local search, and exact optimisation of small models; the
 //! bound comes from the exact model or from a relaxation.
 
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::optimizer::Stop;
 
 /// Threads of the local search; the result does not depend on their number.
 const THREADS: usize = 2;
-/// Relative difference of cost and bound below which the solver cannot tell them apart.
+/// Relative difference of cost and bound below which the solver cannot distinguish them.
 const SOLVER_TOLERANCE: f64 = 2e-6;
 /// Items × clusters up to which a mixed-integer program surely ends soon.
 const MILP_CELLS: usize = 60;
@@ -51,7 +51,7 @@ fn starts(model: &Model) -> Vec<Vec<usize>> {
     current.into_iter().collect()
 }
 
-/// Proves a bound, and improves what was found where the proof comes across something better.
+/// Proves a bound, and replaces the assignment if the proof finds a better one.
 fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, PlanProof) {
     let (model, limits) = (&compiled.model, &compiled.problem.limits);
     if model.cost_of(&found) == 0 {
@@ -71,12 +71,12 @@ fn prove(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>
     }
     let proven = exact.bound;
     let (assignment, by_milp) = by_milp(compiled, assignment, stop);
-    // A solver that was cut off may know less than the branch and bound.
+    // A solver that was stopped early may have a worse bound than the branch and bound.
     let proof = if by_milp.bound.is_some_and(|bound| bound > proven) { by_milp } else { proof };
     (assignment, proof)
 }
 
-/// What the branch and bound left open, by a mixed-integer program.
+/// Solves a model that the branch and bound left open by a mixed-integer program.
 fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usize>, PlanProof) {
     let model = &compiled.model;
     let solved = bound::exact_cost(model, Some(&found), compiled.problem.limits.seed, stop);

@@ -1,4 +1,5 @@
-//! Built-in strategies by name, and what surrounds every one: the model, the proof, the explanation.
+//! Runs a built-in strategy: compiles the model, and turns the result into an outcome with proof and
+//! explanation.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +56,7 @@ pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> 
 /// The outcome of an assignment that another program made, checked against the constraints.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The faults of the assignment.
 pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result<Outcome, String> {
     let solve = |compiled: &Compiled<'_>| match compiled.ordinals(assignment) {
         Some(ordinals) if compiled.model.is_feasible(&ordinals) => {
@@ -83,8 +84,8 @@ fn note_cut(outcome: &mut Outcome, asked: bool) {
     }
 }
 
-/// Solves what may count requirements that cannot be decided as not met, else as met; `explained` adds to the answer why
-/// there is no placement.
+/// Solves with undecidable requirements counted as not met where possible, else as met; `explained` adds to the
+/// answer why there is no placement.
 fn with_unknowns(
     problem: &Problem,
     solve: impl Fn(&Compiled<'_>) -> Outcome,
@@ -123,11 +124,11 @@ pub(super) fn timed_out(compiled: &Compiled<'_>, summary: &str) -> Outcome {
     Outcome::TimedOut(TimedOut { strategy: compiled.problem.strategy.clone(), summary: summary.to_owned() })
 }
 
-/// Where nothing fits: the item that lacks room on every cluster, the rest being placed as far as it goes.
+/// The item that lacks capacity on every cluster, after the others have been placed as far as possible.
 pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
     match first_fit::first_fit(compiled) {
         Err(cause) => *cause,
-        // Cannot be: a placement was found where none exists. The checker's work, not ours.
+        // Impossible: a placement was found where none exists. Detecting that is left to the checker.
         Ok(_) => first_fit::no_cluster(compiled, 0, Vec::new()),
     }
 }

@@ -1,11 +1,12 @@
-//! From an assignment to a plan: objective, bound, and for each service and each cluster why (not) there.
+//! Builds a plan from an assignment: objective, bound, and for each service and cluster the reason for or
+//! against it.
 
 use super::compile::Compiled;
 use super::model::{Model, NANO};
 use super::partial::PartialAssignment;
 use super::{Certificate, ClusterVerdict, Outcome, Plan, ServiceExplanation, objective};
 
-/// What is proven of an assignment.
+/// The proof of an assignment's quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanProof {
     /// No assignment has a smaller nano-cost; `None` when nothing is proven.
@@ -32,7 +33,7 @@ pub fn outcome(
     let cost = compiled.model.cost_of(assignment);
     let objective = objective::objective(compiled, assignment);
     let optimal = proof.bound.is_some_and(|bound| bound >= cost);
-    // An optimal plan's bound is its objective, whatever the rounding of the last digit says.
+    // An optimal plan's bound is its objective, regardless of the rounding of the last digit.
     #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
     let bound = proof.bound.map(|bound| if optimal { objective.total } else { bound as f64 / NANO });
     let gap = bound.map(|bound| {
@@ -124,7 +125,7 @@ fn new(cluster: &str, verdicts: &[ClusterVerdict]) -> String {
     }
 }
 
-/// What single changes of an assignment would cost.
+/// Cost differences of single changes of an assignment.
 struct Differences<'a> {
     model: &'a Model,
     assignment: &'a [usize],
@@ -148,7 +149,7 @@ impl<'a> Differences<'a> {
         Self { model, assignment, millicores, items, edges }
     }
 
-    /// What the objective rises by when the item is on `to` instead, in cost units.
+    /// Increase of the objective when the item is on `to` instead, in cost units.
     fn of(&self, item: usize, to: usize) -> f64 {
         let (model, from) = (self.model, self.assignment[item]);
         if from == to {

@@ -1,18 +1,18 @@
-//! First fit: services in their turn, clusters in the order of their names.
+//! First fit: services in the order of their ranks, clusters in the order of their names.
 //!
-//! Co-located services form one item that is placed as a whole when its first member's turn comes. The
-//! strategy never looks back: an item that finds no room ends it, although another order might have worked.
-//! The answer says what each cluster lacked at that moment.
+//! Co-located services form one item that is placed as a whole when its first member's turn comes. The strategy
+//! does not backtrack: an item that fits nowhere ends it, although another order might have worked. The answer
+//! lists the resources each cluster lacked at that point.
 
 use super::compile::Compiled;
 use super::partial::PartialAssignment;
 use super::{ClusterVerdict, Infeasibility};
 use crate::optimizer::text::amounts;
 
-/// So many clusters are named in a summary; the verdicts list all.
+/// Maximum number of clusters named in a summary; the verdicts list all.
 const MAX_NAMED: usize = 8;
 
-/// Places each item on the first cluster by name that has room for it; gives the reasons too.
+/// Places each item on the first cluster by name that it fits; returns the reasons too.
 pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<String>), Box<Infeasibility>> {
     let mut situation = PartialAssignment::empty(compiled);
     let (mut assignment, mut reasons) = (Vec::new(), Vec::new());

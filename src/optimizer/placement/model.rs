@@ -1,4 +1,4 @@
-//! A placement problem in ordinals and integers: what strategies compute with.
+//! The placement model: a problem in ordinals and integers, on which strategies compute.
 //!
 //! [`super::compile()`] makes it out of a [`super::Problem`]; nothing here knows a name. Services that must share a
 //! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact and
@@ -77,16 +77,17 @@ pub struct Overload {
     pub threshold: Vec<i64>,
 }
 
-/// Assign every item to one allowed cluster, within capacities and pair rules, at least cost:
-/// `Σ cost[i][e(i)] + Σ_{used e} activation[e] + Σ_edges weight·latency[e(a)][e(b)] + Σ_e rate·max(0, cpu_e − threshold_e)`.
+/// Assign every item to one allowed cluster, within capacities and pair rules, at minimum cost: `Σ
+/// cost[i][e(i)] + Σ_{used e} activation[e] + Σ_edges weight·latency[e(a)][e(b)] + Σ_e rate·max(0, cpu_e −
+/// threshold_e)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// What each item needs, all replicas of all its services together.
+    /// Demand of each item, all replicas of all its services together.
     pub demand: Vec<[i64; RESOURCES]>,
-    /// What each cluster has free; `i64::MAX` where a resource is no limit. Never negative.
+    /// Free capacity of each cluster; `i64::MAX` where a resource is unlimited. Never negative.
     pub capacity: Vec<[i64; RESOURCES]>,
-    /// Items × clusters: whether the item may go there, by every rule that looks at one item and one cluster
-    /// alone (availability, requirements, pinning, and that its demand fits the empty cluster).
+    /// Items × clusters: whether the item may go there, by every rule about one item and one cluster alone
+    /// (availability, requirements, pinning, and that its demand fits the empty cluster).
     pub allowed: Matrix<bool>,
     /// Items × clusters: nano-cost of the item there (price, carbon, moving); not negative.
     pub cost: Matrix<i64>,
@@ -159,7 +160,7 @@ impl Model {
         total
     }
 
-    /// What an assignment puts on each cluster.
+    /// The load of each cluster under an assignment.
     #[must_use]
     pub fn used(&self, assignment: &[usize]) -> Vec<[i64; RESOURCES]> {
         let mut used = vec![[0; RESOURCES]; self.clusters()];

@@ -1,4 +1,4 @@
-//! What a cluster lacks for an item, everything else being placed as it is.
+//! A partial assignment, and the constraints that keep an item off a cluster given the rest.
 
 use super::compile::{Compiled, Unknown};
 use super::proximity::Tri;
@@ -13,7 +13,7 @@ pub struct PartialAssignment<'a> {
     compiled: &'a Compiled<'a>,
     /// The cluster of each placed item.
     placed: Vec<Option<usize>>,
-    /// What the placed items use on each cluster.
+    /// Usage of the placed items on each cluster.
     used: Vec<Resources>,
     /// Latency bounds of each item: the bound and the service at the other end.
     bounds: Vec<Bounds>,
@@ -43,20 +43,20 @@ impl<'a> PartialAssignment<'a> {
         situation
     }
 
-    /// Puts an item on a cluster, room or not.
+    /// Puts an item on a cluster, without checking capacity.
     pub fn place(&mut self, item: usize, cluster: usize) {
         self.placed[item] = Some(cluster);
         let total = self.total(item);
         self.used[cluster] += total;
     }
 
-    /// What an item needs.
+    /// The demand of an item.
     #[must_use]
     pub fn total(&self, item: usize) -> Resources {
         super::compile::total(self.compiled.problem, &self.compiled.items[item])
     }
 
-    /// What is left on a cluster for an item: what the others that are placed do not use.
+    /// The capacity left on a cluster for an item by the other placed items.
     #[must_use]
     pub fn free_for(&self, item: usize, cluster: usize) -> Resources {
         let own = if self.placed[item] == Some(cluster) { self.total(item) } else { Resources::default() };
@@ -69,7 +69,7 @@ impl<'a> PartialAssignment<'a> {
         (0..self.compiled.problem.clusters.len()).map(|cluster| self.verdict(item, cluster)).collect()
     }
 
-    /// Whether an item could be on a cluster, and if not, everything that is in the way.
+    /// Whether an item could be on a cluster, and if not, every constraint that forbids it.
     #[must_use]
     pub fn verdict(&self, item: usize, cluster: usize) -> ClusterVerdict {
         let state = &self.compiled.problem.clusters[cluster];
@@ -143,7 +143,7 @@ impl<'a> PartialAssignment<'a> {
         }
     }
 
-    /// What an assignment rests on although nobody knows it, in words.
+    /// The unknown data that an assignment relies on, in words.
     #[must_use]
     pub fn unknowns(&self) -> Vec<String> {
         let problem = self.compiled.problem;
@@ -209,7 +209,7 @@ fn neighbours(compiled: &Compiled<'_>) -> (Vec<Bounds>, Vec<Vec<usize>>) {
     (bounds, apart)
 }
 
-/// What a requirement wants, in words.
+/// A requirement in words.
 pub(super) fn wanted(requirement: &Requirement) -> String {
     match &requirement.test {
         AttributeTest::OneOf(texts) => texts.join(" or "),
@@ -220,7 +220,7 @@ pub(super) fn wanted(requirement: &Requirement) -> String {
     }
 }
 
-/// What a latency bound wants, in words.
+/// A latency bound in words.
 pub(super) fn bound_text(bound: LatencyBound, problem: &super::Problem) -> String {
     match bound {
         LatencyBound::Ultralow => format!("less than {} ms", problem.limits.ultralow_ms),

@@ -1,4 +1,4 @@
-//! What a placement decision answers: a plan with its proof and its reasons, or why there is none.
+//! The outcome of a placement decision: a plan with its proof and reasons, or why there is none.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::Strategy;
 pub enum Outcome {
     /// A placement that no other one beats: its bound equals its objective.
     Optimal(Plan),
-    /// A placement that satisfies every constraint; its gap says how far it may be from the best.
+    /// A placement that satisfies every constraint; its gap bounds the distance to the best.
     Feasible(Plan),
     /// There is none, or (for a strategy that does not look back) none was found.
     Infeasible(Infeasibility),
@@ -32,7 +32,7 @@ impl Outcome {
         }
     }
 
-    /// The word for it: `optimal`, `feasible`, `infeasible`, `timed_out`.
+    /// Its name: `optimal`, `feasible`, `infeasible`, `timed_out`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -53,9 +53,9 @@ pub struct Plan {
     pub strategy: Strategy,
     /// Service name to cluster name.
     pub assignment: BTreeMap<String, String>,
-    /// Service name to number of replicas that room was found for.
+    /// Service name to the number of replicas placed.
     pub replicas: BTreeMap<String, i64>,
-    /// What the strategy minimises, and of what it is made.
+    /// The minimised objective and its terms.
     pub objective: Objective,
     /// Proven: no feasible placement has a smaller objective. `None` when nothing was proven.
     pub bound: Option<f64>,
@@ -69,7 +69,7 @@ pub struct Plan {
     /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
     /// plan rests on.
     pub unknown_allowed: bool,
-    /// What could not be decided or counted because the clusters' data does not say.
+    /// Requirements and costs that could not be evaluated because data of clusters is missing.
     pub warnings: Vec<String>,
     /// Why each service is where it is, by name.
     pub explanation: Vec<ServiceExplanation>,
@@ -115,9 +115,9 @@ pub struct Infeasibility {
     pub strategy: Strategy,
     /// One sentence for a person.
     pub summary: String,
-    /// The services (one, or a co-located group) that are looked at per cluster.
+    /// The services (one, or a co-located group) that the verdicts per cluster are about.
     pub services: Vec<String>,
-    /// Per cluster what is missing for them, with the services before them placed.
+    /// The obstacles to them on each cluster, with the services before them placed.
     pub clusters: Vec<ClusterVerdict>,
     /// Whether it is proven that there is no placement at all.
     pub proven: bool,
@@ -128,7 +128,7 @@ pub struct Infeasibility {
     pub minimal: bool,
     /// The smallest changes that would make a placement possible; each alone is enough.
     pub relaxations: Vec<String>,
-    /// Whether the time ended before conflict and changes were worked out: they are what was found until then.
+    /// Whether the time ended before conflict and changes were worked out: they hold the findings until then.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub cut_short: bool,
 }
@@ -148,7 +148,7 @@ pub struct TimedOut {
 pub struct ServiceExplanation {
     /// Name of the service.
     pub service: String,
-    /// Where it goes.
+    /// Its new cluster.
     pub cluster: String,
     /// Where it was; `None` when it is new.
     pub moved_from: Option<String>,
@@ -158,7 +158,7 @@ pub struct ServiceExplanation {
     pub clusters: Vec<ClusterVerdict>,
 }
 
-/// Whether a cluster could take a service, and if not, what was missing.
+/// Whether a cluster could take a service, and if not, the obstacles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterVerdict {
     /// Name of the cluster.
@@ -167,8 +167,8 @@ pub struct ClusterVerdict {
     pub feasible: bool,
     /// The constraints that do not hold; empty when feasible.
     pub violated: Vec<Violation>,
-    /// What the objective would rise by if the service (with those that must share its cluster) were there;
-    /// `None` where no plan was made.
+    /// Increase of the objective if the service (with those that must share its cluster) were there; `None`
+    /// where no plan was made.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost_difference: Option<f64>,
 }
@@ -212,22 +212,22 @@ pub enum Violation {
         /// Where it is.
         cluster: String,
     },
-    /// An attribute of the cluster is not as an intent wants it.
+    /// An attribute of the cluster does not meet an intent.
     Attribute {
         /// The intent, such as `security`.
         intent: String,
         /// The attribute.
         attribute: String,
-        /// What it must be, in words.
+        /// The required value, in words.
         wanted: String,
-        /// What it is; `None` when unknown.
+        /// The actual value; `None` when unknown.
         found: Option<String>,
     },
     /// Too far from the cluster of another service.
     Latency {
         /// The other service.
         service: String,
-        /// What is wanted, in words.
+        /// The required latency, in words.
         wanted: String,
         /// Round-trip time in milliseconds; `None` when unknown.
         milliseconds: Option<f64>,

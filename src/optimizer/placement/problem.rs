@@ -1,4 +1,4 @@
-//! Everything a placement decision may look at, as plain data.
+//! The complete input of a placement decision, as plain data.
 //!
 //! A problem serialises, so it is stored with its decision and can be replayed. Clusters, services and links are
 //! sorted, so that equal input gives an equal problem whatever the order in which it was gathered.
@@ -25,13 +25,13 @@ pub struct Problem {
     pub services: Vec<ServiceDemand>,
     /// Pairs of services that exchange traffic or must be near to each other, by name.
     pub links: Vec<Link>,
-    /// What the objective of `cost` and `green` weighs.
+    /// Weights of the objective of `cost` and `green`.
     pub weights: Weights,
     /// Seed, budget and thresholds.
     pub limits: SolveLimits,
-    /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
+    /// Refuse undecidable requirements (no latency known, no attribute known) instead of warning.
     pub strict: bool,
-    /// What is known to be missing already when the problem was made; repeated in the plan.
+    /// Information found missing when the problem was built; repeated in the plan.
     pub warnings: Vec<String>,
 }
 
@@ -90,34 +90,34 @@ impl Problem {
     }
 }
 
-/// What a decision knows of one cluster.
+/// One cluster as a decision sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterState {
     /// Name in Karmada.
     pub name: String,
     /// Whether the cluster can take services now.
     pub available: bool,
-    /// What is free for this graph: allocatable minus what others use or have reserved.
+    /// Capacity free for this graph: allocatable minus the usage and reservations of others.
     pub free: Resources,
     /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
     pub storage_reported: bool,
-    /// Part of what is not free: held for services that are placed here but do not show in the cluster's
+    /// Part of the used capacity: reserved for services that are placed here but do not show in the cluster's
     /// own report yet.
     pub reserved: Resources,
-    /// Part of what is free: used by services of this graph now.
+    /// Part of the free capacity: currently used by services of this graph.
     pub own: Resources,
-    /// What else is known of it; latencies are those to other clusters of the problem.
+    /// Its other known attributes; latencies are those to other clusters of the problem.
     pub attributes: ClusterAttributes,
 }
 
-/// What a decision knows of one service.
+/// One service as a decision sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceDemand {
     /// Name of the service.
     pub name: String,
     /// Turn in which `first-fit` considers it: dependencies first, then the order of the descriptor.
     pub rank: u32,
-    /// What one replica needs.
+    /// Resources that one replica needs.
     pub needs: Resources,
     /// How many replicas it may have. No term of an objective falls with replicas, so the minimum is placed.
     pub replicas: ReplicaBounds,
@@ -131,12 +131,12 @@ pub struct ServiceDemand {
     pub co_location: Vec<String>,
     /// Services that must be on another cluster.
     pub anti_affinity: Vec<String>,
-    /// What its cluster must be like.
+    /// Requirements on its cluster.
     pub requires: Vec<Requirement>,
 }
 
 impl ServiceDemand {
-    /// A service of one replica that is not placed yet and asks for nothing but room.
+    /// A service of one replica that is not placed yet and has no requirements but resources.
     #[must_use]
     pub fn new(name: impl Into<String>, needs: Resources) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl ServiceDemand {
         }
     }
 
-    /// What the replicas that are placed need together.
+    /// Total demand of the replicas to place.
     #[must_use]
     pub fn total(&self) -> Resources {
         self.needs.times(self.replicas.min)
@@ -163,9 +163,9 @@ impl ServiceDemand {
 /// Bounds of a number of replicas; equal for a fixed number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaBounds {
-    /// At least so many; not negative.
+    /// Minimum number; not negative.
     pub min: i64,
-    /// At most so many.
+    /// Maximum number.
     pub max: i64,
 }
 
@@ -184,13 +184,13 @@ pub struct Requirement {
     pub intent: String,
     /// Name of the attribute ([`ClusterAttributes::get`]).
     pub attribute: String,
-    /// What its value must be.
+    /// The test that its value must pass.
     pub test: AttributeTest,
     /// A cluster of which the attribute is unknown never qualifies, strict or not.
     pub must_be_known: bool,
 }
 
-/// What the value of an attribute must be.
+/// A test of an attribute's value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttributeTest {

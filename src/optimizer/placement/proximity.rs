@@ -1,15 +1,15 @@
-//! How near clusters are to each other, as far as it is known.
+//! Proximity of clusters to each other, as far as it is known.
 
 use super::{LatencyBound, Problem};
 
-/// Yes, no, or nobody knows.
+/// Yes, no, or unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tri {
     /// It holds.
     Yes,
     /// It does not.
     No,
-    /// The data does not say.
+    /// The data does not decide it.
     Unknown,
 }
 
@@ -24,7 +24,7 @@ impl Tri {
         }
     }
 
-    /// What it comes to when the unknown counts as `unknown`.
+    /// The result when `Unknown` is treated as `unknown`.
     #[must_use]
     pub fn decided(self, unknown: bool) -> bool {
         match self {
@@ -43,7 +43,7 @@ impl From<bool> for Tri {
 
 /// Latencies and regions of the clusters of a problem, by their index.
 pub struct Proximity {
-    /// Clusters × clusters: the larger of what both say of each other, in milliseconds.
+    /// Clusters × clusters: the larger of the values from both ends, in milliseconds.
     milliseconds: Vec<Vec<Option<f64>>>,
     regions: Vec<Option<String>>,
     ultralow_ms: f64,
@@ -52,7 +52,7 @@ pub struct Proximity {
 }
 
 impl Proximity {
-    /// What the attributes of the problem's clusters say.
+    /// The proximity given by the attributes of the problem's clusters.
     #[must_use]
     pub fn new(problem: &Problem) -> Self {
         let said = |one: usize, other: usize| {
@@ -93,7 +93,7 @@ impl Proximity {
         self.milliseconds(one, other).map_or(self.unknown_us, microseconds)
     }
 
-    /// Whether two clusters are as near as a bound wants.
+    /// Whether two clusters are as near as a bound requires.
     ///
     /// Clusters of one region are neighbours whatever their latency; clusters of two regions are not, unless
     /// their latency is known to be small.

@@ -1,4 +1,4 @@
-//! A placement decision as text for people: what was decided, what it rests on, and the alternatives.
+//! A placement decision as text for people: the plan, its basis, and the alternatives.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -52,7 +52,7 @@ fn proof(plan: &Plan) -> String {
     format!("Proven {how}: no placement costs less than {bound:.3} (gap {:.2} %).", gap * 100.0)
 }
 
-/// For each service and each cluster it is not on: what rules it out, or what it would cost.
+/// For each service and each cluster it is not on: the obstacle or the additional cost.
 fn alternatives(plan: &Plan) -> String {
     let mut table = table(&["SERVICE", "INSTEAD ON", "POSSIBLE", "COST", "WHAT IS IN THE WAY"]);
     for service in &plan.explanation {

@@ -5,7 +5,7 @@ use crate::optimizer::{self, BuiltInStrategy};
 /// A placement strategy that is built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
-    /// Places services one after the other on the first cluster with room.
+    /// Places services one after the other on the first cluster with enough free capacity.
     FirstFit,
     /// Moves as few services as possible.
     MinMoves,

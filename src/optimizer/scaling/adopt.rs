@@ -1,4 +1,4 @@
-//! Numbers of replicas that another program decided.
+//! Adoption of replica numbers decided by another program.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! The independent checker: re-computes from the problem alone whether an answer may be used.
 //!
-//! Shares no code with strategies, so that one mistake cannot hide in both. It tests capacity models by what replicas
-//! serve, never by the number of replicas that a rate needs. It does not prove that a plan is the best.
+//! Shares no code with strategies, so that one mistake cannot hide in both. It evaluates capacity models by the
+//! load that replicas serve, never by the number of replicas that a rate needs. It does not prove that a plan
+//! is the best.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +123,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What a service may have, and that it serves its rate where it may.
+    /// Checks that a service stays within its bounds, and serves its rate as far as they allow.
     fn bounds(&mut self, service: &ScaledService, replicas: i64) {
         let (name, profile, compat) = (&service.name, service.profile, self.problem.compat);
         let (min, max) = if compat { (1, MOST) } else { (profile.min.min(most(service)), most(service)) };
@@ -186,7 +187,7 @@ impl<'a> Checker<'a> {
                 |resource: &Dimension| *resource == Dimension::Storage && !cluster.storage_reported;
             for resource in Dimension::ALL.into_iter().filter(|resource| !unlimited(resource)) {
                 let none = resource == Dimension::Gpus && !cluster.acceleration;
-                // What is not used at all cannot be too much, even where less than nothing is free.
+                // An unused resource cannot be exceeded, even where its free amount is negative.
                 let free = if none { 0 } else { cluster.free.get(resource).max(0) };
                 limits.push(Limit { cluster: &cluster.name, resource, used: 0, free });
             }
@@ -317,7 +318,7 @@ fn most(service: &ScaledService) -> i64 {
     service.share.map_or(service.profile.max, |share| share.min(service.profile.max))
 }
 
-/// Whether so many replicas serve the rate and this share more.
+/// Whether this many replicas serve the rate and this share more.
 fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more: f64) -> bool {
     let rate = service.rate.unwrap_or(0.0) * (1.0 + more);
     let idle = rate == 0.0 && !problem.compat;

@@ -1,12 +1,13 @@
 //! Exact search: dynamic programming over an expanding core of a program's groups, pruned by reduced costs.
 //!
-//! With multipliers `λ`, an answer costs `L(λ) + Σ ρ_g(y_g) + Σ λ_j·left_j`, where `left` is what it leaves of the rows.
-//! The relaxation `L` is a constant, and the reduced cost `ρ_g ≥ 0` is convex in `y_g` and 0 at the relaxation's own
-//! number. The search begins at a centre: that number, moved to fill the rows where it is as good as free to move.
-//! Groups are taken in the order of their cheapest deviation from the centre; a state is what the deviations so far
-//! leave of the rows, and what they cost, all other groups being at the centre. States that cannot become better than
-//! the best answer, or that another one dominates, are dropped; mostly few groups are looked at until none is left.
-//! After Pisinger, "A Minimal Algorithm for the 0-1 Knapsack Problem", Operations Research 45 (1997).
+//! With multipliers `λ`, an answer costs `L(λ) + Σ ρ_g(y_g) + Σ λ_j·left_j`, where `left` is the remainder of
+//! the rows. The relaxation `L` is a constant, and the reduced cost `ρ_g ≥ 0` is convex in `y_g` and 0 at the
+//! relaxation's own number. The search begins at a centre: that number, moved to fill the rows where it is as
+//! good as free to move. Groups are taken in the order of their cheapest deviation from the centre; a state is
+//! the remainder of the rows after the deviations so far, and their cost, with all other groups at the centre.
+//! States that cannot become better than the best answer, or that another one dominates, are dropped; usually
+//! few groups are visited until none is left. After Pisinger, "A Minimal Algorithm for the 0-1 Knapsack
+//! Problem", Operations Research 45 (1997).
 //!
 //! One row has at most `limit / gcd` states that do not dominate each other, and so takes at most
 //! `O(groups · limit / gcd · steps)`. With several rows the number of states can be exponential; the search then ends
@@ -15,17 +16,17 @@
 use super::program::{Group, Program, Solution};
 use crate::optimizer::Stop;
 
-/// States × rows made before the search stops with what it has: half a second or so.
+/// States × rows created before the search stops with its best answer: about half a second.
 const BUDGET: usize = 1_000_000;
-/// States between two looks at the clock.
+/// States between two checks of the clock.
 const PULSE: usize = 64;
 /// States kept from one group to the next.
 const MOST_STATES: usize = 30_000;
-/// From so many states on, answers that are better by a negligible amount are not looked for.
+/// Number of states from which answers better by a negligible amount are not searched for.
 const MANY_STATES: usize = 1000;
 
-/// The best answer of a program, beginning with a feasible one. When the search is large, an answer may be above the
-/// least cost by `negligible`.
+/// The best answer of a program, beginning with a feasible one. When the search is large, an answer may be
+/// above the minimum cost by `negligible`.
 pub(super) fn run(
     program: &Program,
     multipliers: &[i128],
@@ -109,11 +110,11 @@ struct Search<'a> {
 
 /// The centre with some deviations.
 struct State {
-    /// What the rows have left; negative where too much is used.
+    /// The remainder of the rows; negative where they are exceeded.
     left: Vec<i128>,
     /// Sum of the reduced costs.
     spent: i128,
-    /// `spent` and what the rows leave unused: how much more than the relaxation it costs.
+    /// `spent` and the unused remainder of the rows: how much more than the relaxation it costs.
     excess: i128,
     /// The last deviation, an index into the history.
     last: usize,
@@ -126,12 +127,12 @@ struct Deviation {
     before: usize,
 }
 
-/// All deviations made; the first entry stands for none.
+/// All deviations made; the first entry represents none.
 type History = Vec<Option<Deviation>>;
 
-/// What is still possible from one turn on.
+/// The range still reachable from one turn on.
 struct Reach {
-    /// By how much what is left of each row can grow, and shrink.
+    /// By how much the remainder of each row can grow, and shrink.
     rows: Vec<(i128, i128)>,
     /// Reduced cost of the groups at their centres, which they may save.
     saving: i128,
@@ -175,8 +176,8 @@ impl Search<'_> {
         if self.program.cost(&one) <= self.program.cost(&other) { one } else { other }
     }
 
-    /// Groups by what a step gains per share of what the rows have left, the largest first. After Senju and Toyoda,
-    /// "An Approach to Linear Programming with 0-1 Variables", Management Science 15 (1968).
+    /// Groups by the gain of a step per share of the rows' remainder, the largest first. After Senju and
+    /// Toyoda, "An Approach to Linear Programming with 0-1 Variables", Management Science 15 (1968).
     fn by_utility(&self, left: &[i128]) -> Vec<usize> {
         let utility = |curve: &Curve<'_>| {
             let gain = curve.group.segments().iter().map(|segment| -segment.slope).max().unwrap_or(0);
@@ -190,7 +191,7 @@ impl Search<'_> {
         order
     }
 
-    /// The same answer with as many more steps as pay and have room.
+    /// The same answer with as many more steps as pay off and fit.
     fn filled(&self, mut steps: Vec<i64>, order: &[usize]) -> Vec<i64> {
         let mut left = self.left(&steps);
         for group in order {
@@ -214,7 +215,7 @@ impl Search<'_> {
         }
     }
 
-    /// How many steps of a group what is left of the rows allows.
+    /// How many steps of a group fit the remainder of the rows.
     fn room(&self, group: usize, left: &[i128]) -> i64 {
         let coefficients = self.curves[group].group.coefficients.iter().zip(left);
         let steps = coefficients
@@ -223,7 +224,7 @@ impl Search<'_> {
         steps.min().map_or(i64::MAX, |steps| i64::try_from(steps).unwrap_or(i64::MAX)).max(0)
     }
 
-    /// What the rows have left after so many more steps of a group.
+    /// The remainder of the rows after this many more steps of a group.
     fn after(&self, group: usize, steps: i64, left: &[i128]) -> Vec<i128> {
         let coefficients = &self.curves[group].group.coefficients;
         left.iter()
@@ -232,7 +233,7 @@ impl Search<'_> {
             .collect()
     }
 
-    /// Searches; returns the least excess that an answer can have.
+    /// Searches; returns the minimum excess that an answer can have.
     fn expand(&mut self) -> i128 {
         let reaches = self.reaches();
         let mut history: History = vec![None];
@@ -266,7 +267,7 @@ impl Search<'_> {
         proven.min(self.excess)
     }
 
-    /// What costs as much is not looked for.
+    /// Answers of equal cost are not searched for.
     fn limit(&self, states: usize) -> i128 {
         self.excess - if states > MANY_STATES { self.negligible } else { 0 }
     }
@@ -376,7 +377,7 @@ fn drop_dominated(states: &mut Vec<State>) {
     });
 }
 
-/// The least number from `low` on that fits, where all from it to `high` fit; `high` if none does.
+/// The smallest number from `low` on that fits, where all from it to `high` fit; `high` if none does.
 fn lowest(mut low: i64, mut high: i64, fits: impl Fn(i64) -> bool) -> i64 {
     while low < high {
         let middle = low + (high - low) / 2;

@@ -1,11 +1,12 @@
-//! What one service needs, may have and holds, and what its replicas cost.
+//! The demand of one service: needed, allowed and held replicas, and their cost.
 
 use super::problem::MOST_REPLICAS;
 use super::{ScaledService, ScalingProblem};
 
-/// Slack when a quotient is rounded up, for what floating point adds to a whole number.
+/// Slack when a quotient is rounded up, for the floating-point error of a whole number.
 const ROUNDING: f64 = 1e-9;
-/// Costs are integers; so many make one unit of the objective. Their sums are exact and equal on every machine.
+/// Costs are integers; this many make one unit of the objective. Their sums are exact and equal on every
+/// machine.
 pub(super) const COST_UNIT: f64 = 1e15;
 
 /// How many replicas a rate needs.
@@ -13,13 +14,13 @@ pub(super) const COST_UNIT: f64 = 1e15;
 pub(super) enum Need {
     /// The rate is unknown.
     Unknown,
-    /// So many.
+    /// This many.
     Replicas(i64),
     /// More than any service may have, or no number serves the rate.
     Never,
 }
 
-/// A service as numbers: `least ≤ r ≤ most`, and what `r` costs.
+/// A service as numbers: the bounds `least ≤ r ≤ most`, and the cost of `r`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Demand {
     pub need: Need,
@@ -28,9 +29,9 @@ pub(super) struct Demand {
     /// Below it, hysteresis or a cooldown is broken; `least ≤ held ≤ most`.
     pub held: i64,
     pub previous: i64,
-    /// What a replica uses, as a share of the normaliser.
+    /// Usage of a replica, as a share of the normaliser.
     pub share: f64,
-    /// What a replica started or stopped weighs, in the same unit.
+    /// Weight of a replica started or stopped, in the same unit.
     pub change_share: f64,
     /// Weighted costs of a replica, in `1 / COST_UNIT`.
     utilisation: i64,
@@ -107,7 +108,7 @@ impl Demand {
         }
     }
 
-    /// What one more replica costs, in `1 / COST_UNIT`, from `replicas` on; rises with `replicas`.
+    /// The cost of one more replica, in `1 / COST_UNIT`, from `replicas` on; rises with `replicas`.
     pub fn slope(&self, replicas: i64) -> i128 {
         let change = if replicas < self.previous { -self.change } else { self.change };
         let margin = if replicas < self.held { self.margin } else { 0 };
@@ -121,7 +122,7 @@ pub(super) fn counted_millicores(compat: bool, service: &ScaledService) -> i64 {
     service.needs.cpu_millicores.max(if compat { 0 } else { 1 })
 }
 
-/// The least `r` with `alpha·r + beta ≥ rate·(1 + tolerance)`; with no rate nothing is needed.
+/// The smallest `r` with `alpha·r + beta ≥ rate·(1 + tolerance)`; with no rate nothing is needed.
 fn need(problem: &ScalingProblem, service: &ScaledService, tolerance: f64) -> Need {
     let Some(rate) = service.rate else { return Need::Unknown };
     let rate = rate * (1.0 + tolerance);

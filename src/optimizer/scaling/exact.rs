@@ -1,13 +1,13 @@
-//! Exact: no plan within the constraints has a smaller objective.
+//! The exact strategy: no plan within the constraints has a smaller objective.
 //!
-//! Every service has a least and a largest number of replicas and a convex cost in between ([`super::demand`]). What
-//! is cheapest for each service alone is the answer wherever it fits, in `O(n log n)` for the sort by name. A cluster
-//! where it does not fit is a program of its own ([`super::program`]), in which services with equal needs are one
-//! variable; bounds over all services that this breaks join the clusters into one program. A program of one row (one
-//! scarce resource) is solved in pseudo-polynomial time, mostly in less than the sort takes. Several rows are solved
-//! exactly while few distinct needs or few services are involved; beyond, the search may end with the best plan
-//! found, a bound, and `optimal` false. It is counted in states, not in time, so that equal problems have equal plans unless
-//! they are told to stop.
+//! Every service has a minimum and a maximum number of replicas and a convex cost in between
+//! ([`super::demand`]). The cheapest number for each service alone is the answer wherever it fits, in `O(n log
+//! n)` for the sort by name. A cluster where it does not fit is a program of its own ([`super::program`]), in
+//! which services with equal needs are one variable; bounds over all services that this breaks join the
+//! clusters into one program. A program of one row (one scarce resource) is solved in pseudo-polynomial time,
+//! mostly in less than the sort takes. Several rows are solved exactly while few distinct needs or few services
+//! are involved; beyond, the search may end with the best plan found, a bound, and `optimal` false. It is
+//! counted in states, not in time, so that equal problems have equal plans unless they are stopped.
 //!
 //! Among plans of equal cost, one with the fewest replicas started or stopped is taken (unless a search is large).
 //! Solving again from an optimal answer changes nothing: with it as `previous`, nothing else costs less, by the
@@ -19,7 +19,7 @@ use super::program::{Group, Program, Segment};
 use super::{BuiltIn, ScalingConflict, ScalingInvalid, ScalingOutcome, ScalingProblem, validate};
 use crate::optimizer::Stop;
 
-/// By this part an objective may be above the least one and still be called so, when a search is large.
+/// Fraction by which an objective may exceed the minimum and still count as optimal, when a search is large.
 const NEGLIGIBLE: f64 = 1e-9;
 
 /// The cheapest plan within all constraints.
@@ -58,7 +58,7 @@ pub(super) fn exact_within(problem: &ScalingProblem, stop: &Stop) -> ScalingOutc
 
 struct Decision {
     replicas: Vec<i64>,
-    /// How far the objective may be above the least one; 0 when the search was complete.
+    /// How far the objective may be above the minimum; 0 when the search was complete.
     excess: f64,
 }
 
@@ -72,9 +72,9 @@ struct RoomMissing {
 struct Rows {
     /// Capacities of the clusters.
     room: bool,
-    /// At least so many replicas over all services.
+    /// Minimum number of replicas over all services.
     minimum: Option<i64>,
-    /// At most so many replicas over all services.
+    /// Maximum number of replicas over all services.
     maximum: Option<i64>,
 }
 
@@ -84,7 +84,7 @@ struct Model<'a> {
     least: Vec<i64>,
     /// Costs are multiplied by this before changes are added, so that changes decide among equal costs only.
     scale: i128,
-    /// By so much the objective may be above the least one when a search is large.
+    /// How far the objective may be above the minimum when a search is large.
     negligible: f64,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Model<'a> {
         let start = self.most_steps(&mut members, rows);
         let room = self.least.iter().sum::<i64>() + start.iter().sum::<i64>();
         if room < minimum {
-            // Without regard to room, the largest numbers satisfy the minimum.
+            // Without regard to capacity, the largest numbers satisfy the minimum.
             let anywhere = Rows { room: false, ..rows };
             let start = self.most_steps(&mut members, anywhere);
             self.solve(&mut members, anywhere, Some(start), decision);
@@ -141,7 +141,7 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// Decides the members anew; without a `start`, their least replicas are taken to be feasible.
+    /// Decides the members again; without a `start`, their minimum replicas are taken to be feasible.
     fn solve(&self, members: &mut [usize], rows: Rows, start: Option<Vec<i64>>, decision: &mut Decision) {
         let program = self.program(members, rows, |service| self.segments(service));
         let start = start.unwrap_or_else(|| vec![0; program.groups.len()]);
@@ -161,7 +161,7 @@ impl<'a> Model<'a> {
         decision.excess += (solution.cost - solution.bound) as f64 / self.scale as f64 / COST_UNIT;
     }
 
-    /// As many steps as there is room for.
+    /// As many steps as fit.
     fn most_steps(&self, members: &mut [usize], rows: Rows) -> Vec<i64> {
         let gain = |service: usize| {
             let length = self.instance.demands[service].most - self.least[service];
@@ -173,7 +173,8 @@ impl<'a> Model<'a> {
         program.solve(start, 0, self.stop).steps
     }
 
-    /// The program of some services, in steps above their least replicas; equal needs on one cluster form a group.
+    /// The program of some services, in steps above their minimum replicas; equal needs on one cluster form a
+    /// group.
     fn program<S, const N: usize>(&self, members: &mut [usize], rows: Rows, segments: S) -> Program
     where
         S: Fn(usize) -> [Segment; N],
@@ -207,7 +208,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The steps of a service above its least replicas: up to what is held, to what it has now, and beyond.
+    /// The steps of a service above its minimum replicas: up to the held number, to the current number, and
+    /// beyond.
     fn segments(&self, service: usize) -> [Segment; 3] {
         let demand = &self.instance.demands[service];
         let now = demand.previous.clamp(demand.held, demand.most);

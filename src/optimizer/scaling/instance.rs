@@ -41,20 +41,21 @@ impl<'a> Instance<'a> {
         Self { problem, services, demands, on, clusters }
     }
 
-    /// What the graph may use of each resource on a cluster; `i64::MAX` where a resource is no limit.
+    /// The amount of each resource that the graph may use on a cluster; `i64::MAX` where a resource is
+    /// unlimited.
     pub fn capacity(&self, cluster: usize) -> [i64; RESOURCES] {
         let cluster = self.clusters[cluster];
         Dimension::ALL.map(|dimension| match dimension {
             Dimension::Storage if !cluster.storage_reported => i64::MAX,
             Dimension::Gpus if !cluster.acceleration => 0,
-            // What is not used at all cannot be too much, even where less than nothing is free.
+            // An unused resource cannot be exceeded, even where its free amount is negative.
             Dimension::Cpu | Dimension::Ram | Dimension::Storage | Dimension::Gpus => {
                 cluster.free.get(dimension).max(0)
             }
         })
     }
 
-    /// What the services use on each cluster.
+    /// Usage of the services on each cluster.
     pub fn used(&self, replicas: &[i64]) -> Vec<[i128; RESOURCES]> {
         let mut used = vec![[0; RESOURCES]; self.clusters.len()];
         for ((service, cluster), replicas) in self.services.iter().zip(&self.on).zip(replicas) {
@@ -65,7 +66,7 @@ impl<'a> Instance<'a> {
         used
     }
 
-    /// The clusters that have too little room for these replicas.
+    /// The clusters with too little capacity for these replicas.
     pub fn overfull(&self, replicas: &[i64]) -> Vec<usize> {
         let used = self.used(replicas);
         let over = |cluster: &usize| {
@@ -74,12 +75,12 @@ impl<'a> Instance<'a> {
         (0..self.clusters.len()).filter(over).collect()
     }
 
-    /// The least replicas of every service.
+    /// The minimum replicas of every service.
     pub fn least(&self) -> Vec<i64> {
         self.demands.iter().map(|demand| demand.least).collect()
     }
 
-    /// What stands against any plan with at least `replicas`, as far as single bounds show.
+    /// The conflicts of any plan with at least `replicas`, as far as single bounds show.
     pub fn conflicts(&self, replicas: &[i64]) -> Vec<ScalingConflict> {
         let mut conflicts = Vec::new();
         if self.problem.compat {

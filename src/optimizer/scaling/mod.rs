@@ -1,9 +1,10 @@
-//! How many replicas every service of a graph should have, as pure functions: problem in, plan with reasons out.
+//! Scaling: the number of replicas of every service of a graph, as pure functions from a problem to a plan with
+//! reasons.
 //!
-//! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and tells what is in its
-//! cooldown; nothing here reads a clock. When what the rates need does not fit a cluster, the answer says how many
-//! replicas each service needs, so that the graph can be placed anew with them. Every answer can be checked by
-//! [`check()`], which shares no code with the strategies.
+//! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and states
+//! which services are in their cooldown; nothing here reads a clock. When the replicas needed for the rates do
+//! not fit a cluster, the answer contains the number that each service needs, so that the graph can be
+//! rescheduled with them. Every answer can be checked by [`check()`], which shares no code with the strategies.
 
 mod adopt;
 mod check;

@@ -1,4 +1,4 @@
-//! What a scaling decision answers: a plan with its reasons, or why there is none.
+//! The outcome of a scaling decision: a plan with its reasons, or why there is none.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::optimizer::placement::{Objective, Violation};
 pub enum ScalingOutcome {
     /// A number of replicas for every service.
     Decided(ScalingPlan),
-    /// What is needed does not fit where the services are, or contradicts itself.
+    /// The needed replicas do not fit the services' clusters, or bounds contradict each other.
     Infeasible(ScalingInfeasibility),
     /// The problem is meaningless.
     Invalid(ScalingInvalid),
@@ -53,7 +53,7 @@ pub struct ServiceScaling {
     pub previous: i64,
     /// How many it should have.
     pub replicas: i64,
-    /// How many its rate needs, whatever is allowed; `None` when the rate is unknown or no number would do.
+    /// How many its rate needs, regardless of bounds; `None` when the rate is unknown or no number suffices.
     pub needed: Option<i64>,
     /// Its rate is more than these replicas serve, and a bound or a cooldown allows no more.
     pub saturated: bool,
@@ -71,7 +71,7 @@ pub struct ScalingInfeasibility {
     pub summary: String,
     /// Everything that cannot hold; never empty.
     pub conflicts: Vec<ScalingConflict>,
-    /// Service name to the replicas that it needs, were there room: what to place the graph with.
+    /// Service name to the replicas that it needs regardless of capacity: the input for rescheduling the graph.
     pub needed: BTreeMap<String, i64>,
     /// Whether the search ended because the server allows it no more time.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -79,7 +79,7 @@ pub struct ScalingInfeasibility {
 }
 
 impl ScalingInfeasibility {
-    /// Whether the cluster of a service lacks what the service uses.
+    /// Whether the cluster of a service lacks a resource that the service uses.
     #[must_use]
     pub fn lacks_room_for(&self, service: &str) -> bool {
         self.conflicts.iter().any(|conflict| {
@@ -92,34 +92,34 @@ impl ScalingInfeasibility {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "conflict", rename_all = "snake_case")]
 pub enum ScalingConflict {
-    /// A cluster has too little room for what its services need.
+    /// A cluster has too little capacity for the needs of its services.
     Room {
         /// Name of the cluster.
         cluster: String,
-        /// Its services that use what it lacks.
+        /// Its services that use a missing resource.
         services: Vec<String>,
-        /// What it lacks, with numbers.
+        /// The violated capacities, with numbers.
         violated: Vec<Violation>,
     },
-    /// The clusters have too little room for the least number of replicas over all services.
+    /// The clusters have too little capacity for the minimum number of replicas over all services.
     RoomForMinimum {
-        /// The least number.
+        /// The minimum.
         minimum: i64,
-        /// How many there is room for.
+        /// How many fit.
         room: i64,
     },
-    /// Even the largest allowed numbers of replicas are below the least number over all services.
+    /// Even the largest allowed numbers of replicas are below the minimum over all services.
     Minimum {
-        /// The least number.
+        /// The minimum.
         minimum: i64,
         /// The sum of the largest numbers.
         allowed: i64,
     },
-    /// The services need more than the largest number of replicas over all services.
+    /// The services need more than the maximum number of replicas over all services.
     Maximum {
         /// The largest number.
         maximum: i64,
-        /// The sum of what the services need.
+        /// The sum of the services' needed replicas.
         needed: i64,
     },
     /// No number of replicas serves the rate (model of the original program only).
@@ -143,7 +143,7 @@ pub struct ScalingInvalid {
 pub struct ScalingFault {
     /// Path of the field, such as `services/a/profile/alpha`.
     pub field: String,
-    /// What is wrong with it.
+    /// The cause of the fault.
     pub cause: String,
 }
 

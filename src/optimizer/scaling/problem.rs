@@ -1,7 +1,7 @@
-//! Everything a scaling decision may look at, as plain data.
+//! The complete input of a scaling decision, as plain data.
 //!
-//! A problem serialises, so it is stored with its decision and can be replayed. Strategies look at clusters and
-//! services by name: the order in which they were gathered is irrelevant.
+//! A problem serialises, so it is stored with its decision and can be replayed. Strategies identify clusters
+//! and services by name: the order in which they were gathered is irrelevant.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use super::ScalingFault;
 use crate::hdag::Resources;
 
-/// Most replicas of one service, and most of a number of replicas that is looked at.
+/// Maximum number of replicas of one service, and of any number of replicas considered.
 pub(super) const MOST_REPLICAS: i64 = 100_000;
 /// Largest weight, except that a margin may be a little more: sums of costs stay far inside 128-bit integers.
 pub const MOST_WEIGHT: f64 = 100.0;
-/// By so much [`ScalingWeights::new`] has the margin above what giving up a held replica gains.
+/// How far [`ScalingWeights::new`] sets the margin above the gain of giving up a held replica.
 const HOLD: f64 = 0.2;
 
 /// A scaling problem: one graph whose services may be on several clusters.
@@ -27,15 +27,15 @@ pub struct ScalingProblem {
     pub clusters: Vec<ScalingCluster>,
     /// Its services.
     pub services: Vec<ScaledService>,
-    /// What the objective weighs.
+    /// Weights of the objective.
     pub weights: ScalingWeights,
     /// Hysteresis: a replica is given up only if the others could serve the rate times `1 + tolerance`.
     pub tolerance: f64,
     /// Marks of the strategy `threshold`.
     pub thresholds: Thresholds,
-    /// Least sum of replicas over all services; `None` for no bound.
+    /// Minimum sum of replicas over all services; `None` for no bound.
     pub min_overall: Option<i64>,
-    /// Largest sum of replicas over all services; `None` for no bound.
+    /// Maximum sum of replicas over all services; `None` for no bound.
     pub max_overall: Option<i64>,
     /// The model of the original program: a service has at least one replica, its `max` is no bound but only a
     /// normaliser, every cluster has its own normaliser of CPU, and neither tolerance nor cooldowns count.
@@ -72,12 +72,12 @@ impl ScalingProblem {
     }
 }
 
-/// What a scaling decision knows of one cluster.
+/// One cluster as a scaling decision sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingCluster {
     /// Name in Karmada.
     pub name: String,
-    /// What this graph may use there: what is free and what the graph uses itself.
+    /// Capacity that this graph may use there: free capacity plus the graph's own usage.
     pub free: Resources,
     /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
     pub storage_reported: bool,
@@ -85,7 +85,7 @@ pub struct ScalingCluster {
     pub acceleration: bool,
 }
 
-/// What a scaling decision knows of one service.
+/// One service as a scaling decision sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScaledService {
     /// Name of the service.
@@ -96,16 +96,16 @@ pub struct ScaledService {
     pub rate: Option<f64>,
     /// How many replicas it has now.
     pub previous: i64,
-    /// What one replica needs.
+    /// Resources that one replica needs.
     pub needs: Resources,
-    /// What its replicas can do.
+    /// The capacity model of its replicas.
     pub profile: Profile,
-    /// It was scaled too recently to give up replicas. Yields only where other services need the room.
+    /// It was scaled too recently to give up replicas. Yields only where other services need the capacity.
     pub scale_down_blocked: bool,
     /// It was scaled too recently to get more replicas than it has; only the minimum comes before that.
     pub scale_up_blocked: bool,
-    /// At most so many replicas, because what there is does not do for all services; comes before the minimum.
-    /// `None` when there is enough. See [`super::ration()`].
+    /// Maximum number of replicas when capacity does not suffice for all services; takes precedence over the
+    /// minimum. `None` when there is enough. See [`super::ration()`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<i64>,
 }
@@ -143,10 +143,10 @@ pub struct Profile {
     /// Offset in requests per second; may be negative.
     #[schema(example = -16.66)]
     pub beta: f64,
-    /// At least so many replicas.
+    /// Minimum number of replicas.
     #[schema(example = 1)]
     pub min: i64,
-    /// At most so many replicas.
+    /// Maximum number of replicas.
     #[schema(example = 3)]
     pub max: i64,
 }
@@ -159,17 +159,17 @@ impl Profile {
     }
 }
 
-/// Weights of the objective
-/// `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`, where `held` is what hysteresis
-/// and cooldowns keep, `cpu` is at least one millicore, and `U` is the largest `max·cpu` of the graph's services.
+/// Weights of the objective `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`,
+/// where `held` is the number that hysteresis and cooldowns keep, `cpu` is at least one millicore, and `U` is
+/// the largest `max·cpu` of the graph's services.
 ///
-/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and so
-/// pays for every service if and only if `utilisation > change`. Giving up a held one changes it by
-/// `(change + margin − utilisation)·cpu/U` and so never pays for itself if and only if
-/// `margin > utilisation − change`: it happens only for the room. The defaults satisfy both.
+/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and
+/// so pays for every service if and only if `utilisation > change`. Giving up a held one changes it by `(change
+/// + margin − utilisation)·cpu/U` and so never pays for itself if and only if `margin > utilisation − change`:
+/// it happens only to free capacity. The defaults satisfy both.
 ///
-/// The original's model normalises otherwise: `Σ utilisation·r·cpu/U + change·|r − previous|/max`, `U` per cluster.
-/// As `cpu/U ≤ 1/max` there, its equal weights never give up a replica while there is room.
+/// The original's model normalises otherwise: `Σ utilisation·r·cpu/U + change·|r − previous|/max`, `U` per
+/// cluster. As `cpu/U ≤ 1/max` there, its equal weights never give up a replica while capacity suffices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScalingWeights {
@@ -205,7 +205,7 @@ impl Default for ScalingWeights {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Thresholds {
-    /// Above it, the least number of replicas that brings the share down to it.
+    /// Above it, the smallest number of replicas that brings the share down to it.
     pub high: f64,
     /// Below it, one replica less.
     pub low: f64,
@@ -217,7 +217,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Looks for what makes a problem meaningless; strategies do so themselves.
+/// Searches for faults that make a problem meaningless; strategies do so themselves.
 ///
 /// # Errors
 /// Every fault, with the field (a path such as `services/a/profile/alpha`) and the cause.

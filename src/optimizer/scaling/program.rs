@@ -22,7 +22,7 @@ pub(super) struct Segment {
 /// A variable `y` in `0..=most`, the number of steps taken in the order of their slopes, cheapest first.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
-    /// What one step adds to each row.
+    /// The amount that one step adds to each row.
     pub coefficients: Vec<i128>,
     segments: Vec<Segment>,
     /// Steps and cost up to the start of each segment, and of all.
@@ -54,12 +54,12 @@ impl Group {
         &self.segments
     }
 
-    /// The most steps.
+    /// The maximum number of steps.
     pub fn most(&self) -> i64 {
         self.starts[self.segments.len()].0
     }
 
-    /// Cost of so many steps, `0..=most`.
+    /// Cost of this many steps, `0..=most`.
     pub fn cost(&self, steps: i64) -> i128 {
         let segment = self.starts.partition_point(|(start, _)| *start <= steps) - 1;
         let (start, cost) = self.starts[segment];
@@ -67,12 +67,12 @@ impl Group {
         cost + slope * i128::from(steps - start)
     }
 
-    /// The least number of steps that minimises the cost with `price` added to every step.
+    /// The smallest number of steps that minimises the cost with `price` added to every step.
     pub fn best(&self, price: i128) -> i64 {
         self.starts[self.segments.partition_point(|segment| segment.slope + price < 0)].0
     }
 
-    /// What a step pays for the rows at these multipliers.
+    /// The price of a step in the rows at these multipliers.
     pub fn price(&self, multipliers: &[i128]) -> i128 {
         self.coefficients
             .iter()
@@ -101,12 +101,12 @@ pub(super) struct Solution {
 }
 
 impl Program {
-    /// The best answer, or the best that was found when the search ran out of its budget, beginning with a feasible
-    /// one. A large search takes answers of which it knows that the least cost is `negligible` less at most.
+    /// The best answer, or the best that was found when the search ran out of its budget, beginning with a
+    /// feasible one. A large search accepts answers known to be at most `negligible` above the minimum cost.
     ///
-    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated. Time:
-    /// `O(n log n)` for `n` segments and for what the search visits, mostly little; the knapsack problem is a special
-    /// case, so no bound that is polynomial in `n` alone is known.
+    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated.
+    /// Time: `O(n log n)` for `n` segments plus the states that the search visits, usually few; the knapsack
+    /// problem is a special case, so no bound that is polynomial in `n` alone is known.
     pub fn solve(mut self, start: Vec<i64>, negligible: i128, stop: &Stop) -> Solution {
         let asks = |group: &Group| group.coefficients.iter().any(|coefficient| *coefficient < 0);
         if !self.groups.iter().any(asks) {
@@ -131,7 +131,7 @@ impl Program {
             group.coefficients = tight.iter().map(|row| group.coefficients[*row]).collect();
         }
         self.limits = tight.iter().map(|row| self.limits[*row]).collect();
-        // In multiples of the greatest common divisor, what is left over can be told from what cannot be used.
+        // Divided by the greatest common divisor, so that no limit has a remainder that steps cannot use.
         for row in 0..self.limits.len() {
             let divisor =
                 self.groups.iter().fold(0, |divisor, group| gcd(divisor, group.coefficients[row])).max(1);
@@ -140,7 +140,7 @@ impl Program {
         }
     }
 
-    /// What an answer uses of the rows.
+    /// The usage of the rows by an answer.
     pub fn usage(&self, steps: &[i64]) -> Vec<i128> {
         let mut usage = vec![0; self.limits.len()];
         for (group, steps) in self.groups.iter().zip(steps) {
@@ -156,7 +156,7 @@ impl Program {
         self.groups.iter().zip(steps).map(|(group, steps)| group.cost(*steps)).sum()
     }
 
-    /// The relaxation's least cost at these multipliers: a lower bound for every feasible answer.
+    /// The relaxation's minimum cost at these multipliers: a lower bound for every feasible answer.
     pub fn relaxed(&self, multipliers: &[i128]) -> i128 {
         let of_group = |group: &Group| {
             let price = group.price(multipliers);
@@ -214,8 +214,8 @@ impl Program {
         best.1
     }
 
-    /// The least multiplier of a row, the others being fixed, at which the relaxation keeps the row: the bound is
-    /// concave in it, and what the row uses falls with it.
+    /// The smallest multiplier of a row, the others being fixed, at which the relaxation keeps the row: the
+    /// bound is concave in it, and the usage of the row falls with it.
     fn best_multiplier(&self, row: usize, multipliers: &mut [i128]) -> i128 {
         let steepest = |group: &Group| {
             let ends = [group.segments.first(), group.segments.last()];

@@ -1,4 +1,4 @@
-//! What becomes of a load that needs more replicas than there is room for, or than the graph may have.
+//! Rationing: shares of services when the load needs more replicas than fit, or than the graph may have.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -7,12 +7,12 @@ use super::instance::{Instance, RESOURCES};
 use super::{ScaledService, ScalingConflict, ScalingInfeasibility, ScalingProblem};
 use crate::hdag::Resources;
 
-/// The same problem with shares that fit, when nothing but room or the bounds over all services are in the way; else
-/// `None`. What there is goes, replica by replica, to those that are below their least number, then to the service that is
-/// loaded most; where two are loaded alike within the tolerance, what runs goes on running.
+/// The same problem with shares that fit, when nothing but capacity or the bounds over all services is in the
+/// way; else `None`. Capacity goes, replica by replica, to services below their minimum, then to the most
+/// loaded service; where two are loaded alike within the tolerance, running replicas keep running.
 ///
-/// A cluster that is too full already, for what runs and is needed there, counts as having room for what runs there and
-/// no more. The minimum over all services holds as far as there is room.
+/// A cluster that is already too full for the running replicas that are needed there counts as having capacity
+/// for its running replicas and no more. The minimum over all services holds as far as capacity allows.
 #[must_use]
 pub fn ration(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> Option<ScalingProblem> {
     let hopeless = |conflict: &ScalingConflict| matches!(conflict, ScalingConflict::Rate { .. });
@@ -38,7 +38,7 @@ pub fn ration(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> Option<
     Some(rationed)
 }
 
-/// Lets the services of clusters that are too full have what they have and no more.
+/// Limits the services of overfull clusters to their current replicas.
 fn freeze_overfull(problem: &mut ScalingProblem, needed: impl Fn(&ScaledService) -> i64) {
     let instance = Instance::new(problem);
     let kept: Vec<i64> =
@@ -60,15 +60,15 @@ struct Shares<'a> {
     instance: &'a Instance<'a>,
     needed: Vec<i64>,
     shares: Vec<i64>,
-    /// What is free on each cluster.
+    /// Free capacity of each cluster.
     free: Vec<[i128; RESOURCES]>,
     /// How many more replicas the graph may have.
     left: i64,
 }
 
 impl<'a> Shares<'a> {
-    /// What each service has before anything is given out: what runs of what its least number asks for, and all that runs
-    /// where its rate is unknown or, with `cooldowns`, nothing may go; `None` when not even that is allowed.
+    /// The initial share of each service: its running replicas up to its minimum, and all of them where its
+    /// rate is unknown or, with `cooldowns`, none may be given up; `None` when not even that is allowed.
     fn new(
         instance: &'a Instance<'a>,
         needed: impl Fn(&ScaledService) -> i64,
@@ -96,7 +96,8 @@ impl<'a> Shares<'a> {
         Some(Self { instance, needed, shares, free, left })
     }
 
-    /// The shares when all is given out: up to what is needed, then up to the minimum over all services.
+    /// The shares when all is given out: up to the need of each service, then up to the minimum over all
+    /// services.
     fn given_out(mut self) -> BTreeMap<String, i64> {
         let needed = std::mem::take(&mut self.needed);
         self.give(&needed, i64::MAX);
@@ -106,7 +107,7 @@ impl<'a> Shares<'a> {
         self.instance.services.iter().map(|service| service.name.clone()).zip(self.shares).collect()
     }
 
-    /// Gives out at most so many replicas, so that no service has more than its target.
+    /// Gives out at most `most` replicas, so that no service has more than its target.
     fn give(&mut self, targets: &[i64], mut most: i64) {
         let mut turns: BinaryHeap<_> = (0..targets.len()).map(|index| self.turn(index)).collect();
         while let Some((.., Reverse(index))) = turns.pop() {
@@ -135,7 +136,7 @@ impl<'a> Shares<'a> {
     }
 }
 
-/// Share of what so many replicas serve that the rate takes.
+/// Utilisation of this many replicas by the rate.
 fn load(service: &ScaledService, replicas: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "few replicas")]
     let capacity = service.profile.alpha * replicas as f64 + service.profile.beta;

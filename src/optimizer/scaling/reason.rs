@@ -1,14 +1,14 @@
-//! Decisions in the words of a person.
+//! Reasons of scaling decisions as sentences for people.
 
 use std::fmt::{self, Write};
 
 use super::demand::{Demand, Need};
 use super::{BuiltIn, ScaledService, ScalingConflict, ScalingProblem, Strategy};
 
-/// So many services are named in a sentence.
+/// Maximum number of services named in a sentence.
 const MAX_NAMED: usize = 8;
 
-/// A decision on one service, with what it was made of.
+/// A decision on one service, with its input.
 pub(super) struct Reason<'a> {
     pub problem: &'a ScalingProblem,
     pub strategy: &'a Strategy,
@@ -18,7 +18,7 @@ pub(super) struct Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// One sentence, with numbers, on why the service gets so many replicas.
+    /// One sentence, with numbers, on why the service gets this many replicas.
     pub fn sentence(&self) -> String {
         // Long enough for most sentences; a thousand of them are made per decision.
         let mut text = String::with_capacity(128);
@@ -60,7 +60,7 @@ impl Reason<'_> {
         }
     }
 
-    /// Why the number differs from what the rate needs; nothing if it does not.
+    /// Why the number differs from the one that the rate needs; nothing if it does not.
     fn write_cause(&self, text: &mut String, need: i64) -> fmt::Result {
         let (problem, service, held) = (self.problem, self.service, self.demand.held);
         let (replicas, now) = (self.replicas, Count(self.replicas));

@@ -5,8 +5,8 @@ use super::reason::Number;
 use super::{ScalingOutcome, ScalingPlan, ScalingProblem, validate};
 use crate::hdag::{cores_text, ram_rounded, storage_rounded};
 
-/// A table of fixed width for people: the objective, every service, and what each cluster holds; or why there is no
-/// plan. Lines end with a line feed.
+/// A table of fixed width for people: the objective, every service, and the load of each cluster; or why there
+/// is no plan. Lines end with a line feed.
 #[must_use]
 pub fn report(problem: &ScalingProblem, outcome: &ScalingOutcome) -> String {
     let mut lines = Vec::new();

@@ -1,8 +1,8 @@
-//! The classic rule: more replicas above a high mark of utilisation, one less below a low mark.
+//! The threshold strategy: more replicas above a high mark of utilisation, one less below a low mark.
 //!
-//! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are those of
-//! [`super::exact()`]. What is missing to the least number of replicas over all services is given to those that use
-//! least CPU, where there is room; nothing is taken away again where the sum does not fit.
+//! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are
+//! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that use
+//! least CPU, where they fit; none is taken away again where the sum does not fit.
 
 use super::demand::Need;
 use super::instance::Instance;
@@ -47,19 +47,19 @@ fn one(instance: &Instance<'_>, index: usize) -> i64 {
     wanted.clamp(demand.least, demand.most)
 }
 
-/// What so many replicas serve.
+/// The load that this many replicas serve.
 fn capacity(service: &ScaledService, replicas: i64) -> f64 {
     if replicas < 1 { 0.0 } else { service.profile.alpha * replicas as f64 + service.profile.beta }
 }
 
-/// The least number of which the rate is at most the share `high`.
+/// The smallest number whose utilisation is at most `high`.
 fn quiet(service: &ScaledService, rate: f64, high: f64, need: i64) -> i64 {
     let exact = ((rate / high - service.profile.beta) / service.profile.alpha).ceil();
     // Infinite where replicas add nothing; then more of them are of no use, and fewer are not quieter.
     if exact.is_finite() { need.max(exact as i64) } else { need.max(service.previous) }
 }
 
-/// Where there is room first; when that does not do, the answer has to say what more would be needed.
+/// Adds replicas where they fit first; when that is not enough, the answer has to report the additional need.
 fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
     let mut missing = instance.problem.min_overall.unwrap_or(0) - replicas.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..replicas.len()).collect();
@@ -76,7 +76,7 @@ fn raise_to_minimum(instance: &Instance<'_>, replicas: &mut [i64]) {
     }
 }
 
-/// How many more replicas of a service its cluster has room for.
+/// How many more replicas of a service fit its cluster.
 fn room(instance: &Instance<'_>, replicas: &[i64], index: usize) -> i64 {
     let cluster = instance.on[index];
     let (free, used) = (instance.capacity(cluster), instance.used(replicas)[cluster]);

@@ -1,5 +1,5 @@
-//! Which key is worked on next. A plain state machine: the time is given, and nothing here waits, so that tests
-//! can drive it through any history.
+//! The schedule of the queue: the order in which keys are worked on. A plain state machine: the time is passed
+//! in, and nothing here waits, so that tests can drive it through any history.
 //!
 //! A key is known as long as it has an entry. At rest an entry holds one timer and nothing else; failures and
 //! waiting requests are kept only while there are any.
@@ -14,7 +14,7 @@ use super::{Key, Kind, Priority};
 use crate::reconcile::memory::Memory;
 use crate::reconcile::progress::Progress;
 
-/// So many keys of higher priority are taken before one of this priority that waits.
+/// Number of keys of higher priority that are taken before a waiting one of this priority.
 const PASSED_OVER_AT_MOST: [u32; 3] = [0, 4, 16];
 
 /// The keys that are known, those that wait in line, and those that are worked on.
@@ -29,7 +29,7 @@ pub(super) struct Schedule {
     tickets: u64,
     /// Keys that hold a worker.
     busy: usize,
-    /// Keys whose worker is lent to others and that nobody asked for.
+    /// Keys that no request asked for and whose worker is lent to others.
     lent: usize,
 }
 
@@ -46,7 +46,7 @@ struct Entry {
     running: Option<Running>,
     /// Woken while it was worked on.
     again: Option<Priority>,
-    /// When it is woken, and as what.
+    /// When it is woken, and with which priority.
     timer: Option<(Instant, Priority)>,
     /// Its last run failed as a whole: until then only a request may bring it forward.
     held_until: Option<Instant>,
@@ -73,7 +73,7 @@ struct Kept {
     /// Runs that failed as a whole, in a row.
     failures: u32,
     memory: Memory,
-    /// A request came since the last run began: what had failed is tried at once.
+    /// A request came since the last run began: failed operations are retried at once.
     try_again: bool,
     progress: watch::Sender<Progress>,
 }
@@ -87,21 +87,21 @@ pub(super) struct Job {
     pub(super) waited: Duration,
 }
 
-/// How to go on with a key after its run.
+/// How to continue with a key after its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// It has ceased to exist.
     Forget,
-    /// Its turn comes again at once.
+    /// It runs again at once.
     AtOnce,
-    /// It is looked at again then, as that; news may bring it forward.
+    /// It runs again at this time, with this priority; an observed change may bring it forward.
     At(Instant, Priority),
     /// It failed as a whole; not before then, unless a request comes.
     NotBefore(Instant),
 }
 
 impl Schedule {
-    /// Nothing is known yet; at most `workers` keys are worked on at a time.
+    /// An empty schedule; at most `workers` keys are worked on at a time.
     pub(super) fn new(workers: usize) -> Self {
         Self {
             workers: workers.max(1),
@@ -142,7 +142,7 @@ impl Schedule {
         receiver
     }
 
-    /// Looks at a key at that time unless it is looked at earlier anyway.
+    /// Runs a key at that time unless it runs earlier anyway.
     pub(super) fn wake_by(&mut self, key: &Key, at: Instant, priority: Priority) {
         let entry = self.entries.entry(key.clone()).or_default();
         if entry.running.is_some() {
@@ -165,7 +165,7 @@ impl Schedule {
         self.entries.keys().filter(|key| key.kind == kind).cloned().collect()
     }
 
-    /// Puts the keys in line whose time has come, and says when the next one's comes.
+    /// Enqueues the keys that are due, and returns when the next one is due.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Instant> {
         while let Some((at, key)) = self.timers.first().cloned() {
             if at > now {
@@ -221,7 +221,7 @@ impl Schedule {
         let again = entry.again.take();
         let kept = entry.kept.get_or_insert_default();
         kept.memory = memory;
-        // A request that came meanwhile may have made it anew: what is gone is not what that request waits for.
+        // A request that arrived meanwhile may have created it again: it does not wait for the removed one.
         if !(progress.gone && again == Some(Priority::Request)) {
             kept.progress.send_replace(progress);
         }
@@ -255,8 +255,8 @@ impl Schedule {
         }
     }
 
-    /// Ends an operation that the key's worker was lent for. After the last one the key goes on at once, though that may
-    /// make one more than there are workers.
+    /// Ends an operation that the key's worker was lent for. After the last one the key continues at once,
+    /// though that may exceed the number of workers by one.
     pub(super) fn take_back(&mut self, key: &Key) {
         let Some(running) = self.entries.get_mut(key).and_then(|entry| entry.running.as_mut()) else {
             return;

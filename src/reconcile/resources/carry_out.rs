@@ -1,5 +1,5 @@
-//! Makes resources be as wanted: each as soon as those before it are, independent ones in parallel, what failed lately not
-//! before its time, and each result recorded as soon as it is known.
+//! Brings resources to their desired state: in the order of their dependencies, independent ones in parallel,
+//! failed ones not before their retry is due, each result recorded as soon as it is known.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(in crate::reconcile) struct Scope<'a> {
 }
 
 impl Reconciler {
-    /// Makes the resources be as wanted as far as possible now, and adds their states.
+    /// Brings the resources to their desired state as far as possible now, and adds their states.
     ///
     /// # Errors
     /// The database failed.
@@ -57,7 +57,7 @@ impl Reconciler {
                     states.insert(resource.id, state);
                 }
                 Some((_, Err(error))) => {
-                    // What runs is not cut off: it would leave its release pending.
+                    // Running operations are not cancelled: that would leave their releases pending.
                     while running.next().await.is_some() {}
                     return Err(error);
                 }
@@ -102,8 +102,8 @@ impl Reconciler {
         }
     }
 
-    /// Whether the intent is still the one that is being carried out. A database that cannot say so has the whole begun
-    /// again.
+    /// Whether the intent is still the one that is being carried out. If the database cannot answer, the whole
+    /// reconcile starts again.
     async fn is_current(&self, graph: Option<&GraphRecord>) -> bool {
         let Some(graph) = graph else { return true };
         match self.store.graph(&graph.name).await {

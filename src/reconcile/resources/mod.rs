@@ -1,8 +1,9 @@
-//! The resources of a graph: everything outside that belongs to it.
+//! The resources of a graph: all its objects in other systems.
 //!
-//! One file per kind says what is wanted (from the records, pure), what must change given what was observed, how it is
-//! applied and removed, and which condition tells of it. Order, parallelism, retries and the memory of failures are written
-//! once, over the list ([`carry_out`]); whether nothing is left behind is read from the list of states.
+//! One file per kind defines its desired state (from the records, pure), the change for an observation, how it
+//! is applied and removed, and the condition that reports it. Order, parallelism, retries and the memory of
+//! failures are written once, over the list ([`carry_out`]); whether nothing is left behind follows from the
+//! list of states.
 
 mod carry_out;
 pub(super) mod release;
@@ -15,7 +16,8 @@ pub(super) use carry_out::Scope;
 
 use crate::clients::{ClientError, GraphRules, ReleaseKey, ReleaseSpec};
 
-/// The kinds of resources, in the order in which a graph's condition names those that are not as wanted.
+/// The kinds of resources, in the order in which a graph's condition names those that are not in their desired
+/// state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ResourceKind {
     /// A release that carries the graph's mark without belonging to any of its services, by its name.
@@ -41,7 +43,7 @@ impl ResourceId {
     }
 }
 
-/// A resource: what must happen to it, and after which others.
+/// A resource: its change, and the resources it depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Resource {
     pub(super) id: ResourceId,
@@ -50,29 +52,29 @@ pub(super) struct Resource {
     pub(super) after: BTreeSet<ResourceId>,
 }
 
-/// The change that makes a resource be as wanted.
+/// The change that brings a resource to its desired state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
-    /// It is as wanted.
+    /// It is in its desired state.
     Keep,
-    /// It is not wanted, and not there.
+    /// It is not desired, and does not exist.
     Absent,
     /// It must become this.
     Apply(Wanted),
     /// It must go.
     Remove(Unwanted),
-    /// It is wanted, but must not be touched.
+    /// It is desired, but must not be touched.
     Refused(ClientError),
-    /// It is not said what to do with it, for this reason.
+    /// It is left alone, for this reason.
     LeaveAlone(String),
 }
 
-/// A resource as it shall be.
+/// A resource in its desired state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wanted {
     Release(ReleaseSpec),
     Rules(GraphRules),
-    /// So many replicas of a Deployment.
+    /// The number of replicas of a Deployment.
     Replicas {
         namespace: String,
         deployment: String,
@@ -80,7 +82,7 @@ pub(super) enum Wanted {
     },
 }
 
-/// A resource that shall not be.
+/// A resource that must not exist.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Unwanted {
     /// A release of that owner.
@@ -92,9 +94,9 @@ pub(super) enum Unwanted {
 /// How a resource is after its change was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is as wanted.
+    /// It is in its desired state.
     Present,
-    /// It is not there, as wanted.
+    /// It does not exist, as desired.
     Absent,
     /// It could not be applied or removed.
     Failed(ClientError),
@@ -102,7 +104,7 @@ pub(super) enum State {
     Waits(Vec<String>),
     /// Nothing was done about it, for this reason.
     LeftAlone(String),
-    /// The intent changed before its turn came.
+    /// The intent changed before it was applied.
     Superseded,
 }
 
@@ -124,8 +126,8 @@ impl State {
 }
 
 impl Change {
-    /// Identifies what is tried: another attempt is not held back by the failure of this one. `None` when there is
-    /// nothing to try.
+    /// Identifies the attempted change: another attempt is not held back by the failure of this one. `None`
+    /// when there is nothing to try.
     fn attempt(&self) -> Option<String> {
         match self {
             Self::Keep | Self::Absent | Self::Refused(_) | Self::LeaveAlone(_) => None,

@@ -1,8 +1,8 @@
 //! The release of each service. Pure but for applying and removing it.
 //!
-//! What was applied is not remembered here but read from the world: a release carries its owner and the digest
-//! of its chart and values as labels. So a server that was killed between Helm's success and its own record
-//! finds the release done, and does not do it twice.
+//! The applied state is not stored here but read from the release, which carries its owner and the digest of
+//! its chart and values as labels. So a server that was killed between Helm's success and its own record finds
+//! the release done, and does not do it twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,8 @@ pub(in crate::reconcile) fn key_of(service: &ServiceRecord) -> ReleaseKey {
     ReleaseKey { namespace: service.namespace.clone(), name: service.name.clone() }
 }
 
-/// The releases of a graph given those in its namespace: one per service, and what carries the graph's mark without
-/// belonging to any of its services.
+/// The releases of a graph given those in its namespace: one per service, and those that carry the graph's mark
+/// without belonging to any of its services.
 #[must_use]
 pub(in crate::reconcile) fn resources(
     graph: &GraphRecord,
@@ -135,7 +135,7 @@ fn depends(service: &ServiceRecord, on: &ServiceRecord) -> bool {
     }
 }
 
-/// Installs or upgrades a release, if it is still wanted when Helm is free.
+/// Installs or upgrades a release, if it is still desired when Helm has a free slot.
 pub(super) async fn apply<F: Future<Output = bool>>(
     outside: &Outside,
     spec: &ReleaseSpec,
@@ -144,7 +144,7 @@ pub(super) async fn apply<F: Future<Output = bool>>(
     outside.apply_release(spec, still_wanted).await
 }
 
-/// Uninstalls a release, if that is still wanted when Helm is free.
+/// Uninstalls a release, if that is still desired when Helm has a free slot.
 pub(super) async fn remove<F: Future<Output = bool>>(
     outside: &Outside,
     key: &ReleaseKey,
@@ -191,7 +191,7 @@ pub(in crate::reconcile) fn condition(
     }
 }
 
-/// Digest of what a release is made of: 128 bits in hex, which fits a label value.
+/// Digest of a release's input: 128 bits in hex, which fits a label value.
 fn digest(chart: &str, values: &Value) -> String {
     let text = json!({ "chart": chart, "values": crate::hdag::digest(values) }).to_string();
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()

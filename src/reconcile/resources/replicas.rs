@@ -1,7 +1,7 @@
 //! The replicas of a service's Deployment, when scaling decided them. Pure but for setting them.
 //!
-//! Charts that do not read the number from their values, and people, set another one. So what was decided is compared with
-//! what is seen, again and again, and not with what was done.
+//! Charts that do not read the number from their values, and people, set other numbers. So the decision is
+//! always compared with the observed number, not with the number last set.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The alert rules of a graph: what the events of its conditional services become in Prometheus, one object per graph.
-//! Pure but for applying and removing it.
+//! The alert rules of a graph, made from the events of its conditional services: one object per graph. Pure but
+//! for applying and removing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{Desired, GraphRecord, ServiceRecord, owner_of};
 
-/// Longest name of an object that Kubernetes takes where a DNS label is wanted.
+/// Longest name of an object that Kubernetes accepts as a DNS label.
 const NAME_LENGTH: usize = 63;
 
 /// Name of the PrometheusRule object of a graph.
@@ -18,8 +18,8 @@ pub(in crate::reconcile) fn object_name(graph: &str) -> String {
     format!("smo-{}", slug(graph, NAME_LENGTH - 4))
 }
 
-/// The rules object as it should be: `None` when the graph has no conditional service, `Some(None)` when it has, but shall
-/// not run.
+/// The rules object as it should be: `None` when the graph has no conditional service, `Some(None)` when it
+/// has, but is not to run.
 #[must_use]
 pub(in crate::reconcile) fn wanted(
     graph: &GraphRecord,
@@ -29,7 +29,7 @@ pub(in crate::reconcile) fn wanted(
     rules_of(graph, services, severity).map(|rules| (graph.desired == Desired::Running).then_some(rules))
 }
 
-/// The rules object, given what is wanted of it and what is known to be there; `None` when that is not known.
+/// The rules object as a resource, from its desired and its observed state; `observed` is `None` when unknown.
 #[must_use]
 pub(in crate::reconcile) fn resource(
     graph: &GraphRecord,
@@ -60,7 +60,7 @@ pub(super) async fn remove(outside: &Outside, object_name: &str) -> Result<(), C
     outside.delete_rules(object_name).await
 }
 
-/// The condition `RulesPublished`; `None` when the graph shall have no rules.
+/// The condition `RulesPublished`; `None` when the graph has no rules.
 pub(in crate::reconcile) fn condition(
     wanted: Option<&GraphRules>,
     state: Option<&State>,

@@ -19,11 +19,11 @@ pub(super) struct Schedule {
     /// Part of Polyak's step in the first round, and in the last one.
     pub(super) first: f64,
     pub(super) last: f64,
-    /// What remains of the direction from round to round.
+    /// Decay factor of the direction from round to round.
     pub(super) memory: f32,
 }
 
-/// How long a run may go on.
+/// The budget of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace<'a> {
     /// Time to use up; steps shrink towards it.
@@ -38,7 +38,7 @@ impl Pace<'_> {
     }
 }
 
-/// Averages of the parts' solutions over the last rounds: what to branch on.
+/// Averages of the parts' solutions over the last rounds, which guide branching.
 #[derive(Debug)]
 pub(super) struct Averages {
     /// Items × stride.
@@ -48,7 +48,7 @@ pub(super) struct Averages {
     pub(super) labels: Vec<usize>,
 }
 
-/// What remains of the averages from round to round.
+/// Decay factor of the averages from round to round.
 const AVERAGE_MEMORY: f32 = 0.95;
 /// Without an incumbent the optimum is guessed to be this part above the bound.
 const GUESSED_GAP: f64 = 0.3;
@@ -106,7 +106,7 @@ pub(super) fn ascend(
     averages
 }
 
-/// Part of the time that is used up, at most 1.
+/// Elapsed fraction of the time, at most 1.
 fn spent(started: Instant, deadline: Instant) -> f64 {
     let available = deadline.saturating_duration_since(started);
     if available.is_zero() { 1.0 } else { started.elapsed().div_duration_f64(available).min(1.0) }
@@ -133,7 +133,7 @@ impl Averages {
 }
 
 impl Direction {
-    /// Takes in what the parts disagree about; returns the squared norm.
+    /// Adds the disagreement of the parts to the direction; returns the squared norm.
     fn turn(&mut self, dual: &Dual<'_>, parts: &Parts, memory: f32) -> f64 {
         let stride = dual.pairs.stride();
         let gain = 1.0 - memory;

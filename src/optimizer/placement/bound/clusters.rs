@@ -1,4 +1,4 @@
-//! The problems of clusters: which items to take at given prices, and how many clusters must be open.
+//! Cluster subproblems: the best set of items at given prices, and the number of clusters that must be open.
 //!
 //! Both are solved exactly over one resource in cells. Demands are rounded down to cells and capacities of the
 //! covering problem up, so a feasible assignment stays feasible and minima stay bounds. Further resources
@@ -8,15 +8,15 @@ use super::super::model::{Matrix, Model, RESOURCES};
 use super::domain::{Domain, Use};
 use super::knapsack::{Candidate, Number, cover, knapsack};
 
-/// Cells of a capacity at most: precision against time.
+/// Maximum number of cells of a capacity: precision against time.
 const CELLS: i64 = 1024;
 
 /// Multipliers of the constraints between items and clusters, in nano-costs; none is negative.
 #[derive(Debug, Clone)]
 pub(super) struct Values<T> {
-    /// What an item pays for its place on a cluster, items × stride.
+    /// Price of an item's place on a cluster, items × stride.
     pub(super) price: Vec<T>,
-    /// What the whole capacity of a resource is worth, per cluster.
+    /// Price of the whole capacity of a resource, per cluster.
     pub(super) rent: Vec<[T; RESOURCES]>,
     /// The part of the activation that the covering problem pays, per cluster.
     pub(super) duty: Vec<T>,
@@ -113,8 +113,8 @@ impl<'a> Clusters<'a> {
         self.model.capacity[cluster][resource].max(1)
     }
 
-    /// Least cost of using a cluster: activation, less what items, rents and duty pay, with the best set of items.
-    /// `table` is scratch memory; fills `packed`.
+    /// Least cost of using a cluster: activation, less the payments of items, rents and duty, with the best set
+    /// of items. `table` is scratch memory; fills `packed`.
     pub(super) fn pack<T: Number>(
         &self,
         domain: &Domain,

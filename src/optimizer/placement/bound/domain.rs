@@ -1,8 +1,8 @@
-//! A part of all assignments: what the multipliers are evaluated on and what the search splits.
+//! A subset of all assignments, on which the multipliers are evaluated and which the search splits.
 
 use super::super::model::{Matrix, Model};
 
-/// What is known about the use of a cluster.
+/// Whether a cluster is in use, as far as decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// Either is possible.

@@ -101,9 +101,9 @@ impl<'a> Dual<'a> {
         }
     }
 
-    /// The bound on a domain, in exact integers: multipliers are rounded first, and any multipliers give a bound.
-    /// With the cost of an incumbent, also removes from the domain what only assignments that are no better use
-    /// (reduced-cost fixing). `None` when nothing is left.
+    /// The bound on a domain, in exact integers: multipliers are rounded first, and any multipliers give a
+    /// bound. With the cost of an incumbent, also removes choices from the domain that occur only in
+    /// assignments no better than it (reduced-cost fixing). `None` when nothing is left.
     pub(super) fn certify(
         &self,
         domain: &mut Domain,

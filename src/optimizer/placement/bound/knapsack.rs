@@ -6,7 +6,7 @@
 
 use std::ops::{Add, Sub};
 
-/// A number that costs are made of: floats in the search for multipliers, integers in what is proven.
+/// A number that costs are made of: floats in the search for multipliers, integers in proofs.
 pub(super) trait Number:
     Copy + PartialOrd + Default + Add<Output = Self> + Sub<Output = Self>
 {
@@ -19,8 +19,8 @@ pub(super) trait Number:
     /// The part of a non-negative value that belongs to `amount` of `whole`, rounded down.
     fn portion(self, amount: i64, whole: i64) -> Self;
 
-    /// Takes candidates out that some best set within `cells` surely has, into `chosen`, or surely lacks. Returns what
-    /// the chosen ones cost and the cells left.
+    /// Takes candidates out that some best set within `cells` surely has, into `chosen`, or surely lacks.
+    /// Returns the cost of the chosen ones and the cells left.
     fn reduce(
         _candidates: &mut Vec<Candidate<Self>>,
         cells: usize,
@@ -94,7 +94,7 @@ pub(super) struct Candidate<T> {
     pub(super) item: usize,
     /// Cells of capacity it takes.
     pub(super) weight: usize,
-    /// What packing it costs.
+    /// Cost of packing it.
     pub(super) cost: T,
 }
 

@@ -172,7 +172,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// What is on a cluster, in units of `unit`.
+    /// The load of a cluster, in units of `unit`.
     fn load(&self, cluster: usize, resource: usize, unit: f64) -> Expression {
         let mut load = Expression::default();
         for (row, demand) in self.places.iter().zip(&self.model.demand) {

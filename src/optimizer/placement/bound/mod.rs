@@ -11,10 +11,10 @@
 //! covering  min Σ duty[e]·u[e], clusters in use hold the demand of all items                          ([`clusters`])
 //! ```
 //!
-//! Knapsacks with the activation inside are stronger than the LP relaxation with `u` in its capacity rows: neither
-//! items nor activations are cut. Traffic is bounded by the local polytope, as in the flow LP, through message passing
-//! (`pairs`); prices, rents and duties rise by subgradient steps (`ascent`); branch and bound closes what is left
-//! (`branch_and_bound`).
+//! Knapsacks with the activation inside are stronger than the LP relaxation with `u` in its capacity rows:
+//! neither items nor activations are cut. Traffic is bounded by the local polytope, as in the flow LP, through
+//! message passing (`pairs`); prices, rents and duties rise by subgradient steps (`ascent`); branch and bound
+//! closes the remaining gap (`branch_and_bound`).
 //!
 //! *Validity.* Any non-negative multipliers give a bound, so how they were found does not matter: floats search, then
 //! multipliers are rounded to integers and every minimum is taken again in integers (`dual::Dual::certify`). Demands are
@@ -63,7 +63,7 @@ impl Effort {
         Self::of(model, 6_000_000, 40, 1000, 30_000)
     }
 
-    /// For a proof: about 10 s of CPU at most up to 1000 items on 50 clusters.
+    /// For a proof: no more than about 10 s of CPU for up to 1000 items on 50 clusters.
     #[must_use]
     pub fn thorough(model: &Model) -> Self {
         Self::of(model, 75_000_000, 200, 3000, 1_500_000)

@@ -27,7 +27,7 @@ struct Pair {
 /// Costs of a pair, clusters × clusters. Pairs without rules share one of latencies; others have nano-costs.
 #[derive(Debug)]
 struct Table {
-    /// What it is made for: the weight, 0 for the shared one, and the relations.
+    /// Its key: the weight, 0 for the shared one, and the relations.
     key: (i64, Vec<usize>),
     cells: Matrix<f32>,
     /// Whether the triangle inequality holds, which lets most rows of a minimisation be skipped.
@@ -46,7 +46,7 @@ pub(super) struct Pairs {
     stride: usize,
 }
 
-/// What pairs lend to their two items: `[pair][end][cluster]`.
+/// Messages: cost that pairs lend to their two items, `[pair][end][cluster]`.
 #[derive(Debug, Clone)]
 pub(super) struct Messages(Vec<f32>);
 
@@ -165,8 +165,8 @@ impl Pairs {
         usize::from(self.pairs[pair].b == item)
     }
 
-    /// Moves all that a pair can give to one of its items: the message becomes
-    /// `min over the other's clusters of (pair cost − the other's message)`.
+    /// Moves as much cost as a pair can lend to one of its items: the message becomes `min over the other's
+    /// clusters of (pair cost − the other's message)`.
     fn collect(&self, pair: usize, item: usize, messages: &mut Messages, scaled: &mut [f32]) {
         let end = self.end(pair, item);
         let Pair { table, scale, .. } = &self.pairs[pair];
@@ -195,9 +195,9 @@ impl Pairs {
         }
     }
 
-    /// The bound in integers: what items cost alone plus what pairs cost alone, over allowed cells only.
-    /// Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much more than its best
-    /// cluster a cluster costs the item. `None` when an item or a pair has no allowed cell.
+    /// The bound in integers: the minimum cost of each item alone plus that of each pair alone, over allowed
+    /// cells only. Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much more
+    /// than its best cluster a cluster costs the item. `None` when an item or a pair has no allowed cell.
     pub(super) fn certify(
         &self,
         model: &Model,
@@ -236,7 +236,7 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Least cost of an allowed cell, less what the pair has lent to its items.
+    /// Minimum cost of an allowed cell, less the cost that the pair has lent to its items.
     fn least(&self, model: &Model, allowed: &Matrix<bool>, to_a: &[i64], to_b: &[i64]) -> Option<i64> {
         let mut least = None;
         for a in (0..model.clusters()).filter(|a| allowed.at(self.a, *a)) {

@@ -1,9 +1,9 @@
-//! Optimality without a solver: a bound that is counted, and an assignment that meets it.
+//! Optimality without a solver: a bound by counting, and an assignment that meets it.
 //!
-//! Bound: every item costs at least its cheapest allowed cluster. Let the items stay that are there already; where
-//! they need more than a cluster has, at least k of them must leave, k being the least number of largest-first
-//! removals that cover the excess of a resource (the largest such k over the resources), and they cost at least the
-//! k smallest surcharges of leaving. Pair rules can only add to that.
+//! Bound: every item costs at least its cheapest allowed cluster. Let the resident items stay; where they
+//! exceed a cluster's capacity, at least k of them must leave, k being the minimum number of largest-first
+//! removals that cover the excess of a resource (the largest such k over the resources), and they cost at least
+//! the k smallest surcharges of leaving. Pair rules can only add to that.
 //!
 //! Assignment: k residents leave each such cluster, as small ones as cover the excess, and are packed elsewhere.
 
@@ -11,7 +11,7 @@ use super::super::{Model, RESOURCES};
 use super::Placement;
 use super::packing::Packing;
 
-/// What can be said without a solver.
+/// The result without a solver.
 pub(super) enum Certificate {
     /// The assignment meets the bound.
     Optimal(Placement),
@@ -84,7 +84,7 @@ fn exceeds_everything(model: &Model) -> bool {
     })
 }
 
-/// The least nano-cost of an item, and the cluster where it is if it costs that little there; `None` when it is
+/// The minimum nano-cost of an item, and its current cluster if the item has that cost there; `None` when it is
 /// allowed nowhere.
 fn cheapest(model: &Model, item: usize) -> Option<(Option<usize>, i64)> {
     let allowed = |cluster: &usize| model.allowed.at(item, *cluster);
@@ -115,8 +115,8 @@ fn leavers(model: &Model, packing: &Packing<'_>, residents: &[usize], home: usiz
     leavers
 }
 
-/// The least number of leavers that can cover the excess, as far as each resource alone shows; `None` when all of
-/// them do not.
+/// The minimum number of leavers that can cover the excess, considering each resource alone; `None` when all of
+/// them together do not.
 fn fewest(leavers: &[Leaver], excess: &[i64; RESOURCES]) -> Option<usize> {
     let mut count = 0;
     for (resource, excess) in excess.iter().enumerate().filter(|(_, excess)| **excess > 0) {
@@ -166,7 +166,7 @@ fn choose(mut open: Vec<Leaver>, excess: &[i64; RESOURCES]) -> Vec<usize> {
     chosen.into_iter().map(|leaver| leaver.item).collect()
 }
 
-/// The part of the excess that a demand takes away of what is still missing, summed over the resources.
+/// The fraction of the remaining excess that a demand removes, summed over the resources.
 #[expect(clippy::cast_precision_loss, reason = "a measure, not an amount")]
 fn coverage(demand: &[i64; RESOURCES], missing: &[i64; RESOURCES], excess: &[i64; RESOURCES]) -> f64 {
     let part = |resource: usize| {

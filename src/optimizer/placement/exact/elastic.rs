@@ -1,4 +1,4 @@
-//! What capacity is missing: the placement program with capacities that can be extended.
+//! Missing capacity: the placement program with extensible capacities.
 
 use good_lp::{Expression, variable};
 
@@ -9,17 +9,17 @@ use super::program::Program;
 use crate::optimizer::Stop;
 use crate::optimizer::solver::{self, Formulation};
 
-/// The objective counts parts per million of what all items need.
+/// The objective counts parts per million of the total demand.
 const PARTS: f64 = 1e6;
-/// The sum that is reported may exceed the least one by this part.
+/// The reported sum may exceed the minimum by this fraction.
 const GAP: f64 = 1e-2;
 
-/// The least additional capacity, per cluster and resource, with which an assignment exists that keeps all other
-/// rules; all zeros for a feasible model. Resources are weighed by what all items need of them, and the weighed sum
-/// is the least to one part in a hundred.
+/// The minimum additional capacity, per cluster and resource, with which an assignment exists that keeps all
+/// other rules; all zeros for a feasible model. Resources are weighted by the total demand of all items, and
+/// the weighted sum is within one percent of the minimum.
 ///
-/// `None` when no capacity helps, or when no way was found in time. Cut off, the additional capacity suffices but may be
-/// further from the least.
+/// `None` when no capacity helps, or when no way was found in time. When stopped early, the additional capacity
+/// suffices but may be further from the minimum.
 #[must_use]
 pub fn elastic(model: &Model, stop: &Stop) -> Option<Vec<[i64; RESOURCES]>> {
     let program = Program::new(model, Objective::None, Grouping::Alike);

@@ -1,13 +1,14 @@
-//! Groups of interchangeable items: what makes a placement program small.
+//! Groups of interchangeable items, which make placement programs small.
 //!
-//! Items with equal demand, equal allowed clusters and equal costs may be exchanged for one another, so it is enough
-//! to decide how many of a group are on each cluster. Items of pair rules are told apart: each is a group of its own.
+//! Items with equal demand, equal allowed clusters and equal costs may be exchanged for one another, so it is
+//! enough to decide how many of a group are on each cluster. Items of pair rules are kept distinct: each is a
+//! group of its own.
 
 use std::collections::BTreeMap;
 
 use super::super::{Model, RESOURCES};
 
-/// What is minimised.
+/// The quantity to minimise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objective {
     /// The costs of items on clusters.
@@ -55,14 +56,14 @@ impl Costs {
     }
 }
 
-/// What the items of a group have in common.
+/// The properties shared by the items of a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     demand: [i64; RESOURCES],
     allowed: &'a [bool],
     stay: i64,
     come: Costs,
-    /// The item itself if it is told apart.
+    /// The item itself if it is kept distinct.
     apart: Option<usize>,
 }
 
@@ -99,7 +100,7 @@ pub(super) fn groups(model: &Model, objective: Objective, grouping: Grouping) ->
     groups
 }
 
-/// Where an item is now, what it costs there, and what elsewhere.
+/// The current cluster of an item, and its costs there and elsewhere.
 ///
 /// Only costs that are flat elsewhere, and not lower than at home, let items of different homes share a group; others
 /// are costs without a home.

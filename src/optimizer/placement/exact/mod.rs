@@ -1,8 +1,8 @@
-//! Exact answers about one [`Model`]: fewest moves, feasibility, and what capacity is missing.
+//! Exact answers about one [`Model`]: fewest moves, feasibility, and missing capacity.
 //!
-//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are looked at;
-//! activation, traffic and overload are not. A combinatorial certificate comes first and usually suffices; what it
-//! leaves open is decided by a mixed-integer program over groups of interchangeable items.
+//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are considered;
+//! activation, traffic and overload are not. A combinatorial certificate comes first and usually suffices;
+//! cases it leaves open are decided by a mixed-integer program over groups of interchangeable items.
 //!
 //! Every assignment that is returned keeps all constraints in integers, whatever the solver's tolerances. Which of
 //! several optima is returned: interchangeable items leave in the order of their ordinals and fill clusters in the

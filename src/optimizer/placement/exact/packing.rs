@@ -7,9 +7,9 @@ pub(super) struct Packing<'a> {
     model: &'a Model,
     /// The cluster of each item that is placed.
     pub(super) assignment: Vec<Option<usize>>,
-    /// What is left on each cluster; negative where the residents alone need too much.
+    /// Remaining capacity of each cluster; negative where the residents alone exceed it.
     pub(super) room: Vec<[i64; RESOURCES]>,
-    /// One over what all items need, per resource: makes resources comparable.
+    /// One over the total demand, per resource: makes resources comparable.
     share: [f64; RESOURCES],
     /// Per item the partners and relations of its pair rules.
     partners: Vec<Vec<(usize, usize)>>,
@@ -49,14 +49,14 @@ impl<'a> Packing<'a> {
         }
     }
 
-    /// What an item needs of everything, as a share of what all items need.
+    /// The demand of an item over all resources, as a share of the total demand.
     pub(super) fn size(&self, item: usize) -> f64 {
         weigh(&self.model.demand[item], &self.share)
     }
 
-    /// Places items: first those with the fewest allowed clusters, of these the largest; each where it is cheapest,
-    /// of these where least is left. One that fits nowhere takes the place of an item that fits elsewhere; `None` when
-    /// there is no such item.
+    /// Places items: first those with the fewest allowed clusters, of these the largest; each on the cheapest
+    /// cluster that it fits, among equals the one with the least remaining capacity. One that fits nowhere
+    /// takes the place of an item that fits elsewhere; `None` when there is no such item.
     pub(super) fn complete(mut self, mut items: Vec<usize>) -> Option<Vec<usize>> {
         let key = |item: &usize| {
             let clusters = self.model.allowed.row(*item).iter().filter(|allowed| **allowed).count();
@@ -129,7 +129,7 @@ impl<'a> Packing<'a> {
             })
     }
 
-    /// What would be left on a cluster of the resources that are limited there.
+    /// The remaining amount of the limited resources on a cluster after placing the item.
     fn left(&self, item: usize, cluster: usize) -> f64 {
         let mut left = [0; RESOURCES];
         for (resource, left) in left.iter_mut().enumerate() {
@@ -147,7 +147,7 @@ pub(super) fn pack(model: &Model) -> Option<Vec<usize>> {
     model.is_feasible(&assignment).then_some(assignment)
 }
 
-/// One over what all items need, per resource; 0 where nothing is needed.
+/// One over the total demand, per resource; 0 where nothing is needed.
 #[expect(clippy::cast_precision_loss, reason = "a weight, not an amount")]
 pub(super) fn shares(model: &Model) -> [f64; RESOURCES] {
     let mut totals = [0; RESOURCES];

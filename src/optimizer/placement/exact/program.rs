@@ -21,12 +21,12 @@ struct Column {
     group: usize,
     cluster: usize,
     stays: bool,
-    /// The most items that it can count.
+    /// Maximum number of items that it can count.
     upper: usize,
     variable: Variable,
 }
 
-/// What items need of a resource of a cluster, in coefficients of the resource's [`Scale`].
+/// Demand of items for a resource of a cluster, in coefficients of the resource's [`Scale`].
 pub(super) struct Load {
     pub(super) cluster: usize,
     pub(super) resource: usize,
@@ -47,7 +47,7 @@ pub(super) struct Program<'a> {
 
 /// How coefficients of the objective become nano-costs.
 struct Costs {
-    /// What the groups cost at least.
+    /// The minimum cost of the groups.
     base: i64,
     scale: Scale,
 }
@@ -87,7 +87,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// The costs above what each group costs at least.
+    /// Adds the costs above the minimum cost of each group.
     fn add_objective(&mut self) {
         let cost = |column: &Column| {
             let group = &self.groups[column.group];
@@ -137,7 +137,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// The variable of each item that is told apart, per cluster.
+    /// The variable of each distinct item, per cluster.
     fn by_item(&self) -> BTreeMap<(usize, usize), Variable> {
         let key = |column: &Column| (self.groups[column.group].items[0], column.cluster);
         self.columns.iter().map(|column| (key(column), column.variable)).collect()
@@ -170,7 +170,7 @@ impl<'a> Program<'a> {
         loads
     }
 
-    /// Forbids the sets of items with which an assignment exceeds capacities; only for items that are told apart.
+    /// Forbids the sets of items with which an assignment exceeds capacities; only for distinct items.
     ///
     /// Of such a set the k largest that exceed the capacity already are a cover; of these and all items not smaller
     /// than the largest of them, any k exceed it: at most k − 1 may be there.
@@ -210,7 +210,7 @@ impl<'a> Program<'a> {
             formulation.constraints.push(load.sum.leq(limit));
         }
         let options = solver::Options {
-            // Objectives in integers: whatever is closer than one is the same.
+            // Integer objectives: a difference below one is none.
             absolute_gap: if self.costs.scale.is_exact() { 0.999 } else { 0.0 },
             seed: run.seed,
             start: start.map(|start| self.values(&start.assignment)),
@@ -279,7 +279,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Clusters by what they are compatible with.
+/// Clusters grouped by the clusters they are compatible with.
 fn alike(relation: &Matrix<bool>, clusters: usize) -> BTreeMap<&[bool], Vec<usize>> {
     let mut alike: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for cluster in 0..clusters {

@@ -1,8 +1,8 @@
 //! Solving a placement program so that its answer holds in integers.
 //!
-//! A solver keeps a capacity up to a tolerance only, which in bytes can be hundreds. Where its answer exceeds one, the
-//! items are told apart, the exceeding set is cut off, and the program is solved again. Cuts lose no feasible
-//! assignment, so whatever any round proves holds.
+//! A solver keeps a capacity up to a tolerance only, which in bytes can be hundreds. Where its answer exceeds
+//! one, the items are made distinct, the exceeding set is cut off, and the program is solved again. Cuts remove
+//! no feasible assignment, so the proof of any round is valid.
 
 use super::super::Model;
 use super::groups::{Grouping, Objective};
@@ -10,7 +10,7 @@ use super::program::Program;
 use super::{Minimum, Placement, Proof, Run};
 use crate::optimizer::solver::Answer;
 
-/// How often to cut: sets that differ by less than a tolerance from what fits are rare.
+/// How often to cut: sets that exceed a capacity by less than the tolerance are rare.
 const ROUNDS: usize = 64;
 
 /// Minimises, from an assignment and a lower bound of the nano-cost as far as they are known.

@@ -1,4 +1,4 @@
-//! Integers of up to 10^13 as coefficients that a floating-point solver can tell apart.
+//! Integers of up to 10^13 as coefficients that a floating-point solver can distinguish.
 
 /// Amounts in multiples of `unit`, which is exact, times a power of two, which keeps the digits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,8 +33,8 @@ impl Scale {
         Self { unit, factor }
     }
 
-    /// The amount that a lower bound in coefficients stands for: the least multiple of the unit that is not below it,
-    /// up to the exactness of solvers, about 1e-6 in small and nine digits in large numbers.
+    /// The amount that corresponds to a lower bound in coefficients: the smallest multiple of the unit that is
+    /// not below it, up to the exactness of solvers, about 1e-6 in small and nine digits in large numbers.
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     pub(super) fn at_least(self, bound: f64) -> i64 {
         let certain = bound - 1e-5 - 1e-9 * bound.abs();

@@ -7,7 +7,7 @@ use super::*;
 
 /// Nano-cost of one move.
 const MOVE: i64 = NANO as i64;
-/// Items of so many millicores on these clusters; every other cluster is allowed, each move costs the same.
+/// Items of these millicores on these clusters; every other cluster is allowed, each move costs the same.
 fn model(demand: &[i64], capacity: &[i64], current: &[Option<usize>]) -> Model {
     let mut model = Model { current: current.to_vec(), ..Model::of_cpu(demand, capacity) };
     charge_moves(&mut model, &vec![MOVE; demand.len()]);
@@ -81,7 +81,8 @@ fn items_without_a_usable_cluster_have_to_move_and_new_ones_cost_the_same_anywhe
 
 #[test]
 fn a_chain_of_moves_that_the_count_does_not_see_is_found_by_the_program() {
-    // Cluster 0 has to lose 3, and only cluster 2 is open to item 0; there, item 1 makes room by going to cluster 1.
+    // Cluster 0 has to lose 3, and only cluster 2 is open to item 0; there, item 1 frees capacity by moving to
+    // cluster 1.
     let mut model = model(&[3, 3], &[0, 3, 3], &[Some(0), Some(2)]);
     model.allowed.set(0, 1, false);
     model.allowed.set(0, 0, false);
@@ -158,7 +159,8 @@ fn an_empty_model_has_an_empty_answer() {
     assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; 4]]));
 }
 
-/// The least sum of parts of the total demand by which capacities are exceeded; `None` when no capacity helps.
+/// The minimum sum of the fractions of total demand by which capacities are exceeded; `None` when no capacity
+/// helps.
 fn least_extension(model: &Model) -> Option<f64> {
     let mut unlimited = model.clone();
     unlimited.capacity.iter_mut().for_each(|capacity| *capacity = [i64::MAX; RESOURCES]);

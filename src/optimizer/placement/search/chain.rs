@@ -1,4 +1,4 @@
-//! One chain of simulated annealing (Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, 1983).
+//! A chain of simulated annealing (Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, 1983).
 //!
 //! While it is hot, a cluster's price of being used grows gradually with its number of items instead of being
 //! due as a whole for the first one (see [`State::soften`]): which clusters are used is decided by a slope, not
@@ -15,13 +15,13 @@ use crate::optimizer::Stop;
 pub(super) const HOT: i64 = 1024;
 /// Refining starts here: parts of an assignment dissolve, not all of it.
 pub(super) const WARM: i64 = 256;
-/// A chain ends so many bits below [`HOT`].
+/// Final temperature of a chain, in bits below [`HOT`].
 const COOLING_BITS: u32 = 5;
 /// Fraction bits of temperatures while they are computed.
 const FRACTION_BITS: u32 = 16;
 /// Temperatures of a chain.
 const EPOCHS: u64 = 256;
-/// Proposals between two looks at the clock.
+/// Proposals between two checks of the clock.
 const PULSE: u64 = 256;
 /// Of 256 proposals, how many exchange two items, how many move a connected group, and how many look only at
 /// the clusters of an item's neighbours.
@@ -30,7 +30,7 @@ const MIGRATIONS: u64 = 10;
 const NEAR: u64 = 100;
 const GROUP: usize = 8;
 
-/// How long a chain goes on.
+/// The budget of a chain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace<'a> {
     length: Length,
@@ -40,19 +40,19 @@ pub(super) struct Pace<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Length {
-    /// So many proposals.
+    /// This many proposals.
     Steps(u64),
     /// From one instant to another.
     Time(Instant, Instant),
 }
 
 impl<'a> Pace<'a> {
-    /// So many proposals.
+    /// This many proposals.
     pub(super) fn steps(steps: u64, stop: &'a Stop) -> Self {
         Self { length: Length::Steps(steps), stop }
     }
 
-    /// From now on, an equal share of the time until `end` among so many chains.
+    /// From now on, an equal share of the time until `end` among this many chains.
     pub(super) fn until(end: Instant, chains: usize, stop: &'a Stop) -> Self {
         let now = Instant::now();
         let share = end.saturating_duration_since(now) / u32::try_from(chains).unwrap_or(u32::MAX).max(1);
@@ -98,7 +98,7 @@ struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Sets the temperature of an epoch and what follows from it.
+    /// Sets the temperature of an epoch and the values derived from it.
     fn cool(&mut self, heat: i64, epoch: u64) {
         let scale = i128::from(self.state.landscape.scale);
         let warmth = cooled(heat, epoch);

@@ -6,7 +6,7 @@ use super::landscape::Landscape;
 use super::state::State;
 use crate::optimizer::placement::{Model, RESOURCES};
 
-/// Rounds of descent over all items, at most.
+/// Maximum number of rounds of descent over all items.
 const ROUNDS: usize = 4;
 
 /// A feasible assignment by cheapest insertion, improved by moving single items; `None` if insertion finds none,
@@ -18,12 +18,12 @@ pub fn greedy(model: &Model) -> Option<Vec<usize>> {
     model.is_feasible(&assignment).then_some(assignment)
 }
 
-/// What [`greedy()`] finds, or else an assignment that breaks something.
+/// The result of [`greedy()`], or else an assignment that violates constraints.
 pub(super) fn start(landscape: &Landscape<'_>) -> Vec<usize> {
     descent(State::new(landscape, insertion(landscape)))
 }
 
-/// Moves items to where they cost less for as long as it helps. What is feasible stays feasible.
+/// Moves items to cheaper clusters until no move helps. A feasible assignment stays feasible.
 fn descent(mut state: State<'_>) -> Vec<usize> {
     let landscape = state.landscape;
     let mut improved = true;
@@ -50,7 +50,7 @@ fn descent(mut state: State<'_>) -> Vec<usize> {
     state.at
 }
 
-/// Puts the items, the largest first, where they break least and, among such clusters, cost least.
+/// Puts the items, largest first, where they violate least and, among such clusters, cost least.
 fn insertion(landscape: &Landscape<'_>) -> Vec<usize> {
     let model = landscape.model;
     let mut at: Vec<Option<usize>> = vec![None; model.items()];
@@ -90,7 +90,7 @@ fn add(sum: &mut [i64; RESOURCES], amount: &[i64; RESOURCES]) {
     }
 }
 
-/// All items by the largest share that they take of what is needed of a resource, the largest first.
+/// All items by their largest share of the total demand for a resource, the largest first.
 fn by_size(model: &Model) -> Vec<usize> {
     let mut total = [1_i128; RESOURCES];
     for demand in &model.demand {

@@ -1,14 +1,14 @@
-//! What all chains share: the model prepared for fast evaluation of changes.
+//! The model prepared for fast evaluation of changes; shared by all chains.
 //!
-//! Capacities and pair rules become penalties, priced by what a typical change is worth, so that chains may
-//! pass through infeasible assignments. Allowed clusters stay hard: no chain proposes others.
+//! Capacities and pair rules become penalties, priced in units of a typical change, so that chains may pass
+//! through infeasible assignments. Allowed clusters stay hard: no chain proposes others.
 
 use super::random::{Random, below};
 use crate::optimizer::placement::{Model, RESOURCES};
 
-/// Missing room for an average item costs so many typical changes.
+/// Penalty for missing the capacity of an average item, in typical changes.
 const PENALTY: i64 = 4;
-/// A broken pair rule costs so many typical changes.
+/// Penalty for a broken pair rule, in typical changes.
 const RULE_PENALTY: i64 = 1;
 /// Samples from which the typical change is estimated.
 const SAMPLES: usize = 2000;
@@ -42,12 +42,12 @@ impl<T> Lists<T> {
     }
 }
 
-/// What a missing amount of a resource costs.
+/// The penalty for a missing amount of a resource.
 #[derive(Debug, Clone, Copy, Default)]
 struct Penalty {
     /// Nano-cost per unit.
     rate: i64,
-    /// A unit is so many bits coarser than the model's.
+    /// A unit is this many bits coarser than the model's.
     shift: u32,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Landscape<'a> {
     pub(super) neighbours: Lists<(usize, i64)>,
     /// Other end and relation of each item's pair rules.
     pub(super) rules: Lists<(usize, usize)>,
-    /// What a typical change of one item is worth: the unit of temperatures.
+    /// The typical cost change of moving one item: the unit of temperatures.
     pub(super) scale: i64,
     /// Cost of a broken pair rule.
     pub(super) rule_penalty: i64,
@@ -71,7 +71,7 @@ pub(super) struct Landscape<'a> {
     pub(super) max_strictness: u32,
     /// How many average items fill each cluster, at least 1.
     pub(super) room: Vec<i64>,
-    /// Capacities, no larger than what all items together need.
+    /// Capacities, capped at the total demand.
     capacity: Vec<[i64; RESOURCES]>,
     penalties: [Penalty; RESOURCES],
 }
@@ -153,7 +153,7 @@ impl<'a> Landscape<'a> {
         i64::try_from(change).unwrap_or(i64::MAX)
     }
 
-    /// Cost of overload, and penalty, of what is used on a cluster.
+    /// Cost of overload, and penalty, for the usage of a cluster.
     #[inline]
     pub(super) fn load_cost(&self, cluster: usize, used: &[i64; RESOURCES]) -> (i64, i64) {
         let mut penalty = 0;
@@ -169,7 +169,7 @@ impl<'a> Landscape<'a> {
         (overload, penalty)
     }
 
-    /// What two items on two clusters cost together: latency, and rules that they break at `rule_penalty`.
+    /// The pair cost of two items on two clusters: latency, and `rule_penalty` for each rule that they break.
     pub(super) fn together(&self, pair: (usize, usize), at: (usize, usize), rule_penalty: i64) -> i64 {
         let edges = self.neighbours.of(pair.0).iter().filter(|(other, _)| *other == pair.1);
         let latency: i64 = edges.map(|(_, weight)| weight * self.model.latency.at(at.0, at.1)).sum();
@@ -179,7 +179,7 @@ impl<'a> Landscape<'a> {
     }
 }
 
-/// What all items need together.
+/// The total demand of all items.
 fn total_demand(model: &Model) -> [i64; RESOURCES] {
     let mut total = [0_i64; RESOURCES];
     for demand in &model.demand {

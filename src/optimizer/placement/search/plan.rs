@@ -1,4 +1,4 @@
-//! How a budget is divided: exploring chains first, then chains that refine the best results.
+//! Division of a budget: exploring chains first, then chains that refine the best results.
 
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,15 @@ pub(super) struct Phase {
 
 /// Percent of the budget that explores; the rest refines.
 const EXPLORING: u64 = 80;
-/// A chain deserves so many proposals per squared number of items; beyond that another chain is worth more than
-/// a longer one (measured with 50 and 200 items).
+/// Useful length of a chain, in proposals per squared number of items; beyond that another chain gains more
+/// than a longer one (measured with 50 and 200 items).
 const STEPS_PER_SQUARE: u64 = 400;
-/// Chains that explore, at least and at most; always a power of two, to keep threads equally busy.
+/// Minimum and maximum number of exploring chains; always a power of two, to keep threads equally busy.
 const MIN_CHAINS: u64 = 2;
 const MAX_CHAINS: u64 = 16;
-/// Chains that refine, at most.
+/// Maximum number of refining chains.
 const REFINED: u64 = 4;
-/// Proposals per microsecond and thread, roughly: tells how many chains fit before a deadline.
+/// Approximate proposals per microsecond and thread; determines how many chains fit before a deadline.
 const SPEED: u64 = 10;
 
 /// Recommended proposals: about one second of CPU time for 50 × 10, two for 200 × 20, four for 1000 × 50 and

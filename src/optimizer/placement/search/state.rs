@@ -1,4 +1,4 @@
-//! An assignment under change, with everything that makes the worth of a change cheap to tell.
+//! An assignment under change, with the derived data that makes evaluating a change cheap.
 
 use super::landscape::Landscape;
 use crate::optimizer::placement::RESOURCES;
@@ -110,7 +110,7 @@ impl<'a> State<'a> {
         self.value + self.rebate
     }
 
-    /// What chains minimise: cost, prices and penalties.
+    /// The value that chains minimise: cost, prices and penalties.
     #[cfg(test)]
     pub(super) fn value(&self) -> i64 {
         self.value
@@ -133,7 +133,7 @@ impl<'a> State<'a> {
         prices[members.min(prices.len() - 1)]
     }
 
-    /// Change of prices if so many items go from one cluster to another.
+    /// Change of prices if this many items move from one cluster to another.
     #[inline]
     fn price_change(&self, items: usize, from: usize, to: usize) -> i64 {
         let (leaving, joining) = (self.members[from].len(), self.members[to].len());
@@ -141,7 +141,7 @@ impl<'a> State<'a> {
             - self.price(to, joining)
     }
 
-    /// Change of overload and penalty if `amount` comes to a cluster.
+    /// Change of overload and penalty if `amount` is added to a cluster.
     #[inline]
     fn load_change(&self, cluster: usize, amount: &[i64; RESOURCES]) -> i64 {
         let mut used = self.used[cluster];
@@ -267,7 +267,7 @@ impl<'a> State<'a> {
     /// full: in proportion if `softness` is large, at once if it is 0.
     ///
     /// With `f` for how full the cluster is and `s` for softness/1024, a part `f·(1 + s)/(f + s)` is due. With
-    /// `s → ∞` this is `f`, what the relaxation `load ≤ capacity·used` with fractional `used` would charge.
+    /// `s → ∞` this is `f`, the charge of the relaxation `load ≤ capacity·used` with fractional `used`.
     pub(super) fn soften(&mut self, softness: i64) {
         if softness == self.softness {
             return;

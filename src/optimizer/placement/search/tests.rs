@@ -92,7 +92,7 @@ fn search_leaves_the_cheap_cluster_to_where_it_saves_most() {
 
 #[test]
 fn talking_items_meet_where_both_fit() {
-    // Apart: 1 + 1 + 10·7 = 72. Together on 2: 4 + 4 = 8. Clusters 0 and 1 have room for one item each.
+    // Apart: 1 + 1 + 10·7 = 72. Together on 2: 4 + 4 = 8. Clusters 0 and 1 fit one item each.
     let mut model = Model::of_cpu(&[5, 5], &[5, 5, 10]);
     model.cost = matrix(&[vec![1, 3, 4], vec![3, 1, 4]], 3, 0);
     model.latency = matrix(&[vec![0, 7, 9], vec![7, 0, 9], vec![9, 9, 0]], 3, 0);

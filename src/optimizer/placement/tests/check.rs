@@ -1,4 +1,4 @@
-//! The independent checker: what it refuses, and that no wrong plan slips through.
+//! Tests of the independent checker: its refusals, and that it accepts no wrong plan.
 
 use std::collections::BTreeMap;
 

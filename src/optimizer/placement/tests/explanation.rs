@@ -1,4 +1,4 @@
-//! Explanations, as programs and as people read them.
+//! Tests of explanations, as data and as text.
 
 use super::*;
 use crate::optimizer::ClusterAttributes;

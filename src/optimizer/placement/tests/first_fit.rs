@@ -1,4 +1,4 @@
-//! First fit.
+//! Tests of first fit.
 
 use proptest::prelude::*;
 
@@ -238,7 +238,7 @@ proptest! {
     #[test]
     fn an_infeasible_group_really_fits_nowhere_after_the_services_before_it(problem in any_problem()) {
         if let Outcome::Infeasible(refusal) = decide(&problem).unwrap() {
-            // What was placed before: the same problem without the group and everything whose turn comes later.
+            // The services placed before: the same problem without the group and all services of later rank.
             let first = problem.services.iter().find(|service| service.name == refusal.services[0]).unwrap();
             let turn = first.rank as usize;
             let earlier = Problem { services: groups_before(&problem, turn), ..problem.clone() };

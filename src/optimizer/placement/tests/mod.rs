@@ -1,4 +1,4 @@
-//! Tests of decisions through their public functions, and what they share.
+//! Tests of decisions through their public functions, and shared helpers.
 
 mod check;
 mod explanation;
@@ -72,7 +72,7 @@ fn link(from: &str, to: &str, bound: Option<LatencyBound>) -> Link {
     Link { from: from.to_owned(), to: to.to_owned(), traffic: 1.0, bound }
 }
 
-/// What the intent `security` asks for.
+/// The requirement of the intent `security`.
 fn trusted() -> Requirement {
     Requirement {
         intent: "security".to_owned(),

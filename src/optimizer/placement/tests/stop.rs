@@ -1,4 +1,4 @@
-//! Decisions that have to end.
+//! Tests of decisions that are stopped.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Every strategy against brute force, and what holds for all of them.
+//! Tests of every strategy against brute force, and properties of all of them.
 
 use crate::optimizer::ClusterAttributes;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// Problems of at most 4 services and 3 clusters with everything that a problem can hold.
+    /// Problems of at most 4 services and 3 clusters with every feature of a problem.
     pub(super) fn any_problem()(
         clusters in prop::collection::vec(any_cluster(), 1..4),
         services in prop::collection::vec(any_service(), 0..5),
@@ -199,7 +199,7 @@ fn an_unknown_strategy_is_refused_with_the_known_ones() {
 
 #[test]
 fn min_moves_moves_only_what_an_overfull_cluster_forces() {
-    // a (2 cores free for the graph) holds 3 services of 1 core: one must go, and only b has room.
+    // a (2 cores free for the graph) holds 3 services of 1 core: one must go, and only b has free capacity.
     let mut services: Vec<ServiceDemand> =
         ["x", "y", "z"].map(|name| service(name, amount(1000, 1, 1, 0))).into();
     services.iter_mut().for_each(|service| service.current = Some("a".to_owned()));

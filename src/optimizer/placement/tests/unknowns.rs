@@ -1,4 +1,4 @@
-//! What becomes of intents that the clusters' data cannot decide.
+//! Tests of intents that the clusters' data cannot decide.
 
 use super::*;
 use crate::optimizer::BuiltInStrategy;

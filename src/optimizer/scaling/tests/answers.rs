@@ -1,4 +1,4 @@
-//! What answers look like: as data, as text, and to the checker.
+//! Tests of answers: as data, as text, and under the checker.
 
 use super::*;
 use crate::optimizer::BuiltInStrategy;

@@ -4,7 +4,7 @@ use super::*;
 
 /// A hundred thousand instances.
 const INSTANCES: u64 = 100_000;
-/// Largest number of replicas that is looked at in the original's model, where the maximum is no bound.
+/// Largest number of replicas considered in the original's model, where the maximum is no bound.
 const MOST: i64 = 12;
 
 fn random_service(random: &mut Random, name: &str) -> ScaledService {
@@ -62,7 +62,7 @@ fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more
     (rate == 0.0 && !problem.compat) || (replicas > 0 && capacity > rate - 1e-7)
 }
 
-/// What a service may have.
+/// The allowed replicas of a service.
 fn allowed(problem: &ScalingProblem, service: &ScaledService) -> Vec<i64> {
     let share = service.share.unwrap_or(MOST);
     let (min, max) = match service.profile {

@@ -178,7 +178,7 @@ fn the_maximum_over_all_services_ends_holds() {
 
 #[test]
 fn the_minimum_over_all_services_finds_room_on_several_clusters() {
-    // `edge` has room for 2 of 500 millicores, `cloud` for 4; 5 are wanted and `edge` is as expensive as `cloud`.
+    // `edge` fits 2 of 500 millicores, `cloud` for 4; 5 are wanted and `edge` is as expensive as `cloud`.
     let mut services = vec![service("a", 0.0, 2, 10.0, 0.0), service("b", 0.0, 1, 10.0, 0.0)];
     services[1].cluster = "cloud".to_owned();
     let clusters = vec![cluster("edge", cpu(1000)), cluster("cloud", cpu(2000))];

@@ -20,7 +20,7 @@ fn random_program(random: &mut Random) -> Program {
     Program { groups, limits: (0..rows).map(|_| i128::from(random.within(0, 40))).collect() }
 }
 
-/// The least cost of all answers.
+/// The minimum cost of all answers.
 fn least(program: &Program, steps: &mut Vec<i64>) -> i128 {
     if steps.len() < program.groups.len() {
         let most = program.groups[steps.len()].most();

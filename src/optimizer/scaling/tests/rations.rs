@@ -1,4 +1,4 @@
-//! What services get when what they need does not fit.
+//! Tests of the shares of services when their needed replicas do not fit.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn loaded(name: &str, on: &str, rate: f64, previous: i64) -> ScaledService {
     ScaledService { rate: Some(rate), previous, ..ScaledService::new(name, on, cpu(500), profile) }
 }
 
-/// The clusters `x` and `y` with so many millicores.
+/// The clusters `x` and `y` with these millicores.
 fn on_two(free: [i64; 2], services: Vec<ScaledService>) -> ScalingProblem {
     let [x, y] = free.map(cpu);
     ScalingProblem::new("g", vec![cluster("x", x), cluster("y", y)], services)
@@ -22,7 +22,7 @@ fn rationed(problem: &ScalingProblem) -> ScalingPlan {
 
 #[test]
 fn room_goes_to_the_services_in_proportion_to_their_load() {
-    // 8 + 4 replicas are needed, and there is room for 9.
+    // 8 + 4 replicas are needed, and 9 fit.
     let problem = on_two([4500, 0], vec![loaded("a", "x", 80.0, 1), loaded("b", "x", 40.0, 1)]);
     let plan = rationed(&problem);
     assert_eq!(numbers(&plan.replicas), [6, 3]);
@@ -43,7 +43,7 @@ fn a_cluster_without_room_does_not_hold_up_another_one() {
 fn on_a_cluster_that_is_too_full_already_nothing_grows_and_what_is_needed_stays() {
     let full = vec![loaded("a", "x", 30.0, 3), loaded("c", "x", 5.0, 4), loaded("d", "x", 90.0, 1)];
     let services = [full, vec![loaded("b", "y", 40.0, 1)]].concat();
-    // `a` keeps what it needs, `b` has room for three, `c` gives up what it does not need, `d` would need nine.
+    // `a` keeps the replicas it needs, three of `b` fit, `c` gives up unneeded ones, `d` would need nine.
     assert_eq!(numbers(&rationed(&on_two([500, 1500], services)).replicas), [3, 3, 1, 1]);
 }
 
@@ -72,7 +72,7 @@ fn a_shortage_on_one_cluster_leaves_the_minimum_over_all_services_to_the_others(
 
 #[test]
 fn a_minimum_that_is_out_of_reach_for_now_does_not_hold_up_the_services() {
-    // Nobody knows whether `b` may have more than it has.
+    // Whether `b` may get more replicas than it has is unknown.
     let mut unknown = loaded("b", "y", 0.0, 1);
     unknown.rate = None;
     let mut problem = on_two([9000, 9000], vec![loaded("a", "x", 25.0, 1), unknown]);
@@ -95,7 +95,7 @@ fn a_service_without_a_replica_waits_for_room() {
 fn bounds_over_all_services_hold_for_what_is_shared_out() {
     let mut problem = on_two([1500, 5000], vec![loaded("a", "x", 90.0, 3), loaded("b", "y", 90.0, 3)]);
     (problem.min_overall, problem.max_overall) = (Some(10), Some(10));
-    // Three of `a` have room, so seven are left for `b`.
+    // Three of `a` fit, so seven are left for `b`.
     assert_eq!(numbers(&rationed(&problem).replicas), [3, 7]);
     problem.max_overall = Some(4);
     problem.min_overall = None;
@@ -124,7 +124,7 @@ fn contradictions_and_the_model_of_the_original_are_not_rationed() {
     let mut problem = on_two([1000, 0], vec![loaded("a", "x", 50.0, 1)]);
     let original = problem.clone().original();
     assert_eq!(ration(&original, &refusal_of(exact, &original)), None);
-    // What runs and has to stay is more than is allowed.
+    // The running replicas that have to stay exceed the maximum.
     problem.services[0].previous = 5;
     problem.services[0].rate = None;
     problem.max_overall = Some(3);

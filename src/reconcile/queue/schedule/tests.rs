@@ -293,7 +293,7 @@ proptest! {
             driven.step(step);
             prop_assert!(driven.schedule.busy <= driven.running.len().min(2));
         }
-        // Whatever was woken gets its turn once the workers go on and time passes.
+        // Every woken key gets its turn once the workers continue and time passes.
         for _ in 0..500 {
             driven.finish(false, Next::At(driven.now + Duration::from_secs(3600), Priority::Resync));
             if !driven.take() {
