@@ -163,10 +163,10 @@ impl Profile {
 /// where `held` is the number that hysteresis and cooldowns keep, `cpu` is at least one millicore, and `U` is
 /// the largest `max·cpu` of the graph's services.
 ///
-/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and
-/// so pays for every service if and only if `utilisation > change`. Giving up a held one changes it by `(change
-/// + margin − utilisation)·cpu/U` and so never pays for itself if and only if `margin > utilisation − change`:
-/// it happens only to free capacity. The defaults satisfy both.
+/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and so pays
+/// for every service if and only if `utilisation > change`. Giving up a held one changes it by
+/// `(change + margin − utilisation)·cpu/U` and so never pays for itself if and only if `margin > utilisation − change`;
+/// then it happens only to free capacity. The defaults satisfy both.
 ///
 /// The original's model normalises otherwise: `Σ utilisation·r·cpu/U + change·|r − previous|/max`, `U` per
 /// cluster. As `cpu/U ≤ 1/max` there, its equal weights never give up a replica while capacity suffices.
