@@ -10,3 +10,4 @@ mod contract;
 mod floors;
 mod store;
 mod support;
+mod wait;

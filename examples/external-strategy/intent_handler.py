@@ -5,9 +5,7 @@
                               `placement.intent_handlers: {policy: {url: URL, intents: [sovereignty, budget]}}`
 """
 
-import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from serving import serve
 
 REGIONS = {"eu": ["be", "de", "fr", "gr", "it"]}
 
@@ -34,22 +32,5 @@ def handle(question):
     return {"requirements": found, "weights": {"price": 10.0} if tight else {}}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, answer = 200, handle(question)
-        except ValueError as error:
-            status, answer = 422, {"error": str(error)}
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 9002), Handler)
-    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
-    server.serve_forever()
+    serve(handle, 9002)

@@ -5,9 +5,7 @@ at night not to clusters that run on solar power, where its intent `after_dark: 
     placement.py [PORT]      prints the URL for `placement.external: {mine: {url: URL, handles: [after_dark]}}`
 """
 
-import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from serving import serve
 
 
 def decide(question):
@@ -35,22 +33,5 @@ def decide(question):
     return {"assignment": assignment}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, answer = 200, decide(question)
-        except ValueError as error:
-            status, answer = 422, {"error": str(error)}
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 9000), Handler)
-    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
-    server.serve_forever()
+    serve(decide, 9000)

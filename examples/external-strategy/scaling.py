@@ -4,10 +4,9 @@
     scaling.py [PORT]        prints the URL for `scaling.external: {mine: {url: URL}}`
 """
 
-import json
 import math
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from serving import serve
 
 
 def foreseen(service, history):
@@ -33,18 +32,5 @@ def decide(question):
     return {"replicas": replicas}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = json.dumps(decide(question)).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 9001), Handler)
-    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
-    server.serve_forever()
+    serve(decide, 9001)

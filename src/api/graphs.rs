@@ -14,9 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Context, DescriptorBody, GraphPath, Parameters, ProjectPath};
 use super::graph_view::{Graph, GraphStatus};
 use super::problem::{ApiError, CommonErrors, InputFinding, Problem};
-use crate::app::{Accepted, App, Deletion, GraphPage, GraphQuery};
+use crate::app::{Accepted, App, Deletion, GraphPage};
 use crate::error::Error;
-use crate::model::EventRecord;
+use crate::model::{EventRecord, GraphFilter};
 
 const TAG: &str = "graphs";
 /// Largest page.
@@ -112,7 +112,7 @@ pub(super) async fn list_project_graphs(
     State(app): State<App>,
     ProjectPath { project }: ProjectPath,
 ) -> Result<Json<Vec<Graph>>, ApiError> {
-    let query = GraphQuery { project: Some(project), ..GraphQuery::default() };
+    let query = GraphFilter { project: Some(project), ..GraphFilter::default() };
     let page = app.list_graphs(&query).await?;
     Ok(Json(page.graphs.into_iter().map(Graph::from).collect()))
 }
@@ -150,7 +150,7 @@ pub(super) async fn list_graphs(
     Parameters(parameters): Parameters<ListGraphsParameters>,
 ) -> Result<Response, ApiError> {
     in_page("limit", parameters.limit)?;
-    let query = GraphQuery {
+    let query = GraphFilter {
         project: parameters.project.clone(),
         desired: parameters.status.map(Into::into),
         after: parameters.after.clone(),

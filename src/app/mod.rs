@@ -18,6 +18,7 @@ mod scaling;
 mod trigger;
 mod types;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,14 +97,10 @@ impl App {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn list_graphs(&self, query: &GraphQuery) -> Result<GraphPage> {
-        let filter = GraphFilter {
-            project: query.project.clone(),
-            desired: query.desired,
-            after: query.after.clone(),
-            // One more than asked for shows whether there is a next page.
-            limit: query.limit.map(|limit| limit.saturating_add(1)),
-        };
+    pub async fn list_graphs(&self, query: &GraphFilter) -> Result<GraphPage> {
+        // One more than asked for shows whether there is a next page.
+        let limit = query.limit.map(|limit| limit.saturating_add(1));
+        let filter = GraphFilter { limit, ..query.clone() };
         let mut graphs = self.parts.store.graphs(&filter).await?;
         let more =
             query.limit.is_some_and(|limit| i64::try_from(graphs.len()).is_ok_and(|found| found > limit));
@@ -112,13 +109,16 @@ impl App {
         }
         let next = graphs.last().filter(|_| more).map(|graph| graph.name.clone());
         let names: Vec<String> = graphs.iter().map(|graph| graph.name.clone()).collect();
-        let mut services = self.parts.store.services_of(&names).await?;
+        let mut services = BTreeMap::<String, Vec<ServiceRecord>>::new();
+        for service in self.parts.store.services_of(&names).await? {
+            services.entry(service.graph.clone()).or_default().push(service);
+        }
         let cluster_names = self.cluster_names().await?;
         let graphs = graphs
             .into_iter()
             .map(|graph| {
-                let own = services.extract_if(.., |service| service.graph == graph.name).collect();
-                GraphView { graph, services: own, cluster_names: cluster_names.clone() }
+                let services = services.remove(&graph.name).unwrap_or_default();
+                GraphView { graph, services, cluster_names: cluster_names.clone() }
             })
             .collect();
         Ok(GraphPage { graphs, next })

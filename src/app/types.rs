@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::clients::WatchReport;
 use crate::hdag::Finding;
-use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord};
+use crate::model::{ClusterRecord, GraphRecord, ServiceRecord};
 
 /// The origin of a request, and the preferred form of its answer.
 #[derive(Debug, Clone, Default)]
@@ -61,19 +61,6 @@ pub struct Deletion {
     pub name: String,
     /// The graph in its current state while the work continues; `None` when everything has been removed.
     pub remaining: Option<GraphView>,
-}
-
-/// Which graphs to list.
-#[derive(Debug, Clone, Default)]
-pub struct GraphQuery {
-    /// Only of this project.
-    pub project: Option<String>,
-    /// Only with this desired state.
-    pub desired: Option<Desired>,
-    /// Only names after this one (the last of the page before).
-    pub after: Option<String>,
-    /// Maximum number of entries; `None` for all.
-    pub limit: Option<i64>,
 }
 
 /// One page of graphs, sorted by name.

@@ -197,7 +197,7 @@ fn check_names(settings: &Settings, errors: &mut Vec<String>) {
     }
 }
 
-/// What Kubernetes takes as the name of a label without its prefix, and as a value.
+/// Whether Kubernetes takes the text as the name of a label without its prefix, and as a value.
 fn is_label_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());

@@ -6,8 +6,9 @@ use smo::faults::Faults;
 use smo::model::owner_of;
 use smo::simulation::{Operation, World};
 
-use crate::support::app::{TestApp, conditional, graph, service, world};
+use crate::support::app::{LIMIT, TestApp, conditional, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
+use crate::wait::eventually;
 
 on_every_engine!(
     a_graph_that_is_as_it_should_be_costs_neither_a_write_nor_a_call,
@@ -28,13 +29,11 @@ async fn reconciles(app: &TestApp) -> u64 {
 }
 
 async fn until_reconciled(app: &TestApp, times: u64) {
-    for _ in 0..400 {
-        if reconciles(app).await >= times {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("no reconcile came to its end");
+    eventually("a reconcile comes to its end", LIMIT, async || {
+        let done = reconciles(app).await;
+        if done >= times { Ok(()) } else { Err(format!("{done} of {times}")) }
+    })
+    .await;
 }
 
 async fn deploy(app: &TestApp) {

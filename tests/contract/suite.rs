@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::json;
 use smo::clients::{
     AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
-    ReleaseStatus, WorkloadObservation,
+    ReleaseStatus, WatchReport, WorkloadObservation,
 };
 use smo::model::RoundTripTimes;
 use tokio::sync::broadcast;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
+
+use crate::wait::eventually;
 
 /// What differs between the worlds.
 pub struct Fixture {
@@ -148,11 +150,12 @@ pub async fn watches(ports: &Ports) {
     };
     let names: Vec<&str> = all().iter().map(|watch| watch.name).collect();
     assert_eq!(names, ["clusters", "workloads", "bindings", "releases", "rules"]);
-    let start = Instant::now();
-    while !all().iter().all(|watch| watch.complete && watch.age < LIMIT && watch.last_error.is_none()) {
-        assert!(start.elapsed() < LIMIT, "{:#?}", all());
-        sleep(Duration::from_millis(100)).await;
-    }
+    eventually("every watch is complete and alive", LIMIT, async || {
+        let found = all();
+        let alive = |watch: &WatchReport| watch.complete && watch.age < LIMIT && watch.last_error.is_none();
+        if found.iter().all(alive) { Ok(()) } else { Err(format!("{found:#?}")) }
+    })
+    .await;
 }
 
 const RULES: &str = "smo-contract";
@@ -221,25 +224,21 @@ pub async fn latencies(ports: &Ports, fixture: &Fixture) -> RoundTripTimes {
 }
 
 async fn listed(ports: &Ports, fixture: &Fixture) -> Option<ReleaseObservation> {
-    let start = Instant::now();
-    let releases = loop {
-        // A watch that has not listed everything yet says so, and is asked again.
-        match ports.releases.find(&fixture.namespace, OWNER, &[RELEASE]).await {
-            Ok(releases) => break releases,
-            Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
-        }
-        sleep(Duration::from_millis(100)).await;
-    };
+    // A watch that has not listed everything yet says so, and is asked again.
+    let releases = eventually("releases are listed", LIMIT, async || {
+        let found = ports.releases.find(&fixture.namespace, OWNER, &[RELEASE]).await;
+        found.map_err(|error| error.to_string())
+    })
+    .await;
     releases.into_iter().find(|release| release.name == RELEASE)
 }
 
 /// The watch of one installation may be behind that of another.
 async fn until_listed(ports: &Ports, fixture: &Fixture) {
-    let start = Instant::now();
-    while listed(ports, fixture).await.is_none() {
-        assert!(start.elapsed() < LIMIT, "{RELEASE} is never listed");
-        sleep(Duration::from_millis(100)).await;
-    }
+    eventually(&format!("{RELEASE} is listed"), LIMIT, async || {
+        listed(ports, fixture).await.map(drop).ok_or_else(|| "it is not".to_owned())
+    })
+    .await;
 }
 
 async fn until_running(ports: &Ports, fixture: &Fixture, cluster: &str) {
@@ -263,14 +262,10 @@ async fn until(
     what: &str,
     wanted: impl Fn(&[WorkloadObservation]) -> bool,
 ) {
-    let start = Instant::now();
-    loop {
+    eventually(&format!("{RELEASE} {what}"), LIMIT, async || {
         // A watch that has not listed everything yet says so, and is asked again.
         let found = ports.workloads.of_release(&fixture.key()).await;
-        if found.as_deref().is_ok_and(&wanted) {
-            return;
-        }
-        assert!(start.elapsed() < LIMIT, "{RELEASE} never {what}: {found:#?}");
-        sleep(Duration::from_millis(100)).await;
-    }
+        if found.as_deref().is_ok_and(&wanted) { Ok(()) } else { Err(format!("{found:#?}")) }
+    })
+    .await;
 }

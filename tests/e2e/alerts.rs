@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bed::{Bed, eventually, variable};
+use crate::bed::{Bed, variable};
 use crate::brussels::brussels;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
 
 const VO: &str = "image-compression-vo";
 

@@ -1,8 +1,6 @@
 //! The test bed as the tests see it: where its parts are, and how to stop and start them.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,7 +9,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::Instant;
 
 static TURN: Mutex<()> = Mutex::const_new(());
 
@@ -141,21 +138,6 @@ pub fn variant(name: &str, default: &str) -> String {
 /// The folder of the sources.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Asks again until the answer is `Ok`; panics with the last answer after `limit`.
-pub async fn eventually<T, F>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, String>>,
-{
-    let start = Instant::now();
-    loop {
-        match ask().await {
-            Ok(value) => return value,
-            Err(last) if start.elapsed() > limit => panic!("{what}: not within {limit:?}; last: {last}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
 }
 
 fn api_of(client: Client, gvk: Kind, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Kind, eventually};
+use crate::bed::{Bed, Kind};
 use crate::charts::descriptor;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
 use crate::workloads::assert_runs_in;
 
 const EXPORT: Kind = ("multicluster.x-k8s.io", "v1alpha1", "ServiceExport");

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, eventually};
+use crate::bed::Bed;
 use crate::charts::descriptor;
 use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
 
 const PROJECT: &str = "/project/failures/graphs";
 

@@ -6,6 +6,7 @@ use crate::bed::Bed;
 use crate::brussels::brussels;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
 
 /// How many kills: one at each of the first steps of a deployment with its alert.
 const KILLS: u64 = 20;
@@ -36,9 +37,7 @@ async fn deploy_with_kill(bed: &Bed, data: &Data, step: u64) -> String {
     let mut first = Server::spawn(bed, data, &Options { port: None, environment });
     let body = brussels(bed).await.to_string();
     let posted = async {
-        while !is_listening(&first.url).await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually("smo listens", Duration::from_secs(20), || listens(&first.url)).await;
         first.try_post("/project/brussels/graphs", "application/json", body.clone()).await;
         first.try_post("/alerts", "application/json", ALERT.to_owned()).await;
     };
@@ -65,8 +64,9 @@ async fn deploy_with_kill(bed: &Bed, data: &Data, step: u64) -> String {
     point.to_owned()
 }
 
-async fn is_listening(url: &str) -> bool {
-    tokio::net::TcpStream::connect(url.trim_start_matches("http://")).await.is_ok()
+async fn listens(url: &str) -> Result<(), String> {
+    let address = url.trim_start_matches("http://");
+    tokio::net::TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Helm's storage has one deployed revision of each release and nothing pending.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use kube::api::DynamicObject;
 
-use crate::bed::{Bed, Kind, MEMBERS, eventually, name_of};
+use crate::bed::{Bed, Kind, MEMBERS, name_of};
+use crate::wait::eventually;
 
 /// Kinds that charts and `smo` create. Karmada's own bookkeeping (Work, ResourceBinding) is among them.
 const KINDS: [Kind; 11] = [

@@ -21,4 +21,6 @@ mod placement;
 mod room;
 mod scaling;
 mod server;
+#[path = "../wait.rs"]
+mod wait;
 mod workloads;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, eventually};
+use crate::bed::Bed;
 use crate::charts::{Part, graph};
 use crate::leftovers::Inventory;
 use crate::room::{Tenant, cordon, free_cores, settled_cores, uncordon, until_cluster, until_free_cores};
 use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
 use crate::workloads::{assert_runs_only_in, revisions};
 
 const PROJECT: &str = "/project/placement/graphs";

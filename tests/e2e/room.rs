@@ -9,8 +9,9 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use smo::hdag::millicores;
 
-use crate::bed::{Bed, Kind, eventually};
+use crate::bed::{Bed, Kind};
 use crate::server::Server;
+use crate::wait::eventually;
 
 const CLUSTER: Kind = ("cluster.karmada.io", "v1alpha1", "Cluster");
 

@@ -10,7 +10,8 @@ use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use crate::bed::{Bed, command, eventually, variable, variant};
+use crate::bed::{Bed, command, variable, variant};
+use crate::wait::eventually;
 
 /// How to start a server.
 pub struct Options {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bed::{Bed, Kind, MEMBERS, eventually};
+use crate::bed::{Bed, Kind, MEMBERS};
+use crate::wait::eventually;
 
 const DEPLOYMENT: Kind = ("apps", "v1", "Deployment");
 const BINDING: Kind = ("work.karmada.io", "v1alpha2", "ResourceBinding");

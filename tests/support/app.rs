@@ -16,6 +16,10 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use super::database::TestDatabase;
+use crate::wait::eventually;
+
+/// How long a test waits for the server.
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// Small clusters whose Deployments are ready at once.
 const CONTINUUM: &str = "
@@ -131,15 +135,11 @@ impl TestApp {
 
     /// Waits until a graph is as wanted.
     pub async fn until(&self, graph: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
-        for _ in 0..400 {
+        eventually(&format!("graph {graph} {what}"), LIMIT, async || {
             let answer = self.get(&format!("/graphs/{graph}")).await;
-            if wanted(&answer) {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        let last = self.get(&format!("/graphs/{graph}")).await;
-        panic!("graph {graph} never {what}: {} {:#}", last.status, last.body);
+            if wanted(&answer) { Ok(answer) } else { Err(format!("{} {:#}", answer.status, answer.body)) }
+        })
+        .await
     }
 }
 

@@ -3,13 +3,11 @@ use serde_json::json;
 
 use super::*;
 use crate::hdag::{Event, Resources};
-use crate::model::GraphRecord;
+use crate::model::{GraphRecord, testing};
 
 fn service(name: &str, cluster: Option<&str>, trigger: Trigger) -> ServiceRecord {
     ServiceRecord {
         graph: "brussels".to_owned(),
-        name: name.to_owned(),
-        position: 0,
         namespace: "nephele".to_owned(),
         needs: Resources {
             cpu_millicores: 500,
@@ -18,19 +16,13 @@ fn service(name: &str, cluster: Option<&str>, trigger: Trigger) -> ServiceRecord
             gpus: 1,
         },
         trigger,
-        triggered: false,
         cluster: cluster.map(str::to_owned),
         chart: "oci://h/p/c".to_owned(),
-        artifact_type: "App".to_owned(),
-        implementer: "HELM".to_owned(),
         values: Map::from_iter([("clustersAffinity".to_owned(), json!([cluster]))]),
-        replicas_decided: None,
         state: ServiceState::Deployed,
         ready: true,
         replicas_observed: Some(1),
-        replicas_ready: None,
-        observed_needs: None,
-        conditions: Vec::new(),
+        ..testing::service(name)
     }
 }
 
@@ -57,23 +49,14 @@ pub(in crate::api) fn view() -> GraphView {
     (waiting.state, waiting.ready) = (ServiceState::Pending, false);
     GraphView {
         graph: GraphRecord {
-            name: "brussels".to_owned(),
             project: "nephele".to_owned(),
             namespace: "nephele".to_owned(),
             document: json!({"id": "brussels"}),
-            document_digest: "d".to_owned(),
-            desired: Desired::Running,
             generation: 2,
             observed_generation: 1,
-            version: 9,
-            static_placement: false,
-            decision_id: None,
-            conditions: Vec::new(),
-            scaling_requested: None,
-            scaling_enabled: None,
-            rescheduled_at: None,
             created_at: at,
             updated_at: at,
+            ..testing::graph("brussels")
         },
         services: vec![service("a", Some("cloud"), auto()), waiting],
         cluster_names: ["edge-1", "edge-2", "cloud"].map(str::to_owned).to_vec(),

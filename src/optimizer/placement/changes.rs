@@ -13,32 +13,8 @@ const JITTER: f64 = 0.2;
 #[must_use]
 pub fn changes(planned: &Problem, now: &Problem) -> Vec<String> {
     let mut changes = Vec::new();
-    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ClusterState> {
-        problem.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.clone())).collect()
-    };
-    let (old, new) = (by_name(planned), by_name(now));
-    for (name, cluster) in &new {
-        match old.get(name) {
-            None => changes.push(format!("cluster {name} is new")),
-            Some(before) => changes.extend(cluster_changes(before, cluster)),
-        }
-    }
-    changes.extend(
-        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("cluster {name} is gone")),
-    );
-    let by_name = |problem: &'_ Problem| -> BTreeMap<String, ServiceDemand> {
-        problem.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
-    };
-    let (old, new) = (by_name(planned), by_name(now));
-    for (name, service) in &new {
-        match old.get(name) {
-            None => changes.push(format!("service {name} is new")),
-            Some(before) => changes.extend(service_changes(before, service)),
-        }
-    }
-    changes.extend(
-        old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("service {name} is gone")),
-    );
+    changes.extend(compare("cluster", &planned.clusters, &now.clusters, |it| &it.name, cluster_changes));
+    changes.extend(compare("service", &planned.services, &now.services, |it| &it.name, service_changes));
     if (planned.weights, planned.limits) != (now.weights, now.limits) {
         changes.push("the weights or limits of the decision are others".to_owned());
     }
@@ -48,6 +24,31 @@ pub fn changes(planned: &Problem, now: &Problem) -> Vec<String> {
     if planned.links != now.links {
         changes.push("the links between the services are others".to_owned());
     }
+    changes
+}
+
+fn by_name<T>(items: &[T], name: fn(&T) -> &str) -> BTreeMap<&str, &T> {
+    items.iter().map(|item| (name(item), item)).collect()
+}
+
+/// Items that came, went or changed.
+fn compare<T>(
+    kind: &str,
+    planned: &[T],
+    now: &[T],
+    name: fn(&T) -> &str,
+    differences: fn(&T, &T) -> Vec<String>,
+) -> Vec<String> {
+    let (old, new) = (by_name(planned, name), by_name(now, name));
+    let mut changes = Vec::new();
+    for (name, now) in &new {
+        match old.get(name) {
+            None => changes.push(format!("{kind} {name} is new")),
+            Some(before) => changes.extend(differences(before, now)),
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    changes.extend(gone.map(|name| format!("{kind} {name} is gone")));
     changes
 }
 
