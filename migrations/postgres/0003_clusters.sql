@@ -40,23 +40,21 @@ CREATE TABLE cluster_sync (
     synced_at TIMESTAMPTZ NOT NULL
 );
 
--- What a user said of a cluster. It may be said before the cluster is known, and stays when it disappears.
+-- What a user set for a cluster. It stays when the cluster disappears.
 CREATE TABLE cluster_attributes (
     -- Name of the cluster.
     cluster    TEXT COLLATE "C" PRIMARY KEY,
-    -- Prices, region, trust, latencies and so on, only what was said.
+    -- Prices, region, trust, latencies and so on, only what was set.
     attributes JSON NOT NULL,
-    -- When it was said.
+    -- When it was set.
     updated_at TIMESTAMPTZ NOT NULL
 );
 
 -- What all services together take on a cluster: the sums of their charges. Every decision that takes capacity locks the rows
--- of its clusters, by name, checks that what it adds still fits, and raises their epochs.
+-- of its clusters, by name, and checks that what it adds still fits.
 CREATE TABLE ledger (
     -- Name of the cluster.
     cluster  TEXT COLLATE "C" PRIMARY KEY,
-    -- Raised whenever more is taken: a snapshot of an older epoch may promise what is gone.
-    epoch    BIGINT NOT NULL,
     -- By all replicas that are wanted: {cpu_millicores, ram_bytes, storage_bytes, gpus}.
     wanted   JSON NOT NULL,
     -- The part of it that the cluster's own report may not show yet, in the same form.

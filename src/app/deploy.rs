@@ -18,7 +18,6 @@ use crate::model::event;
 use crate::model::now;
 use crate::model::owner_of;
 use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState};
-use crate::store::SnapshotEpochs;
 
 /// Longest namespace that Kubernetes takes.
 const NAMESPACE_LENGTH: usize = 63;
@@ -110,8 +109,7 @@ impl App {
         } else {
             Some(self.decide_placement(project, descriptor, at).await?)
         };
-        let record = decided.as_ref().map(|(decided, _)| decided);
-        let graph = graph_record(descriptor, project, namespace.to_owned(), record, at);
+        let graph = graph_record(descriptor, project, namespace.to_owned(), decided.as_ref(), at);
         match self.record_new(&graph, descriptor, decided, context).await {
             Ok(()) => Ok(Recorded::New(graph)),
             // The name may have been taken since it was looked up, by the same descriptor perhaps.
@@ -195,11 +193,11 @@ impl App {
         &self,
         graph: &GraphRecord,
         descriptor: &Descriptor,
-        decided: Option<(Decided, SnapshotEpochs)>,
+        decided: Option<Decided>,
         context: &RequestContext,
     ) -> Result<()> {
         let assignment = match &decided {
-            Some((decided, _)) => Some(&decided.plan()?.assignment),
+            Some(decided) => Some(&decided.plan()?.assignment),
             None => None,
         };
         let services = service_records(graph, descriptor, assignment);
@@ -207,9 +205,9 @@ impl App {
         change.tx.insert_graph(graph).await?;
         change.tx.insert_services(&services).await?;
         let data = json!({ "project": graph.project, "services": service_names(&services), "placement": assignment });
-        if let Some((decided, decided_on)) = &decided {
+        if let Some(decided) = &decided {
             change.tx.insert_decision(&decided.record).await?;
-            change.tx.require_capacity(decided_on.clone());
+            change.tx.require_capacity();
         }
         let at = graph.created_at;
         change

@@ -19,7 +19,7 @@ use crate::model::footprint::free_capacity;
 use crate::model::{ClusterRecord, FreeCapacity, LedgerEntry, ServiceRecord, Usage};
 use crate::optimizer::ClusterAttributes;
 use crate::reconcile::ClusterSync;
-use crate::store::{ClusterUse, GraphUse, SnapshotEpochs, Store};
+use crate::store::{ClusterUse, GraphUse, Store};
 
 /// Delay after which a client may retry when the known state was too old.
 const RETRY_STALE: Duration = Duration::from_secs(10);
@@ -46,7 +46,6 @@ pub(super) struct CapacitySnapshot {
     /// Effective attributes, by cluster.
     pub(super) attributes: BTreeMap<String, ClusterAttributes>,
     entries: BTreeMap<String, LedgerEntry>,
-    epochs: SnapshotEpochs,
 }
 
 impl CapacitySnapshot {
@@ -61,11 +60,6 @@ impl CapacitySnapshot {
         let entry = self.entries.entry(cluster.to_owned()).or_default();
         entry.wanted += amount;
         entry.reserved += amount;
-    }
-
-    /// The epochs of the ledger, for the commit of a decision based on this snapshot.
-    pub(super) fn epochs(&self) -> SnapshotEpochs {
-        self.epochs.clone()
     }
 }
 
@@ -136,8 +130,7 @@ impl CapacityLedger {
     async fn with_attributes(&self, state: ClusterUse) -> Result<CapacitySnapshot> {
         let set = self.store.cluster_attributes().await?;
         let attributes = effective_attributes(&state.clusters, set, &self.settings);
-        let epochs = SnapshotEpochs::of(&state.entries);
-        Ok(CapacitySnapshot { clusters: state.clusters, attributes, entries: state.entries, epochs })
+        Ok(CapacitySnapshot { clusters: state.clusters, attributes, entries: state.entries })
     }
 
     async fn require_fresh(&self, at: DateTime<Utc>) -> Result<()> {

@@ -50,8 +50,22 @@ struct Registry {
     last_error: Option<String>,
 }
 
-/// The right to run one Helm operation, until dropped.
-pub struct Permit(#[expect(dead_code, reason = "holding them is the use")] Vec<OwnedSemaphorePermit>);
+/// The right to run one Helm operation, until dropped. Dropped without a recorded result that tells how the
+/// registry is, it frees the place of a probe.
+pub struct Permit<'a> {
+    registry: Option<(&'a Bulkheads, &'a str)>,
+    slots: Vec<OwnedSemaphorePermit>,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.slots.clear();
+        if let Some((bulkheads, host)) = self.registry {
+            bulkheads.with(host, |registry| registry.breaker.abandoned(Instant::now()));
+            bulkheads.forget_the_healthy();
+        }
+    }
+}
 
 impl Bulkheads {
     /// Slots for this many concurrent installs and removals; at least one each.
@@ -71,23 +85,23 @@ impl Bulkheads {
     ///
     /// # Errors
     /// `CircuitOpen` while the registry is not called.
-    pub async fn acquire(&self, slot: Slot<'_>) -> Result<Permit> {
+    pub async fn acquire<'a>(&'a self, slot: Slot<'a>) -> Result<Permit<'a>> {
         let Slot::Install(host) = slot else {
-            return Ok(Permit(acquired(Arc::clone(&self.removals)).await));
+            return Ok(Permit { registry: None, slots: acquired(Arc::clone(&self.removals)).await });
         };
         let of_host = self.with(host, |registry| Arc::clone(&registry.slots));
         // First the share and then a slot, so that who waits for a registry holds no slot meanwhile.
-        let mut permits = acquired(of_host).await;
-        permits.extend(acquired(Arc::clone(&self.installs)).await);
-        match self
-            .with(host, |registry| (registry.breaker.blocked(Instant::now()), registry.last_error.clone()))
-        {
-            (Some(wait), last) => Err(left_alone(host, wait, &last.unwrap_or_default())),
-            (None, _) => Ok(Permit(permits)),
-        }
+        let mut slots = acquired(of_host).await;
+        slots.extend(acquired(Arc::clone(&self.installs)).await);
+        self.with(host, |registry| {
+            let last = registry.last_error.as_deref().unwrap_or_default();
+            registry.breaker.admit(Instant::now()).map_err(|wait| left_alone(host, wait, last))
+        })?;
+        Ok(Permit { registry: Some((self, host)), slots })
     }
 
-    /// Records the result of an operation for the health of its registry.
+    /// Records the result of an operation for the health of its registry, while its permit is held. One that did
+    /// not get as far as the registry says nothing about it.
     pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
         let Slot::Install(host) = slot else { return };
         match answer {
@@ -99,14 +113,17 @@ impl Bulkheads {
                     registry.last_error = Some(error.message.clone());
                 });
             }
+            Err(error) if error.system != "registry" => {}
             // The chart was delivered, or the registry answered with an error.
-            Err(error) if error.system != "registry" && error.kind.is_transient() => {}
             _ => self.with(host, |registry| {
                 registry.breaker.success();
                 registry.last_error = None;
             }),
         }
-        // Registries are named by descriptors: those of which there is nothing to remember are forgotten.
+    }
+
+    /// Registries are named by descriptors: those of which there is nothing to remember are forgotten.
+    fn forget_the_healthy(&self) {
         self.lock()
             .retain(|_, registry| registry.last_error.is_some() || Arc::strong_count(&registry.slots) > 1);
     }
@@ -151,7 +168,7 @@ mod tests {
     }
 
     /// Takes as many slots as there are without waiting.
-    fn take_all(bulkheads: &Bulkheads, slot: Slot<'_>) -> Vec<Permit> {
+    fn take_all<'a>(bulkheads: &'a Bulkheads, slot: Slot<'a>) -> Vec<Permit<'a>> {
         std::iter::from_fn(|| bulkheads.acquire(slot).now_or_never()?.ok()).collect()
     }
 
@@ -190,8 +207,11 @@ mod tests {
     async fn each_registry_has_a_breaker_of_its_own() {
         let bulkheads = bulkheads(8, 2);
         for _ in 0..2 {
-            drop(bulkheads.acquire(Slot::Install("slow")).await.unwrap());
+            let _permit = bulkheads.acquire(Slot::Install("slow")).await.unwrap();
             bulkheads.record(Slot::Install("slow"), &hangs("slow"));
+            // Nobody asked the registry.
+            let superseded = ClientError::new("helm", Kind::Conflict, "it belongs to another graph");
+            bulkheads.record::<()>(Slot::Install("slow"), &Err(superseded));
         }
         let refused = bulkheads.acquire(Slot::Install("slow")).await.err().unwrap();
         assert_eq!((refused.system, refused.kind), ("registry", Kind::CircuitOpen));
@@ -203,7 +223,12 @@ mod tests {
         bulkheads.acquire(Slot::Remove).await.unwrap();
 
         tokio::time::advance(refused.retry_after.unwrap()).await;
-        bulkheads.acquire(Slot::Install("slow")).await.unwrap();
+        drop(bulkheads.acquire(Slot::Install("slow")).await.unwrap());
+        let probe = bulkheads.acquire(Slot::Install("slow")).await.unwrap();
+        let second = bulkheads.acquire(Slot::Install("slow")).await.err().unwrap();
+        assert_eq!(second.kind, Kind::CircuitOpen, "one call is let through");
+        drop(probe);
+        let _probe = bulkheads.acquire(Slot::Install("slow")).await.unwrap();
         bulkheads.record(Slot::Install("slow"), &Ok(()));
         bulkheads.record(Slot::Install("slow"), &hangs("slow"));
         bulkheads.acquire(Slot::Install("slow")).await.unwrap();
@@ -214,7 +239,7 @@ mod tests {
         let bulkheads = bulkheads(8, 2);
         for host in 0..100 {
             let host = format!("registry-{host}");
-            drop(bulkheads.acquire(Slot::Install(&host)).await.unwrap());
+            let _permit = bulkheads.acquire(Slot::Install(&host)).await.unwrap();
             bulkheads.record(Slot::Install(&host), &Ok(()));
         }
         assert_eq!(bulkheads.lock().len(), 0);

@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Bytes of standard output that are kept.
 const STDOUT_CAP: usize = 4 << 20;
@@ -95,13 +97,16 @@ impl Program {
         // The builder holds its own copy of the standard input, which must not outlive the program.
         drop(command);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let outputs = async {
+        // Read on its own until the program has ended: one that is asked to end and finds nobody reading dies of
+        // SIGPIPE before it has tidied up.
+        let outputs = AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::try_join!(
                 read_capped(stdout, STDOUT_CAP, Keep::Beginning),
                 read_capped(stderr, STDERR_CAP, Keep::End)
             )
-        };
-        let work = async { tokio::try_join!(child.wait(), outputs) };
+        }));
+        let mut outputs = outputs.map(|joined| joined?);
+        let work = async { tokio::try_join!(child.wait(), &mut outputs) };
         match timeout(self.deadline, work).await {
             Ok(Ok((status, (stdout, stderr)))) => Ok(Finished { code: status.code(), stdout, stderr }),
             Ok(Err(error)) => Err(failed(error)),
@@ -193,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn at_the_deadline_it_may_end_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "trap 'echo tidy >left; exit 1' TERM; echo ready >begun; while :; do sleep 0.01; done";
+        let script = "trap 'echo asked to end; echo tidy >left; exit 1' TERM; while :; do sleep 0.01; done";
         let mut program = shell(script);
         program.folder = Some(folder.path().to_owned());
         program.deadline = Duration::from_millis(500);

@@ -150,7 +150,8 @@ impl HelmReleases {
             Some(good) if status.starts_with("pending-") => {
                 let number = good.number.to_string();
                 call.run("rollback", &[], &[&newest.release, &number]).await?;
-                Ok(newest.number)
+                // A rollback is a revision of its own.
+                Ok(newest.number + 1)
             }
             _ => call.uninstall().await.map(|()| 0),
         }

@@ -91,12 +91,12 @@ impl PrometheusRules {
         }
     }
 
-    /// Whether another installation has an object of that name. Read again, since the decision whether to touch
+    /// Whether there is an object of that name that this installation did not make. Read again, since the decision whether to touch
     /// an object must not rest on a copy.
     async fn is_foreign(&self, name: &str) -> Result<bool> {
         let found = self.objects.get_metadata(name).await;
         match found.map_err(|error| failure("monitoring", &format!("cannot read the rules {name}"), error)) {
-            Ok(object) => Ok(self.marks.is_foreign(object.labels())),
+            Ok(object) => Ok(self.marks.owner(object.labels()).is_none()),
             Err(error) if error.kind == ClientErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -200,7 +200,7 @@ impl AlertRules for PrometheusRules {
         }
         let name = &rules.object_name;
         if self.is_foreign(name).await? {
-            let message = format!("the rules {name} exist and belong to another installation of smo");
+            let message = format!("the rules {name} exist and were not made by this installation of smo");
             return Err(ClientError::new("monitoring", ClientErrorKind::Conflict, message));
         }
         let mut object = DynamicObject::new(name, &resource());

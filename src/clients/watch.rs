@@ -2,19 +2,23 @@
 //!
 //! A hanging watch looks like a system in which nothing changes. So each has a [`WatchHealth`] that records
 //! when it last proved alive: an event, a bookmark (API servers send one about every minute), a finished list,
-//! or a resumed watch. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, which sees
+//! or a watch that the server ended in order. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, which sees
 //! all answers of a watch. It also ends answers that hang, which the watcher itself does for running watches
 //! only.
 
 use std::error::Error;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{Request, Response};
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
 use kube::Client;
 use kube::client::Body;
 use kube::runtime::WatchStreamExt;
@@ -28,8 +32,8 @@ use super::{ClientError, ClientErrorKind, Result, WatchReport};
 
 /// Longest wait for the beginning of an answer, and for each next piece of a list.
 const ANSWER: Duration = Duration::from_secs(30);
-/// After this time the API server ends a watch, which is then taken up again where it ended: a proof of life from servers
-/// that send no bookmarks. A watch that is silent for a few seconds longer is given up.
+/// After this time the API server ends a watch, which is then resumed: a proof of life from servers that send no
+/// bookmarks. A watch that is silent for a few seconds longer is given up.
 const WATCH_SECONDS: u32 = 120;
 
 /// When a watch last proved alive, and its last error.
@@ -134,23 +138,49 @@ pub(super) fn monitored(client: &Client, health: &Arc<WatchHealth>) -> Client {
                 }
             };
             let response: Response<_> = response;
-            let proves = is_watch && response.status().is_success();
-            if proves {
-                health.proved_alive();
-            }
+            let health = (is_watch && response.status().is_success()).then_some(health);
             // The watcher itself ends watches that are silent, a list would be waited for without end.
             let silence = if is_watch { Duration::from_secs(2 * u64::from(WATCH_SECONDS)) } else { ANSWER };
             Ok::<_, Box<dyn Error + Send + Sync>>(response.map(|body| {
-                TimeoutBody::new(silence, body).map_frame(move |frame| {
-                    if proves && frame.data_ref().is_some_and(|data| !data.starts_with(ERROR_EVENT)) {
-                        health.proved_alive();
-                    }
-                    frame
-                })
+                let body = UnsyncBoxBody::new(TimeoutBody::new(silence, body));
+                Proof { body, health, failed: false }
             }))
         }
     });
     Client::new(service, client.default_namespace())
+}
+
+/// The body of an answer. That of a watch proves it alive with each event, and by ending in order: the beginning of
+/// the answer does not, since a proxy or a server that fails sends it as well.
+struct Proof<E> {
+    body: UnsyncBoxBody<Bytes, E>,
+    /// Of the watch.
+    health: Option<Arc<WatchHealth>>,
+    /// The last event was an error.
+    failed: bool,
+}
+
+impl<E> http_body::Body for Proof<E> {
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, E>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &polled {
+            Some(Ok(frame)) => {
+                self.failed = frame.data_ref().is_some_and(|data| data.starts_with(ERROR_EVENT));
+            }
+            Some(Err(_)) => self.failed = true,
+            None => {}
+        }
+        if let Some(health) = self.health.as_ref().filter(|_| !self.failed) {
+            health.proved_alive();
+        }
+        Poll::Ready(polled)
+    }
 }
 
 /// Prefix of the event with which the API server ends a watch.

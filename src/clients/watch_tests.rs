@@ -103,10 +103,13 @@ async fn bookmarks_prove_that_a_watch_is_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_watch_is_taken_up_again_which_proves_it_alive() {
+async fn a_silent_watch_that_the_server_ends_in_order_is_alive() {
     let (health, _task) = watch(server(|| async {
-        axum::body::Body::from_stream(futures::stream::pending::<Result<String, Infallible>>())
-            .into_response()
+        let lines = futures::stream::unfold((), |()| async {
+            sleep(Duration::from_secs(u64::from(WATCH_SECONDS))).await;
+            None::<(Result<String, Infallible>, ())>
+        });
+        axum::body::Body::from_stream(lines).into_response()
     }));
     sleep(Duration::from_secs(100)).await;
     assert_eq!(health.state().age, Duration::from_secs(100));
@@ -119,9 +122,24 @@ async fn a_silent_watch_is_taken_up_again_which_proves_it_alive() {
 #[tokio::test(start_paused = true)]
 async fn an_error_event_proves_nothing() {
     let error = "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"etcd is gone\",\"reason\":\"InternalError\",\"code\":500}}\n";
-    let (health, _task) = watch(server(move || async move { minutely(error) }));
+    let stays = server(move || async move { minutely(error) });
+    let ends = server(move || async move { error.into_response() });
+    for router in [stays, ends] {
+        let (health, _task) = watch(router);
+        sleep(minutes(10)).await;
+        let state = health.state();
+        assert!(state.errors >= 5 && state.age > minutes(9), "{state:?}");
+        assert!(state.last_error.unwrap().contains("etcd is gone"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_begins_and_never_goes_on_is_seen() {
+    let (health, _task) = watch(server(|| async {
+        axum::body::Body::from_stream(futures::stream::pending::<Result<String, Infallible>>())
+            .into_response()
+    }));
     sleep(minutes(10)).await;
     let state = health.state();
-    assert!(state.errors >= 5 && state.age > minutes(9), "{state:?}");
-    assert!(state.last_error.unwrap().contains("etcd is gone"));
+    assert!(state.complete && state.age > minutes(9), "{state:?}");
 }

@@ -66,8 +66,8 @@ file in the current folder (the environment wins over `.env`), and the flags of 
 settings in effect, with passwords masked.
 
 - All errors are reported at once, and the server does not start. An unknown key, or an unknown variable that begins
-  with `SMO_`, is an error that names the nearest known one. (`SMO_SERVICE_*` and `SMO_PORT*` are exempt: Kubernetes
-  sets them for a Service named `smo`.)
+  with `SMO_`, is an error that names the nearest known one. (Exempt are `SMO_SERVICE_*` and `SMO_PORT*`,
+  which Kubernetes sets for a Service named `smo`; `SMO_URL`, the server that `smo graph` asks; and `SMO_TESTBED_*`.)
 - An empty variable, or a key without a value, counts as not set.
 - Durations are seconds (`60`, `0.2`) or texts such as `200ms`, `90s`, `5m`, `1h30m`.
 - A kubeconfig is the name of a file below `~/.kube`, or an absolute path.

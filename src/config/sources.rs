@@ -13,8 +13,9 @@ use super::table::SETTINGS;
 
 /// Variable that names the configuration file.
 pub(super) const CONFIG_VARIABLE: &str = "SMO_CONFIG";
-/// Kubernetes sets these for a Service named `smo`; they do not belong to smo.
-const SERVICE_LINKS: [&str; 2] = ["SMO_SERVICE_", "SMO_PORT"];
+/// Beginnings of variables that are no settings of the server: Kubernetes sets some for a Service named `smo`, the
+/// others belong to the client commands and the test bed.
+const NO_SETTINGS: [&str; 4] = ["SMO_SERVICE_", "SMO_PORT", "SMO_URL", "SMO_TESTBED_"];
 
 /// Where settings come from.
 pub struct Sources<'a> {
@@ -176,7 +177,7 @@ fn flatten(
 pub(super) fn refuse_unknown_variables(env: &BTreeMap<String, String>, errors: &mut Vec<String>) {
     let known = || SETTINGS.iter().filter_map(|row| row.variable).chain([CONFIG_VARIABLE]);
     for name in env.keys().filter(|name| name.starts_with("SMO_")) {
-        if SERVICE_LINKS.iter().any(|prefix| name.starts_with(prefix)) || known().any(|known| known == name) {
+        if NO_SETTINGS.iter().any(|prefix| name.starts_with(prefix)) || known().any(|known| known == name) {
             continue;
         }
         let ours = known().filter(|known| known.starts_with("SMO_"));

@@ -48,14 +48,18 @@ impl Usage {
 }
 
 /// Use of one cluster by all services together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LedgerEntry {
-    /// Raised whenever usage grows: a snapshot of an older epoch may show capacity that is no longer free.
-    pub epoch: i64,
     /// Sum of [`Usage::wanted`].
     pub wanted: Resources,
     /// Sum of [`Usage::reserved`].
     pub reserved: Resources,
+}
+
+impl From<&Usage> for LedgerEntry {
+    fn from(usage: &Usage) -> Self {
+        Self { wanted: usage.wanted, reserved: usage.reserved }
+    }
 }
 
 impl LedgerEntry {
@@ -66,8 +70,7 @@ impl LedgerEntry {
             |sum: Resources, before: Resources, after: Resources| (sum + after).minus_clamped(before);
         let wanted = replaced(self.wanted, change.before.wanted, change.after.wanted);
         let reserved = replaced(self.reserved, change.before.reserved, change.after.reserved);
-        let grows = exceeds(wanted, self.wanted) || exceeds(reserved, self.reserved);
-        Self { epoch: self.epoch + i64::from(grows), wanted, reserved }
+        Self { wanted, reserved }
     }
 }
 
@@ -87,10 +90,13 @@ impl UsageChange {
         exceeds(self.after.wanted, self.before.wanted)
     }
 
-    /// Whether a cluster has the capacity for the graph's usage there after the change.
+    /// Whether a cluster has the capacity for the graph's usage there after the change. Only resources of which
+    /// more is taken count: a cluster that is short of memory can still give CPU.
     #[must_use]
     pub fn fits(&self, cluster: &ClusterRecord, entry: &LedgerEntry) -> bool {
-        let mut needed = self.after.wanted;
+        let (before, after) = (self.before.wanted, self.after.wanted);
+        let taken = |amount: i64, held: i64| if amount > held { amount } else { 0 };
+        let mut needed = Resources::from_fn(|dimension| taken(after.get(dimension), before.get(dimension)));
         if !cluster.storage_reported {
             needed.storage_bytes = 0;
         }

@@ -43,7 +43,7 @@ fn usage(placed: &[(GraphRecord, ServiceRecord)], of: impl Fn(&str) -> bool) -> 
 
 fn entry(placed: &[(GraphRecord, ServiceRecord)]) -> LedgerEntry {
     let all = usage(placed, |_| true);
-    LedgerEntry { epoch: 1, wanted: all.wanted, reserved: all.reserved }
+    LedgerEntry { wanted: all.wanted, reserved: all.reserved }
 }
 
 fn free(cluster: &ClusterRecord, placed: &[(GraphRecord, ServiceRecord)], graph: &str) -> i64 {
@@ -133,14 +133,14 @@ fn a_fresh_charge_names_the_moment_from_which_it_is_another() {
 }
 
 #[test]
-fn an_entry_follows_changes_and_its_epoch_rises_only_when_more_is_taken() {
+fn an_entry_follows_changes() {
     let before = usage(&[settled("a", 3)], |_| true);
     let after = usage(&[settled("a", 5)], |_| true);
     let entry = entry(&[settled("a", 3), settled("b", 2)]);
     let grown = entry.after(&UsageChange { before, after });
-    assert_eq!((grown.epoch, grown.wanted), (2, cpu(7000)));
+    assert_eq!(grown.wanted, cpu(7000));
     let shrunk = grown.after(&UsageChange { before: after, after: Usage::default() });
-    assert_eq!((shrunk.epoch, shrunk.wanted), (2, cpu(2000)));
+    assert_eq!(shrunk.wanted, cpu(2000));
 }
 
 #[test]

@@ -61,22 +61,19 @@ impl ClusterSync {
         let observed = self.outside.clusters().await?;
         let (networks, latencies) =
             tokio::join!(self.networks(), self.latencies(&observed, &mut progress.measured_at));
-        let changed = self.record(&observed, &networks, &latencies).await?;
+        self.record(&observed, &networks, &latencies).await?;
         progress.read_since = Some(began);
-        if !changed.is_empty() {
-            let graphs = self.store.graphs_on_clusters(&changed).await?;
-            graphs.iter().for_each(|graph| self.queue.wake(graph));
-        }
         Ok(())
     }
 
-    /// Writes the observation; returns the clusters that became available or unavailable.
+    /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even when
+    /// the caller is cancelled during the commit.
     async fn record(
         &self,
         observed: &[ClusterObservation],
         networks: &BTreeMap<String, ClusterNetworks>,
         latencies: &RoundTripTimes,
-    ) -> Result<Vec<String>> {
+    ) -> Result<()> {
         let at = now();
         let mut tx = self.store.begin().await?;
         let known = tx.lock_clusters().await?;
@@ -93,8 +90,11 @@ impl ClusterSync {
             let word = if available { "available" } else { "not available" };
             tracing::info!(cluster.name = %name, available, "cluster {name} is {word}");
         }
+        let changed: Vec<String> = changed.iter().map(|cluster| cluster.name.clone()).collect();
+        let graphs = tx.graphs_on_clusters(&changed).await?;
+        let _wake: Vec<_> = graphs.iter().map(|graph| self.queue.wake_on_drop(graph)).collect();
         tx.commit_unnumbered().await?;
-        Ok(changed.iter().map(|cluster| cluster.name.clone()).collect())
+        Ok(())
     }
 
     /// Networks of the clusters; none when they cannot be read, with one warning until they can again.

@@ -190,15 +190,14 @@ struct Lent<'a>(&'a WorkerSlot);
 
 impl<'a> Lent<'a> {
     fn new(slot: &'a WorkerSlot) -> Self {
-        slot.inner.schedule().lend(&slot.key);
-        slot.inner.changed.notify_one();
+        slot.inner.change(|schedule, _| schedule.lend(&slot.key));
         Self(slot)
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.0.inner.schedule().take_back(&self.0.key);
+        self.0.inner.change(|schedule, _| schedule.take_back(&self.0.key));
     }
 }
 

@@ -33,12 +33,19 @@ impl Reconciler {
         if *state == State::Superseded {
             return Ok(());
         }
-        let mut updated = service.clone();
-        let event = apply_release(graph, &mut updated, state, now());
-        if updated == *service {
+        let updated = |service: &ServiceRecord| {
+            let mut updated = service.clone();
+            let event = apply_release(graph, &mut updated, state, now());
+            (updated != *service).then_some((updated, event))
+        };
+        if updated(service).is_none() {
             return Ok(());
         }
         let Some((mut tx, _)) = self.begin_current(graph).await? else { return Ok(()) };
+        // The row is read again: it may have been written while Helm worked.
+        let stored = tx.services(&graph.name).await?;
+        let stored = stored.iter().find(|stored| stored.name == service.name);
+        let Some((updated, event)) = stored.and_then(updated) else { return Ok(()) };
         tx.update_service_observation(&updated).await?;
         insert_events(&mut tx, event.as_slice()).await?;
         Ok(tx.commit("release").await?)

@@ -2,14 +2,13 @@
 //! same with any number of graphs.
 //!
 //! Every transaction that writes services or the desired state of a graph settles the charges of that graph
-//! when it commits: the rows of its clusters are locked by name, changed by the difference, and their epochs
-//! raised when usage grows. A transaction that rests on a decision declares it ([`Tx::require_capacity`]) and
-//! is refused when its additional usage no longer fits.
+//! when it commits: the rows of its clusters are locked by name and changed by the difference. A transaction
+//! that rests on a decision declares it ([`Tx::require_capacity`]) and is refused when its additional usage
+//! does not fit: the decision was made without a lock, and the rows it changes may be newer than its snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 
 use super::clusters::cluster_named;
 use super::db::{Conn, Tx, micros, on};
@@ -19,20 +18,18 @@ use super::services::ServiceRow;
 use super::{Result, Store, StoreError};
 use crate::hdag::Resources;
 use crate::model::footprint::{charge, settles_at};
-use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, Usage, UsageChange};
+use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, UsageChange};
 
 /// Maximum number of graphs whose charges are recomputed in one transaction.
 const SETTLED_AT_ONCE: i64 = 100;
 
-const LIST: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster";
-const GET: &str = "SELECT cluster, epoch, wanted, reserved FROM ledger WHERE cluster = $1";
-const GET_FOR_UPDATE: &str =
-    "SELECT cluster, epoch, wanted, reserved FROM ledger WHERE cluster = $1 FOR UPDATE";
-const LIST_FOR_UPDATE: &str =
-    "SELECT cluster, epoch, wanted, reserved FROM ledger ORDER BY cluster FOR UPDATE";
-const ADD: &str = "INSERT INTO ledger (cluster, epoch, wanted, reserved) VALUES ($1, 0, $2, $2)
+const LIST: &str = "SELECT cluster, wanted, reserved FROM ledger ORDER BY cluster";
+const GET: &str = "SELECT cluster, wanted, reserved FROM ledger WHERE cluster = $1";
+const GET_FOR_UPDATE: &str = "SELECT cluster, wanted, reserved FROM ledger WHERE cluster = $1 FOR UPDATE";
+const LIST_FOR_UPDATE: &str = "SELECT cluster, wanted, reserved FROM ledger ORDER BY cluster FOR UPDATE";
+const ADD: &str = "INSERT INTO ledger (cluster, wanted, reserved) VALUES ($1, $2, $2)
     ON CONFLICT (cluster) DO NOTHING";
-const SET: &str = "UPDATE ledger SET epoch = $2, wanted = $3, reserved = $4 WHERE cluster = $1";
+const SET: &str = "UPDATE ledger SET wanted = $2, reserved = $3 WHERE cluster = $1";
 const CHARGED: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY name";
 const SET_CHARGE: &str = "UPDATE services SET charge = $3, settles_at = $4 WHERE graph = $1 AND name = $2";
 const CHARGES_OF_GRAPH: &str = "SELECT charge FROM services WHERE graph = $1 AND charge IS NOT NULL";
@@ -42,14 +39,13 @@ const DUE: &str = "SELECT DISTINCT graph FROM services WHERE settles_at <= $1 OR
 #[derive(sqlx::FromRow)]
 struct EntryRow {
     cluster: String,
-    epoch: i64,
     wanted: JsonText<Resources>,
     reserved: JsonText<Resources>,
 }
 
 impl From<EntryRow> for LedgerEntry {
     fn from(row: EntryRow) -> Self {
-        Self { epoch: row.epoch, wanted: row.wanted.0, reserved: row.reserved.0 }
+        Self { wanted: row.wanted.0, reserved: row.reserved.0 }
     }
 }
 
@@ -68,32 +64,15 @@ struct ChargeRow {
     charge: JsonText<Charge>,
 }
 
-/// The basis of a decision: the epochs of the clusters in its snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct SnapshotEpochs(BTreeMap<String, i64>);
-
-impl SnapshotEpochs {
-    /// The epochs of these entries.
-    #[must_use]
-    pub fn of(entries: &BTreeMap<String, LedgerEntry>) -> Self {
-        Self(entries.iter().map(|(cluster, entry)| (cluster.clone(), entry.epoch)).collect())
-    }
-
-    /// Whether nothing more was taken on a cluster since.
-    fn holds(&self, cluster: &str, entry: &LedgerEntry) -> bool {
-        self.0.get(cluster).copied().unwrap_or(0) == entry.epoch
-    }
-}
-
 /// The changes that a transaction has to settle when it commits.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     /// Graphs of which services or the desired state were written.
-    pub(super) graphs: std::collections::BTreeSet<String>,
+    pub(super) graphs: BTreeSet<String>,
     /// Changes so far, by cluster.
     pub(super) changes: BTreeMap<String, UsageChange>,
-    /// The snapshot of the decision behind this transaction.
-    pub(super) decided_on: Option<SnapshotEpochs>,
+    /// Whether a decision is behind this transaction, so that what it takes must fit.
+    pub(super) must_fit: bool,
 }
 
 impl Unsettled {
@@ -145,32 +124,29 @@ impl Store {
         let text = tx.locking(LIST_FOR_UPDATE, LIST);
         // Locked first: a transaction that changes charges meanwhile waits here with its difference, and its charges do not
         // show before it commits.
-        let mut wrong: BTreeMap<String, LedgerEntry> = entries(tx.conn(), text).await?;
+        let stored = entries(tx.conn(), text).await?;
         let rows: Vec<ChargeRow> = on!(tx.conn(), c => sqlx::query_as(CHARGES).fetch_all(c).await)?;
         let sums = crate::model::footprint::usage_by_cluster(rows.iter().map(|row| &row.charge.0));
-        for (cluster, sum) in &sums {
-            let entry = wrong.entry(cluster.clone()).or_default();
-            if (entry.wanted, entry.reserved) == (sum.wanted, sum.reserved) {
-                wrong.remove(cluster);
+        let names: BTreeSet<&String> = stored.keys().chain(sums.keys()).collect();
+        let mut wrong = Vec::new();
+        for cluster in names {
+            let sum = sums.get(cluster).map(LedgerEntry::from).unwrap_or_default();
+            if stored.get(cluster).copied().unwrap_or_default() != sum {
+                add(tx.conn(), cluster).await?;
+                set(tx.conn(), cluster, &sum).await?;
+                wrong.push(cluster.clone());
             }
         }
-        wrong.retain(|cluster, entry| sums.contains_key(cluster) || !is_empty(entry));
-        for (cluster, entry) in &wrong {
-            let sum = sums.get(cluster).copied().unwrap_or_default();
-            add(tx.conn(), cluster).await?;
-            let entry = LedgerEntry { epoch: entry.epoch + 1, wanted: sum.wanted, reserved: sum.reserved };
-            set(tx.conn(), cluster, &entry).await?;
-        }
         tx.commit_unnumbered().await?;
-        Ok(wrong.into_keys().collect())
+        Ok(wrong)
     }
 }
 
 impl Tx {
     /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this transaction
-    /// no longer fits: the decision behind it was based on a snapshot of these epochs.
-    pub fn require_capacity(&mut self, decided_on: SnapshotEpochs) {
-        self.unsettled.decided_on = Some(decided_on);
+    /// does not fit.
+    pub fn require_capacity(&mut self) {
+        self.unsettled.must_fit = true;
     }
 
     /// Notes that services of a graph, or its desired state, were written.
@@ -235,8 +211,7 @@ impl Tx {
             found = entry(self.conn(), text, cluster).await?;
         }
         let current = found.unwrap_or_default();
-        let decided_on = self.unsettled.decided_on.as_ref();
-        if change.takes_more() && decided_on.is_some_and(|epochs| !epochs.holds(cluster, &current)) {
+        if self.unsettled.must_fit && change.takes_more() {
             let report = cluster_named(self.conn(), cluster).await?;
             if !report.is_some_and(|report| change.fits(&report, &current)) {
                 return Err(StoreError::NoCapacity { cluster: cluster.to_owned() });
@@ -276,13 +251,7 @@ async fn add(conn: Conn<'_>, cluster: &str) -> Result<()> {
 async fn set(conn: Conn<'_>, cluster: &str, entry: &LedgerEntry) -> Result<()> {
     Ok(on!(conn, c => sqlx::query(SET)
         .bind(cluster)
-        .bind(entry.epoch)
         .bind(JsonText(entry.wanted))
         .bind(JsonText(entry.reserved))
         .execute(c).await.map(drop))?)
-}
-
-fn is_empty(entry: &LedgerEntry) -> bool {
-    let usage = Usage { wanted: entry.wanted, reserved: entry.reserved, ..Usage::default() };
-    usage == Usage::default()
 }

@@ -32,7 +32,6 @@ mod snapshot;
 pub use db::Tx;
 pub use error::{Result, StoreError};
 pub use instance::InstanceLock;
-pub use ledger::SnapshotEpochs;
 pub use snapshot::{ClusterUse, GraphUse};
 
 use std::time::Duration;

@@ -245,7 +245,7 @@ async fn graphs_on_clusters_are_those_with_a_service_there_or_without_a_decided_
     }
     let on = async |clusters: &[&str]| {
         let clusters: Vec<String> = clusters.iter().map(|cluster| (*cluster).to_owned()).collect();
-        database.store.graphs_on_clusters(&clusters).await.unwrap()
+        database.store.begin().await.unwrap().graphs_on_clusters(&clusters).await.unwrap()
     };
     assert_eq!(on(&["edge-1"]).await, ["both", "static"]);
     assert_eq!(on(&["edge-1", "edge-2"]).await, ["both", "one", "static"]);

@@ -6,7 +6,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use smo::hdag::Resources;
 use smo::model::{Desired, GraphRecord, LedgerEntry, ServiceRecord, ServiceState, now};
-use smo::store::{SnapshotEpochs, Store, StoreError};
+use smo::store::{Store, StoreError};
 
 use super::records::{conditional_service, deploy, graph, observation, service};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -15,7 +15,7 @@ on_every_engine!(
     the_ledger_holds_placed_services_of_running_graphs_only,
     a_charge_is_reserved_until_the_cluster_reports_it,
     what_no_longer_fits_is_refused_and_leaves_nothing,
-    a_commit_on_the_newest_epoch_is_taken_as_decided,
+    a_move_takes_what_the_service_needs_by_now,
     sums_equal_charges_after_random_histories,
     wrong_sums_are_repaired,
     concurrent_commits_never_take_more_than_there_is,
@@ -66,21 +66,12 @@ async fn clusters(store: &Store, names: &[&str], cores: i64) {
     tx.commit("sync").await.unwrap();
 }
 
-async fn epochs(store: &Store) -> SnapshotEpochs {
-    SnapshotEpochs::of(&ledger(store).await)
-}
-
-/// Deploys a graph with one service as a decision on this snapshot does.
-async fn try_to_deploy(
-    store: &Store,
-    name: &str,
-    cluster: &str,
-    decided_on: SnapshotEpochs,
-) -> Result<(), StoreError> {
+/// Deploys a graph with one service as a decision does.
+async fn try_to_deploy(store: &Store, name: &str, cluster: &str) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     tx.insert_graph(&GraphRecord { updated_at: now(), ..graph(name) }).await?;
     tx.insert_services(&[small(name, "s", cluster)]).await?;
-    tx.require_capacity(decided_on);
+    tx.require_capacity();
     tx.commit("create").await
 }
 
@@ -133,28 +124,29 @@ async fn a_charge_is_reserved_until_the_cluster_reports_it(database: TestDatabas
 async fn what_no_longer_fits_is_refused_and_leaves_nothing(database: TestDatabase) {
     let store = &database.store;
     clusters(store, &["c"], 1).await;
-    let before = epochs(store).await;
-    try_to_deploy(store, "first", "c", before.clone()).await.unwrap();
-    let refused = try_to_deploy(store, "second", "c", before).await;
+    try_to_deploy(store, "first", "c").await.unwrap();
+    let refused = try_to_deploy(store, "second", "c").await;
     assert!(matches!(refused, Err(StoreError::NoCapacity { ref cluster }) if cluster == "c"), "{refused:?}");
     assert_eq!(store.graph_names().await.unwrap(), ["first"]);
     assert_eq!(cores(store, "c").await.0, 1000);
-    // A cluster that nobody knows has no capacity for what was decided on an older state.
-    let unknown = BTreeMap::from([("lost".to_owned(), LedgerEntry { epoch: 7, ..LedgerEntry::default() })]);
-    let refused = try_to_deploy(store, "third", "lost", SnapshotEpochs::of(&unknown)).await;
+    // A cluster that nobody knows has no capacity.
+    let refused = try_to_deploy(store, "third", "lost").await;
     assert!(matches!(refused, Err(StoreError::NoCapacity { .. })), "{refused:?}");
 }
 
-async fn a_commit_on_the_newest_epoch_is_taken_as_decided(database: TestDatabase) {
+/// The decision knew one replica; the row that its commit moves has two by then.
+async fn a_move_takes_what_the_service_needs_by_now(database: TestDatabase) {
     let store = &database.store;
-    clusters(store, &["c"], 1).await;
-    try_to_deploy(store, "first", "c", epochs(store).await).await.unwrap();
-    // The decision has looked at exactly this state; the checker of plans has the last word on it, not the ledger.
-    try_to_deploy(store, "second", "c", epochs(store).await).await.unwrap();
+    clusters(store, &["c", "d"], 1).await;
+    try_to_deploy(store, "g", "c").await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    tx.delete_graph("first").await.unwrap();
-    tx.commit("deleted").await.unwrap();
-    assert_eq!(cores(store, "c").await.0, 1000);
+    let mut moved = tx.services("g").await.unwrap().remove(0);
+    (moved.cluster, moved.replicas_decided) = (Some("d".to_owned()), Some(2));
+    tx.update_service_intent(&moved).await.unwrap();
+    tx.require_capacity();
+    let refused = tx.commit("placement").await;
+    assert!(matches!(refused, Err(StoreError::NoCapacity { ref cluster }) if cluster == "d"), "{refused:?}");
+    assert_eq!((cores(store, "c").await.0, cores(store, "d").await.0), (1000, 0));
 }
 
 /// One step of a history: what happens to which graph.
@@ -272,7 +264,6 @@ async fn wrong_sums_are_repaired(database: TestDatabase) {
     assert_eq!(store.repair_ledger().await.unwrap(), ["c"]);
     let repaired = ledger(store).await;
     assert_eq!((repaired["c"].wanted, repaired["c"].reserved), (right["c"].wanted, right["c"].reserved));
-    assert!(repaired["c"].epoch > right["c"].epoch, "decisions on the wrong sums are verified");
     assert_eq!(store.repair_ledger().await.unwrap(), Vec::<String>::new());
 }
 
@@ -280,13 +271,12 @@ async fn wrong_sums_are_repaired(database: TestDatabase) {
 async fn concurrent_commits_never_take_more_than_there_is(database: TestDatabase) {
     const CORES: i64 = 5;
     clusters(&database.store, &["one", "two"], CORES).await;
-    let before = epochs(&database.store).await;
     let tasks = (0..24).map(|number| {
-        let (url, before) = (database.url.clone(), before.clone());
+        let url = database.url.clone();
         tokio::spawn(async move {
             let store = Store::connect(&url).await.unwrap();
             let cluster = if number % 2 == 0 { "one" } else { "two" };
-            let done = try_to_deploy(&store, &format!("g{number}"), cluster, before).await;
+            let done = try_to_deploy(&store, &format!("g{number}"), cluster).await;
             store.close().await;
             match done {
                 Ok(()) => true,

@@ -15,7 +15,6 @@ use super::planner::{Caller, Decided};
 use crate::error::Result;
 use crate::hdag::Descriptor;
 use crate::optimizer::DecisionContext;
-use crate::store::SnapshotEpochs;
 
 impl App {
     /// Decides where the services of a new graph go.
@@ -27,7 +26,7 @@ impl App {
         project: &str,
         descriptor: &Descriptor,
         at: DateTime<Utc>,
-    ) -> Result<(Decided, SnapshotEpochs)> {
+    ) -> Result<Decided> {
         let snapshot = self.parts.ledger.snapshot_for(&descriptor.id, at).await?;
         let context = DecisionContext::new(descriptor, project, at);
         let policy =
@@ -36,6 +35,6 @@ impl App {
         let mut decided = self.parts.planner.place(problem, &context, Caller::Request).await?;
         decided.plan()?;
         decided.record.applied_at = Some(at);
-        Ok((decided, snapshot.capacity.epochs()))
+        Ok(decided)
     }
 }

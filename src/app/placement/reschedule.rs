@@ -18,7 +18,6 @@ use crate::model::event;
 use crate::model::{Cause, DecisionRecord, Desired, GraphRecord, NewEvent, now};
 use crate::optimizer::DecisionContext;
 use crate::optimizer::placement::{Outcome, Plan, Problem, ReplicaBounds, changes};
-use crate::store::SnapshotEpochs;
 
 /// A service that changes its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +57,6 @@ struct PlanToApply<'a> {
     is_new: bool,
     /// Replicas that the plan was made for, where they differ from the previously desired ones.
     replicas: &'a BTreeMap<String, i64>,
-    /// The capacity that it was decided on.
-    decided_on: SnapshotEpochs,
     /// When a step of scaling asked for it.
     rescheduled_at: Option<DateTime<Utc>>,
 }
@@ -75,7 +72,7 @@ impl App {
     /// not answer and the known state is too old.
     pub async fn propose_placement(&self, name: &str, options: &PlacementOptions) -> Result<Proposal> {
         let (graph, descriptor) = self.placeable(name).await?;
-        let (decided, _) =
+        let decided =
             self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::DryRun).await?;
         self.record_decision(&decided.record).await?;
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
@@ -129,16 +126,11 @@ impl App {
         context: &RequestContext,
     ) -> Result<(GraphRecord, Uuid, Vec<Move>)> {
         let (graph, descriptor) = self.placeable(name).await?;
-        let (decided, decided_on) =
+        let decided =
             self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::Request).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
-        let plan = PlanToApply {
-            decided: &decided,
-            is_new: true,
-            replicas: &UNCHANGED,
-            decided_on,
-            rescheduled_at: None,
-        };
+        let plan =
+            PlanToApply { decided: &decided, is_new: true, replicas: &UNCHANGED, rescheduled_at: None };
         let graph = self.apply(graph, &descriptor, plan, context.cause()).await?;
         Ok((graph, decided.record.id, moves))
     }
@@ -163,19 +155,14 @@ impl App {
         let (planned, outcome) = read(&record)?;
         let decided = Decided { outcome, record };
         let moves = moves(decided.plan()?);
-        let (current, decided_on) = self.current_problem(&graph, &descriptor, &planned).await?;
+        let current = self.current_problem(&graph, &descriptor, &planned).await?;
         let changes = changes(&planned, &current);
         if !changes.is_empty() {
             return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
         }
         verify_placement(&current, &decided.outcome)?;
-        let plan = PlanToApply {
-            decided: &decided,
-            is_new: false,
-            replicas: &UNCHANGED,
-            decided_on,
-            rescheduled_at: None,
-        };
+        let plan =
+            PlanToApply { decided: &decided, is_new: false, replicas: &UNCHANGED, rescheduled_at: None };
         Ok((self.apply(graph, &descriptor, plan, context.cause()).await?, moves))
     }
 
@@ -207,11 +194,10 @@ impl App {
             return Err(Error::changed_meanwhile(&graph.name));
         }
         let options = PlacementOptions::default();
-        let (decided, decided_on) =
-            self.decide_rescheduling(&graph, &descriptor, &options, replicas, Caller::Loop).await?;
+        let decided = self.decide_rescheduling(&graph, &descriptor, &options, replicas, Caller::Loop).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
         let rescheduled_at = Some(decided.record.created_at);
-        let plan = PlanToApply { decided: &decided, is_new: true, replicas, decided_on, rescheduled_at };
+        let plan = PlanToApply { decided: &decided, is_new: true, replicas, rescheduled_at };
         self.apply(graph, &descriptor, plan, Cause::internal("scaling")).await?;
         Ok(moves)
     }
@@ -257,7 +243,7 @@ impl App {
         options: &PlacementOptions,
         replicas: &BTreeMap<String, i64>,
         caller: Caller,
-    ) -> Result<(Decided, SnapshotEpochs)> {
+    ) -> Result<Decided> {
         let at = now();
         self.parts.ledger.refresh().await?;
         let context = DecisionContext::new(descriptor, &graph.project, at);
@@ -270,7 +256,7 @@ impl App {
             }
         }
         let decided = self.parts.planner.place(problem, &context, caller).await?;
-        Ok((decided, snapshot.capacity.epochs()))
+        Ok(decided)
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -279,7 +265,7 @@ impl App {
         graph: &GraphRecord,
         descriptor: &Descriptor,
         planned: &Problem,
-    ) -> Result<(Problem, SnapshotEpochs)> {
+    ) -> Result<Problem> {
         self.parts.ledger.refresh().await?;
         let options =
             PlacementOptions { strategy: Some(planned.strategy.to_string()), strict: Some(planned.strict) };
@@ -287,7 +273,7 @@ impl App {
         let context = DecisionContext::new(descriptor, &graph.project, at);
         let policy = self.policy_of(descriptor, &context, Occasion::Again, &options).await?;
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
-        Ok((problem(descriptor, &snapshot, policy), snapshot.capacity.epochs()))
+        Ok(problem(descriptor, &snapshot, policy))
     }
 
     /// Makes a plan the desired placement.
@@ -307,7 +293,11 @@ impl App {
             let record = DecisionRecord { applied_at: Some(change.at), ..decided.record.clone() };
             change.tx.insert_decision(&record).await?;
         } else {
-            change.tx.mark_decision_applied(decided.record.id, change.at).await?;
+            let first = change.tx.mark_decision_applied(decided.record.id, change.at).await?;
+            if !first {
+                let plan = decided.record.id;
+                return Err(Error::Conflict(format!("plan {plan} was applied by another request")));
+            }
         }
         let moves = moves(decided.plan()?);
         if !(moves.is_empty() && plan.replicas.is_empty()) {
@@ -319,7 +309,7 @@ impl App {
         graph.decision_id = Some(decided.record.id);
         graph.rescheduled_at = plan.rescheduled_at.or(graph.rescheduled_at);
         graph.version = change.tx.update_graph(&graph).await?;
-        change.tx.require_capacity(plan.decided_on);
+        change.tx.require_capacity();
         let event = placed_event(&change.cause, &graph.name, decided, &moves)?;
         change.commit("placement", &event).await?;
         tracing::info!(graph.name = %graph.name, moves = moves.len(), "graph {} placed again", graph.name);

@@ -28,7 +28,7 @@ use crate::optimizer::DecisionContext;
 use crate::optimizer::scaling::{
     ScaledService, ScalingInfeasibility, ScalingOutcome, ScalingProblem, Strategy,
 };
-use crate::store::{GraphUse, SnapshotEpochs};
+use crate::store::GraphUse;
 
 /// Counts of what a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Scaler {
                 continue;
             }
             let name = &target.graph.name;
-            match self.scale(target, problem, snapshot.epochs()).await {
+            match self.scale(target, problem).await {
                 Ok(step) => {
                     summary.scaled += usize::from(step.changed);
                     summary.rescheduled += usize::from(step.is_rescheduled());
@@ -199,12 +199,7 @@ impl Scaler {
     ///
     /// When the needed replicas do not fit, the graph is rescheduled; while that is impossible, its services
     /// share the available capacity.
-    async fn scale(
-        &mut self,
-        target: &Target,
-        problem: ScalingProblem,
-        decided_on: SnapshotEpochs,
-    ) -> Result<Step> {
+    async fn scale(&mut self, target: &Target, problem: ScalingProblem) -> Result<Step> {
         let begun = Clock::now();
         let outcome = self.decide_scaling(target, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
@@ -226,7 +221,7 @@ impl Scaler {
             let name = &target.graph.name;
             tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
         }
-        self.record_scaling(target, &mut step, decided_on).await?;
+        self.record_scaling(target, &mut step).await?;
         if step.changed {
             self.memory.note_changes(&target.graph.name, step.changes().keys());
         }
@@ -282,15 +277,10 @@ impl Scaler {
     /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and
     /// no new numbers when the graph was changed or their capacity was taken meanwhile: then the next tick
     /// decides again.
-    async fn record_scaling(
-        &self,
-        target: &Target,
-        step: &mut Step,
-        decided_on: SnapshotEpochs,
-    ) -> Result<()> {
+    async fn record_scaling(&self, target: &Target, step: &mut Step) -> Result<()> {
         let changes = step.changes();
         if !changes.is_empty() {
-            match self.record_replicas(target, step, &changes, decided_on).await {
+            match self.record_replicas(target, step, &changes).await {
                 Ok(recorded) => (step.changed, step.postponed) = (recorded, !recorded),
                 Err(Error::Contended { .. }) => step.postponed = true,
                 Err(error) => return Err(error),
@@ -305,7 +295,6 @@ impl Scaler {
         target: &Target,
         step: &Step,
         changes: &BTreeMap<String, i64>,
-        decided_on: SnapshotEpochs,
     ) -> Result<bool> {
         let name = &target.graph.name;
         let cause = Cause::internal("scaling");
@@ -321,7 +310,7 @@ impl Scaler {
         }
         let record = DecisionRecord { applied_at: Some(change.at), ..record::decision(step, change.at)? };
         change.tx.insert_decision(&record).await?;
-        change.tx.require_capacity(decided_on);
+        change.tx.require_capacity();
         let data = json!({ "decision": record.id, "replicas": changes });
         let event = change.cause.graph_event(GRAPH_SCALED, name, data);
         change.commit("scaling", &event).await?;

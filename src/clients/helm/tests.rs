@@ -18,6 +18,8 @@ use crate::clients::testing::{Collection, fake_server};
 use crate::config::{CallSettings, HelmSettings, KarmadaSettings, KubeconfigSettings, ObjectLabels};
 
 const NAMESPACE: &str = "demo";
+/// Labels of the installation, the graph and the digest.
+const MARKS: [&str; 3] = ["smo-installation", "smo-graph", "smo-digest"];
 
 struct Bed {
     folder: tempfile::TempDir,
@@ -75,9 +77,7 @@ impl Bed {
 
     fn revision(&self, name: &str, version: i64, status: &str, owner: Option<&str>) {
         let digest = format!("digest-{version}");
-        let labels = owner.map(|owner| {
-            [("smo-installation", "test"), ("smo-graph", owner), ("smo-digest", digest.as_str())]
-        });
+        let labels = owner.map(|owner| MARKS.into_iter().zip(["test", owner, digest.as_str()]));
         self.secrets.put(record(NAMESPACE, name, version, status, labels.into_iter().flatten()));
     }
 
@@ -158,10 +158,18 @@ async fn keep_records(calls: PathBuf, secrets: Collection) {
             if words[0] == "uninstall" {
                 let name = |version: &i64| format!("sh.helm.release.v1.{release}.v{version}");
                 versions.iter().for_each(|version| secrets.remove(namespace, &name(version)));
+            }
+            let next = versions.iter().max().unwrap_or(&0) + 1;
+            if words[0] == "rollback" {
+                let good = words.last().unwrap();
+                let labels = secrets.objects().into_iter().map(|object| object["metadata"]["labels"].clone());
+                let is_it = |labels: &Value| labels["name"] == release && labels["version"] == **good;
+                let labels = labels.into_iter().find(is_it).unwrap();
+                let ours = MARKS.iter().map(|name| (*name, labels[name].as_str().unwrap()));
+                secrets.put(record(namespace, release, next, "deployed", ours));
             } else if let Some(labels) = after("--labels") {
                 let labels = labels.split(',').filter_map(|label| label.split_once('='));
-                let version = versions.iter().max().unwrap_or(&0) + 1;
-                secrets.put(record(namespace, release, version, "deployed", labels));
+                secrets.put(record(namespace, release, next, "deployed", labels));
             }
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -290,7 +298,11 @@ async fn an_interrupted_upgrade_is_rolled_back_to_the_deployed_revision_before_u
         for (version, status) in [(1, "superseded"), (2, "deployed"), (3, "failed"), (4, status)] {
             bed.revision("a", version, status, Some("brussels-1a2b"));
         }
+        // The revision that is rolled back to had the values that are wanted now.
+        let marks = MARKS.into_iter().zip(["test", "brussels-1a2b", "0123abcd"]);
+        bed.secrets.put(record(NAMESPACE, "a", 2, "deployed", marks));
         bed.quick().apply(&spec("a")).await.unwrap();
+        assert_eq!(versions(&bed.secrets, "a").into_iter().max(), Some(6), "a rollback and an upgrade");
         let rollback = "rollback --namespace demo --timeout --kubeconfig HERE/config -- a 2";
         assert_eq!(bed.calls(), [rollback, UPGRADE], "{status}");
     }

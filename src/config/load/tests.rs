@@ -153,6 +153,8 @@ fn unknown_names_are_refused_and_the_nearest_known_is_named() {
         ("SMO_WIAT", "3"),
         ("SMO_PORT_8000_TCP", "x"),
         ("SMO_SERVICE_HOST", "y"),
+        ("SMO_URL", "http://127.0.0.1:8000"),
+        ("SMO_TESTBED_DIR", "/tmp/bed"),
     ];
     assert_eq!(
         errors(&env, &file),
