@@ -3,18 +3,18 @@
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
 use std::future::IntoFuture as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, CapacityLedger, Parts, Planner, Scaler};
-use crate::clients::{Calls, Outside, Ports, ReleaseKey, optional_ports, real_ports};
+use crate::clients::{Calls, OptionalPorts, Outside, Ports, ReleaseKey, optional_ports, real_ports};
 use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::faults::Faults;
@@ -31,9 +31,6 @@ const SIMULATION_SEED: u64 = 1;
 /// Digest of an adopted release: equals no digest of a graph's release, so that it is upgraded when it is
 /// reconciled.
 const ADOPTED: &str = "adopted";
-
-/// A loop that changes intent.
-type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A server without its socket.
 pub struct Server {
@@ -99,13 +96,8 @@ impl Server {
             clusters,
             world,
         });
-        for work in [Box::pin(Scaler::new(app.clone()).run()) as Loop, Box::pin(app.clone().run_alert_loop())]
-        {
-            let stopping = stop.clone();
-            tracker.spawn(async move {
-                tokio::select! { () = stopping.cancelled() => {}, () = work => {} }
-            });
-        }
+        tracker.spawn(stop.clone().run_until_cancelled_owned(Scaler::new(app.clone()).run()));
+        tracker.spawn(stop.clone().run_until_cancelled_owned(app.clone().run_alert_loop()));
         let router = crate::api::router(app.clone(), MetricsRegistry::new(registry), &settings.limits);
         Ok(Self { router, app, queue, settings, stop, loops: tracker })
     }
@@ -134,7 +126,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
     let server = Server::start(settings, store, ports, world, faults).await?;
     announce(&server, &listener);
-    let (queue, mut grace) = (server.queue.clone(), server.settings.reconcile.shutdown_grace);
+    let (queue, stop_loops) = (server.queue.clone(), server.stop.clone());
+    let (mut grace, mut asked_at) = (server.settings.reconcile.shutdown_grace, None);
     let stopping = queue.clone();
     let serving = axum::serve(listener, server.router.clone())
         .with_graceful_shutdown(async move { stopping.stopping().await })
@@ -146,13 +139,18 @@ pub async fn run(settings: Settings) -> Result<()> {
         }
         // Requests that wait for work answer now with its progress; one that never ends is cancelled.
         queue.begin_shutdown();
-        tokio::time::sleep(grace).await;
+        stop_loops.cancel();
+        let now = Instant::now();
+        asked_at = Some(now);
+        sleep_until(now + grace).await;
     };
     let served = tokio::select! {
         served = serving => served,
         () = stop => Ok(()),
     };
-    server.shutdown(grace).await;
+    // Requests and reconciles share the grace.
+    let left = grace.saturating_sub(asked_at.map_or(Duration::ZERO, |at| at.elapsed()));
+    server.shutdown(left).await;
     // Only now may another server take over.
     drop(lock);
     served.map_err(|error| Error::Internal(error.into()))
@@ -162,14 +160,13 @@ pub async fn run(settings: Settings) -> Result<()> {
 /// reconciled next, the release is upgraded to its service's record.
 ///
 /// # Errors
-/// There is no such release, Karmada cannot be used, or the server runs on the simulated continuum.
+/// There is no such release, Karmada is not configured or does not answer, or the database has no schema yet.
 pub async fn adopt(settings: Settings, namespace: String, release: String, graph: &str) -> Result<()> {
-    if settings.mode == Mode::Simulated {
+    if settings.karmada.kubeconfig.is_none() {
         return Err(Error::NotConfigured { system: "Karmada", setting: "KARMADA_KUBECONFIG" });
     }
     let store = Store::connect(&settings.database_url).await?;
-    store.migrate().await?;
-    let (ports, _) = connect(&settings, &installation(&settings, &store).await?).await?;
+    let ports = real_ports(&settings, &installation(&settings, &store).await?).await?;
     let calls = Calls::new(&settings.calls, &settings.helm, Faults::none());
     let outside = Outside::new(ports, calls, settings.stale_after);
     let key = ReleaseKey { namespace, name: release };
@@ -217,16 +214,18 @@ async fn connect(settings: &Settings, installation: &str) -> Result<(Ports, Opti
 /// Systems with settings are real, the rest is simulated.
 async fn mixed_ports(settings: &Settings, world: &World, installation: &str) -> Result<Ports> {
     let simulated = world.ports_of(installation);
-    let real = optional_ports(settings, installation).await?;
-    let base = match settings.karmada.kubeconfig {
+    let real = match settings.karmada.kubeconfig {
         Some(_) => real_ports(settings, installation).await?,
-        None => simulated.clone(),
+        None => {
+            let OptionalPorts { rules, metrics, networks } = optional_ports(settings, installation).await?;
+            Ports { rules, metrics, networks, ..simulated.clone() }
+        }
     };
     Ok(Ports {
         rules: real.rules.or(simulated.rules),
         metrics: real.metrics.or(simulated.metrics),
         networks: real.networks.or(simulated.networks),
-        ..base
+        ..real
     })
 }
 
@@ -264,10 +263,10 @@ async fn stopped(lock: &mut InstanceLock) -> Stop {
         }
     };
     tokio::select! {
-        () = on(SignalKind::terminate()) => tracing::info!("SIGTERM: stop"),
-        () = on(SignalKind::interrupt()) => tracing::info!("SIGINT: stop"),
+        () = on(SignalKind::terminate()) => tracing::info!("received SIGTERM, stopping"),
+        () = on(SignalKind::interrupt()) => tracing::info!("received SIGINT, stopping"),
         () = lock.lost() => {
-            tracing::error!("the hold of the database is lost: stop, another server may have it");
+            tracing::error!("lost the lock on the database; stopping, since another server may hold it");
             return Stop::LockLost;
         }
     }

@@ -12,7 +12,7 @@ use super::extract::{Context, JsonBody};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{Alert, App, IgnoredAlert};
 use crate::error::Error;
-use crate::hdag::Finding;
+use crate::hdag::{Finding, escape_pointer};
 
 /// A notification of Alertmanager (version 4); members that are not listed are ignored.
 #[derive(ToSchema)]
@@ -167,8 +167,8 @@ fn read_labels(
         match value {
             Value::String(text) => drop(texts.insert(name.clone(), text.clone())),
             _ => {
-                let escaped = name.replace('~', "~0").replace('/', "~1");
-                findings.push(Finding::new(format!("{at}/labels/{escaped}"), "must be a text"));
+                let place = format!("{at}/labels/{}", escape_pointer(name));
+                findings.push(Finding::new(place, "must be a text"));
             }
         }
     }

@@ -167,6 +167,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
     }
 }
 
+/// The header that [`Context`] reads, for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only describes the header")]
+pub(super) struct PreferHeader {
+    /// `respond-async` answers without waiting for the work (RFC 7240).
+    #[param(rename = "Prefer", nullable = false, example = "respond-async")]
+    prefer: Option<String>,
+}
+
 /// RFC 7240: `Prefer: respond-async`, possibly among others.
 fn prefers_async(headers: &HeaderMap) -> bool {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());

@@ -11,9 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Context, DescriptorBody, GraphPath, Parameters, ProjectPath};
+use super::extract::{Context, DescriptorBody, GraphPath, Parameters, PreferHeader, ProjectPath};
 use super::graph_view::{Graph, GraphStatus};
-use super::problem::{ApiError, CommonErrors, InputFinding, Problem};
+use super::problem::{ApiError, CommonErrors, DecisionErrors, InputFinding, Problem};
 use crate::app::{Accepted, App, Deletion, GraphPage};
 use crate::error::Error;
 use crate::model::{EventRecord, GraphFilter};
@@ -73,7 +73,7 @@ pub struct DescriptorDocument {
 /// nothing; another one under the same name is refused.
 #[utoipa::path(
     post, path = "/project/{project}/graphs", operation_id = "deploy_graph", tag = TAG,
-    params(ProjectPath, ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` answers without waiting.", example = "respond-async")),
+    params(ProjectPath, PreferHeader),
     request_body(description = "The descriptor, at most 1 MiB unless configured otherwise", content(
         (DeployGraphRequest = "application/json"),
         (String = "application/yaml", example = "hdaGraph:\n  id: hello-world\n  services: []\n"),
@@ -88,6 +88,7 @@ pub struct DescriptorDocument {
         (status = 409, description = "The name is taken by another descriptor, a release of that name is not ours, \
             or no placement is feasible (`explanation` says what is missing where)",
             body = Problem, content_type = "application/problem+json"),
+        DecisionErrors,
         CommonErrors
     )
 )]
@@ -195,7 +196,8 @@ pub(super) async fn get_graph(
 
 /// Start a stopped graph: install its services again. Conditional ones wait for their event again.
 #[utoipa::path(
-    post, path = "/graphs/{name}/start", operation_id = "start_graph", tag = TAG, params(GraphPath),
+    post, path = "/graphs/{name}/start", operation_id = "start_graph", tag = TAG,
+    params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "All releases are installed", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
@@ -213,7 +215,8 @@ pub(super) async fn start_graph(
 
 /// Stop a graph: uninstall its services and keep its record.
 #[utoipa::path(
-    post, path = "/graphs/{name}/stop", operation_id = "stop_graph", tag = TAG, params(GraphPath),
+    post, path = "/graphs/{name}/stop", operation_id = "stop_graph", tag = TAG,
+    params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "Nothing of it runs any more", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
@@ -242,7 +245,8 @@ pub struct DeleteGraphResponse {
 
 /// Delete a graph: uninstall its services, then remove its record.
 #[utoipa::path(
-    delete, path = "/graphs/{name}", operation_id = "delete_graph", tag = TAG, params(GraphPath),
+    delete, path = "/graphs/{name}", operation_id = "delete_graph", tag = TAG,
+    params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "Everything is gone", body = DeleteGraphResponse),
         (status = 202, description = "Accepted; the work goes on", body = Graph),

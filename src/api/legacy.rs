@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::clusters::{self, Cluster};
-use super::extract::{Context, GraphPath, Parameters};
+use super::extract::{Context, GraphPath, Parameters, PreferHeader};
 use super::graph_view::Graph;
 use super::graphs;
 use super::placement::{self, PlaceGraphRequest, PlacedGraph, PlacementAnswer, PlacementParameters};
-use super::problem::{ApiError, CommonErrors};
+use super::problem::{ApiError, CommonErrors, DecisionErrors};
 use crate::app::App;
 
 const TAG: &str = "legacy";
@@ -26,7 +26,8 @@ pub(super) async fn list_clusters_with_slash(app: State<App>) -> Result<Json<Vec
 
 /// Start a stopped graph; use POST.
 #[utoipa::path(
-    get, path = "/graphs/{name}/start", operation_id = "start_graph_by_get", tag = TAG, params(GraphPath),
+    get, path = "/graphs/{name}/start", operation_id = "start_graph_by_get", tag = TAG,
+    params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "All releases are installed", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
@@ -45,10 +46,11 @@ pub(super) async fn start_graph_by_get(
 /// Place a running graph again; use POST.
 #[utoipa::path(
     get, path = "/graphs/{name}/placement", operation_id = "place_graph_by_get", tag = TAG,
-    params(GraphPath, PlacementParameters),
+    params(GraphPath, PlacementParameters, PreferHeader),
     responses(
         (status = 200, description = "The graph as it is now wanted, or the proposal of a dry run", body = PlacementAnswer),
         (status = 202, description = "Accepted; the work goes on", body = PlacedGraph),
+        DecisionErrors,
         CommonErrors
     )
 )]
@@ -64,7 +66,8 @@ pub(super) async fn place_graph_by_get(
 
 /// Stop a graph; use POST.
 #[utoipa::path(
-    get, path = "/graphs/{name}/stop", operation_id = "stop_graph_by_get", tag = TAG, params(GraphPath),
+    get, path = "/graphs/{name}/stop", operation_id = "stop_graph_by_get", tag = TAG,
+    params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "Nothing of it runs any more", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),

@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::decisions::outcome;
-use super::extract::{Context, GraphPath, OptionalJson, Parameters};
+use super::extract::{Context, GraphPath, OptionalJson, Parameters, PreferHeader};
 use super::graph_view::Graph;
 use super::graphs::answer;
-use super::problem::{ApiError, CommonErrors, Problem};
+use super::problem::{ApiError, CommonErrors, DecisionErrors, Problem};
 use crate::app::{App, Move, PlacementOptions, Proposal, RequestContext, Rescheduling};
 use crate::error::Error;
 use crate::optimizer::placement::Outcome;
@@ -102,13 +102,14 @@ pub(super) struct PlacementProposal {
 /// 409 and lists the changes.
 #[utoipa::path(
     post, path = "/graphs/{name}/placement", operation_id = "place_graph", tag = TAG,
-    params(GraphPath, PlacementParameters),
+    params(GraphPath, PlacementParameters, PreferHeader),
     request_body(content = Option<PlaceGraphRequest>, description = "Nothing, or the plan to carry out"),
     responses(
         (status = 200, description = "The graph as it is now wanted, or the proposal of a dry run", body = PlacementAnswer),
         (status = 202, description = "Accepted; the work goes on", body = PlacedGraph),
         (status = 409, description = "No placement is feasible (`explanation`), the world has changed since the plan was made \
             (`changes`), or the graph has a static placement", body = Problem, content_type = "application/problem+json"),
+        DecisionErrors,
         CommonErrors
     )
 )]

@@ -301,17 +301,38 @@ pub struct CommonErrors;
 
 impl IntoResponses for CommonErrors {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        let answer = |description: &str| {
-            let schema = Ref::from_schema_name(Problem::name());
-            let content = ContentBuilder::new().schema(Some(schema)).build();
-            RefOr::T(ResponseBuilder::new().description(description).content(MEDIA_TYPE, content).build())
-        };
         BTreeMap::from([
-            ("429".to_owned(), answer("Too much waits already; `Retry-After` says when to ask again")),
-            ("4XX".to_owned(), answer("The request was refused")),
-            ("5XX".to_owned(), answer("The server, or a system that it needs, failed")),
+            ("4XX".to_owned(), problem("The request was refused")),
+            ("5XX".to_owned(), problem("The server, or a system that it needs, failed")),
         ])
     }
+}
+
+/// The error answers of operations that decide a placement.
+pub struct DecisionErrors;
+
+impl IntoResponses for DecisionErrors {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        BTreeMap::from([
+            (
+                "429".to_owned(),
+                problem("Too many decisions wait already; `Retry-After` says when to ask again"),
+            ),
+            (
+                "503".to_owned(),
+                problem(
+                    "The clusters are not known well enough to decide, or other graphs took the capacity each time it was \
+                     decided on; `Retry-After` says when to ask again",
+                ),
+            ),
+        ])
+    }
+}
+
+fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let schema = Ref::from_schema_name(Problem::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    RefOr::T(ResponseBuilder::new().description(description).content(MEDIA_TYPE, content).build())
 }
 
 #[cfg(test)]

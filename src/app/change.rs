@@ -18,13 +18,7 @@ pub(super) struct Change {
     /// The time of everything that it writes.
     pub(super) at: DateTime<Utc>,
     /// The graph whose work depends on it.
-    wakes: Option<WakeOnCommit>,
-}
-
-/// Whom a commit wakes.
-struct WakeOnCommit {
-    queue: Queue,
-    graph: String,
+    wakes: Option<(Queue, String)>,
 }
 
 impl Change {
@@ -41,7 +35,7 @@ impl Change {
     /// # Errors
     /// The database failed.
     pub(super) async fn begin_new(parts: &Parts, graph: &str, cause: Cause) -> Result<Self> {
-        let wakes = Some(WakeOnCommit { queue: parts.queue.clone(), graph: graph.to_owned() });
+        let wakes = Some((parts.queue.clone(), graph.to_owned()));
         Ok(Self { wakes, ..Self::begin(parts, cause).await? })
     }
 
@@ -62,7 +56,7 @@ impl Change {
     pub(super) async fn commit(mut self, label: &str, event: &NewEvent) -> Result<()> {
         self.tx.insert_event(event, self.at).await?;
         // Dropped with this future, too: the change of a request cancelled here may have been recorded.
-        let _wake = self.wakes.as_ref().map(|wakes| wakes.queue.wake_on_drop(&wakes.graph));
+        let _wake = self.wakes.as_ref().map(|(queue, graph)| queue.wake_on_drop(graph));
         Ok(self.tx.commit(label).await?)
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::change::Change;
-use super::ledger::Attempts;
+use super::ledger::until_uncontended;
 use super::planner::Decided;
 use super::{Accepted, App, RequestContext, service_names};
 use crate::config::check_strategy;
@@ -63,7 +63,7 @@ impl App {
             }
         };
         tracing::info!(graph.name = %graph.name, project, "graph {} accepted", graph.name);
-        let progress = self.carry_out(&graph, context).await;
+        let progress = self.wake_and_wait(&graph, context).await;
         let view = self.get_graph(&graph.name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: parsed.warnings, unchanged: false })
     }
@@ -84,13 +84,7 @@ impl App {
         namespace: &str,
         context: &RequestContext,
     ) -> Result<Recorded> {
-        let mut attempts = Attempts::default();
-        loop {
-            let attempt = self.try_to_record(descriptor, project, namespace, context).await;
-            if let Some(recorded) = attempts.conclude(attempt).await? {
-                return Ok(recorded);
-            }
-        }
+        until_uncontended(|| self.try_to_record(descriptor, project, namespace, context)).await
     }
 
     async fn try_to_record(
@@ -143,7 +137,7 @@ impl App {
             let message = format!("graph {name:?} exists with another descriptor; delete it first");
             return Err(Error::Conflict(message));
         }
-        let progress = self.carry_out(&existing, context).await;
+        let progress = self.wake_and_wait(&existing, context).await;
         let view = self.get_graph(name).await?;
         if !progress.done {
             tracing::info!(graph.name = %name, "graph {name} posted again; not every release is as wanted yet");

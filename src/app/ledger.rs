@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attributes::effective_attributes;
@@ -24,8 +25,8 @@ use crate::store::{ClusterUse, GraphUse, Store};
 /// Delay after which a client may retry when the known state was too old.
 const RETRY_STALE: Duration = Duration::from_secs(10);
 /// Number of attempts at a decision before its client is asked to retry later.
-const ATTEMPTS: u32 = 6;
-/// Longest pause before the second attempt; doubled for each one after it.
+const ATTEMPTS: usize = 6;
+/// Pause before the second attempt, without its jitter; doubled for each one after it.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Use of the clusters by one graph, by cluster.
@@ -147,28 +148,24 @@ impl CapacityLedger {
     }
 }
 
-/// Attempts at one decision and its commit.
-#[derive(Debug, Default)]
-pub(super) struct Attempts {
-    made: u32,
-}
-
-impl Attempts {
-    /// The result of an attempt that is final; `None`, after a pause with jitter, when other graphs took the
-    /// capacity that was decided on, so that the decision has to be made again.
-    ///
-    /// # Errors
-    /// [`Error::Contended`] after the last attempt, and any other error of the attempt.
-    pub(super) async fn conclude<T>(&mut self, attempt: Result<T>) -> Result<Option<T>> {
-        self.made += 1;
-        match attempt {
-            Err(Error::Contended { cluster, .. }) if self.made < ATTEMPTS => {
-                tracing::debug!("capacity of {cluster} was taken meanwhile: decide again");
-                let longest = FIRST_PAUSE * 2_u32.pow(self.made - 1);
-                tokio::time::sleep(longest.mul_f64(rand::random())).await;
-                Ok(None)
-            }
-            other => other.map(Some),
-        }
-    }
+/// Makes an attempt at a decision and its commit; again on a new snapshot, a bounded number of times with growing
+/// pauses, while other graphs take the capacity that was decided on.
+///
+/// # Errors
+/// [`Error::Contended`] after the last attempt, and any other error of an attempt.
+pub(super) async fn until_uncontended<T, F>(attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_factor(2.0)
+        .with_max_times(ATTEMPTS - 1)
+        .with_jitter()
+        .with_jitter_seed(rand::random());
+    attempt
+        .retry(pauses)
+        .when(|error| matches!(error, Error::Contended { .. }))
+        .notify(|error, _| tracing::debug!("deciding again: {error}"))
+        .await
 }

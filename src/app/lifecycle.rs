@@ -31,7 +31,7 @@ impl App {
     /// It does not exist.
     pub async fn delete_graph(&self, name: &str, context: &RequestContext) -> Result<Deletion> {
         let graph = self.record_desired(name, Desired::Deleted, event::GRAPH_DELETING, context).await?;
-        let progress = self.carry_out(&graph, context).await;
+        let progress = self.wake_and_wait(&graph, context).await;
         let remaining = if progress.gone { None } else { self.find_graph(name).await? };
         Ok(Deletion { name: name.to_owned(), remaining })
     }
@@ -44,7 +44,7 @@ impl App {
         context: &RequestContext,
     ) -> Result<Accepted> {
         let graph = self.record_desired(name, desired, kind, context).await?;
-        let progress = self.carry_out(&graph, context).await;
+        let progress = self.wake_and_wait(&graph, context).await;
         let view = self.get_graph(name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: Vec::new(), unchanged: false })
     }

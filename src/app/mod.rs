@@ -214,7 +214,7 @@ impl App {
     }
 
     /// Wakes the graph's task and waits until the generation is carried out, as long as a request may wait.
-    async fn carry_out(&self, graph: &GraphRecord, context: &RequestContext) -> Progress {
+    async fn wake_and_wait(&self, graph: &GraphRecord, context: &RequestContext) -> Progress {
         let mut progress = self.parts.queue.begin(&graph.name);
         if context.respond_async {
             return Progress::default();

@@ -18,7 +18,7 @@ impl App {
     /// The database failed.
     pub async fn profiles(&self) -> Result<BTreeMap<String, ScalingProfile>> {
         let mut profiles = self.parts.settings.scaling.profiles.clone();
-        profiles.extend(self.set_profiles().await?);
+        profiles.extend(self.stored_profiles().await?);
         Ok(profiles)
     }
 
@@ -68,7 +68,7 @@ impl App {
         change.commit("profile", &event).await
     }
 
-    pub(super) async fn set_profiles(&self) -> Result<BTreeMap<String, ScalingProfile>> {
+    pub(super) async fn stored_profiles(&self) -> Result<BTreeMap<String, ScalingProfile>> {
         let read = |record: ProfileRecord| match ScalingProfile::read(&record.profile) {
             Ok(profile) => Some((record.service, profile)),
             Err(error) => {

@@ -35,6 +35,7 @@ use super::{
     WatchReport,
 };
 use crate::config::Settings;
+use crate::hdag::is_dns_label;
 
 /// The values file in a call's folder. Relative, since Helm splits this argument at commas.
 const VALUES: &str = "values.json";
@@ -389,21 +390,13 @@ fn check(release: &ReleaseSpec) -> Result<()> {
 
 /// Both names become part of command lines and file names.
 fn check_key(key: &ReleaseKey) -> Result<()> {
-    match [&key.namespace, &key.name].into_iter().find(|name| !is_dns_label(name)) {
+    match [&key.namespace, &key.name].into_iter().find(|name| !is_dns_label(name, 63)) {
         Some(name) => {
             let message = format!("{name:?} cannot be the name of a release or namespace");
             Err(ClientError::new("helm", Kind::Invalid, message))
         }
         None => Ok(()),
     }
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len())
-        && text.chars().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 /// Helm runs in a folder of its own, so relative paths are resolved here. A bare name is looked up in `PATH`.

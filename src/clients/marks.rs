@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{ClientError, ClientErrorKind, Result};
 use crate::config::ObjectLabels;
+use crate::hdag::is_label_value;
 
 /// The marks of one installation.
 #[derive(Debug, Clone)]
@@ -47,14 +48,6 @@ impl Marks {
             }
         }
     }
-}
-
-fn is_label_value(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && edge(text.chars().next())
-        && edge(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 #[cfg(test)]

@@ -392,12 +392,6 @@ impl Outside {
     pub fn probes(&self) -> Vec<Probe> {
         self.0.calls.probes()
     }
-
-    /// The wrapper itself, to register its metrics and to share its fault steps.
-    #[must_use]
-    pub fn calls(&self) -> &Calls {
-        &self.0.calls
-    }
 }
 
 fn superseded() -> ClientError {

@@ -14,7 +14,7 @@ use super::sources::{ConfigErrors, Sources, merge, refuse_unknown_variables};
 use super::table::SETTINGS;
 use super::value::Parse;
 use super::{clusters, database, mode, placement, scaling};
-use crate::hdag::{IntentMapping, Limits, is_dns_label};
+use crate::hdag::{IntentMapping, Limits, is_dns_label, is_label_value};
 
 /// Variables of the original whose features are not available yet, with the text of the documentation.
 pub(super) const UNUSED: &[(&[&str], &str)] = &[
@@ -186,22 +186,15 @@ fn check_names(settings: &Settings, errors: &mut Vec<String>) {
     let is_domain =
         |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(|part| is_dns_label(part, 63));
     let is_label = |text: &str| match text.split_once('/') {
-        Some((prefix, name)) => is_domain(prefix) && is_label_name(name),
-        None => is_label_name(text),
+        Some((prefix, name)) => is_domain(prefix) && is_label_value(name),
+        None => is_label_value(text),
     };
     for (key, name) in names.into_iter().filter(|(_, name)| !is_label(name)) {
-        errors.push(format!("{}: {name:?} is no name of a label", named(key)));
+        errors.push(format!("{}: {name:?} is not a valid label name", named(key)));
     }
-    if let Some(id) = settings.installation.as_deref().filter(|id| !is_label_name(id)) {
+    if let Some(id) = settings.installation.as_deref().filter(|id| !is_label_value(id)) {
         errors.push(format!("{}: {id:?} cannot be the value of a label", named("installation")));
     }
-}
-
-/// Whether Kubernetes takes the text as the name of a label without its prefix, and as a value.
-fn is_label_name(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63 && edge(text.chars().next()) && edge(text.chars().next_back()) && text.chars().all(inner)
 }
 
 /// Key and variable of a setting, for a message.

@@ -20,6 +20,16 @@ pub fn is_dns_label(text: &str, max: usize) -> bool {
         && !text.ends_with('-')
 }
 
+/// Whether Kubernetes takes the text as the value of a label, and as the name of one without its prefix.
+#[must_use]
+pub fn is_label_value(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 /// A DNS-1123 label of at most `max_len` characters made from any text: its letters and digits, `-`, and 8
 /// hexadecimal digits of its SHA-256. Different texts give different slugs, equal texts equal ones.
 ///

@@ -198,7 +198,7 @@ impl Spans {
             }
             Children::Map(entries) => {
                 for (key, (_, item)) in entries {
-                    path.push(escape(key));
+                    path.push(escape_pointer(key));
                     item.collect_legacy(path, found);
                     path.pop();
                 }
@@ -215,8 +215,9 @@ fn unescape(token: &str) -> String {
     token.replace("~1", "/").replace("~0", "~")
 }
 
-/// One reference token of a JSON pointer.
-pub(super) fn escape(token: &str) -> Cow<'_, str> {
+/// A name as a reference token of a JSON pointer (RFC 6901).
+#[must_use]
+pub fn escape_pointer(token: &str) -> Cow<'_, str> {
     if token.contains(['~', '/']) {
         Cow::Owned(token.replace('~', "~0").replace('/', "~1"))
     } else {

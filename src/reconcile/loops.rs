@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::cluster_sync::ClusterSync;
 use super::queue::{Key, Queue};
@@ -48,20 +51,16 @@ impl Loops {
     }
 
     /// Starts all loops; they end when `stop` is cancelled.
-    pub fn spawn(self, tracker: &tokio_util::task::TaskTracker, stop: &CancellationToken) {
-        let run = |token: CancellationToken, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            tracker.spawn(async move {
-                tokio::select! { () = token.cancelled() => {}, () = work => {} }
-            });
+    pub fn spawn(self, tracker: &TaskTracker, stop: &CancellationToken) {
+        let run = |work: BoxFuture<'static, ()>| {
+            tracker.spawn(stop.clone().run_until_cancelled_owned(work));
         };
-        let (clusters, workloads, safety_net) = (self.clone(), self.clone(), self.clone());
-        let (releases, rules) = (self.clone(), self.clone());
-        run(stop.clone(), Box::pin(async move { safety_net.run_resync_loop().await }));
-        run(stop.clone(), Box::pin(async move { clusters.follow_clusters().await }));
-        run(stop.clone(), Box::pin(async move { workloads.follow_workloads().await }));
-        run(stop.clone(), Box::pin(async move { releases.follow_releases().await }));
-        run(stop.clone(), Box::pin(async move { rules.follow_rules().await }));
-        run(stop.clone(), Box::pin(async move { self.settle_charges().await }));
+        run(self.clone().run_resync_loop().boxed());
+        run(self.clone().follow_clusters().boxed());
+        run(self.clone().follow_workloads().boxed());
+        run(self.clone().follow_releases().boxed());
+        run(self.clone().follow_rules().boxed());
+        run(self.settle_charges().boxed());
     }
 
     /// Adds every graph in the database to the queue: after a start, interrupted work continues.
@@ -76,7 +75,7 @@ impl Loops {
     }
 
     /// The safety net under wakes of new graphs that got lost; graphs that are known have a timer of their own.
-    async fn run_resync_loop(&self) {
+    async fn run_resync_loop(self) {
         loop {
             tokio::time::sleep(self.settings.resync).await;
             if let Err(error) = self.take_up_known().await {
@@ -85,7 +84,7 @@ impl Loops {
         }
     }
 
-    async fn follow_clusters(&self) {
+    async fn follow_clusters(self) {
         let mut changes = self.outside.cluster_changes();
         loop {
             if let Err(error) = self.clusters.sync().await {
@@ -100,7 +99,7 @@ impl Loops {
     }
 
     /// Charges of changes that the clusters' own reports show by now are no longer reserved beside them.
-    async fn settle_charges(&self) {
+    async fn settle_charges(self) {
         loop {
             match self.store.settle_charges(now()).await {
                 Ok(0) => tokio::time::sleep(SETTLE_INTERVAL).await,
@@ -113,11 +112,11 @@ impl Loops {
         }
     }
 
-    async fn follow_workloads(&self) {
+    async fn follow_workloads(self) {
         self.wake_owners(self.outside.workload_changes()).await;
     }
 
-    async fn follow_releases(&self) {
+    async fn follow_releases(self) {
         self.wake_owners(self.outside.release_changes()).await;
     }
 
@@ -139,7 +138,7 @@ impl Loops {
     }
 
     /// Wakes the graph of each rules object that changes.
-    async fn follow_rules(&self) {
+    async fn follow_rules(self) {
         let Some(mut changes) = self.outside.rule_changes() else { return };
         loop {
             match changes.recv().await {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::policy::{Occasion, PlacementOptions};
 use super::problem::problem;
 use crate::app::change::Change;
-use crate::app::ledger::Attempts;
+use crate::app::ledger::until_uncontended;
 use crate::app::planner::{Caller, Decided, PLACEMENT, verify_placement};
 use crate::app::{Accepted, App, RequestContext};
 use crate::error::{Error, Result};
@@ -89,13 +89,8 @@ impl App {
         options: &PlacementOptions,
         context: &RequestContext,
     ) -> Result<Rescheduling> {
-        let mut attempts = Attempts::default();
-        let (graph, plan_id, moves) = loop {
-            let attempt = self.try_to_reschedule(name, options, context).await;
-            if let Some(rescheduled) = attempts.conclude(attempt).await? {
-                break rescheduled;
-            }
-        };
+        let (graph, plan_id, moves) =
+            until_uncontended(|| self.try_to_reschedule(name, options, context)).await?;
         self.await_rescheduling(graph, plan_id, moves, context).await
     }
 
@@ -109,13 +104,7 @@ impl App {
         plan_id: Uuid,
         context: &RequestContext,
     ) -> Result<Rescheduling> {
-        let mut attempts = Attempts::default();
-        let (graph, moves) = loop {
-            let attempt = self.try_to_apply(name, plan_id, context).await;
-            if let Some(applied) = attempts.conclude(attempt).await? {
-                break applied;
-            }
-        };
+        let (graph, moves) = until_uncontended(|| self.try_to_apply(name, plan_id, context)).await?;
         self.await_rescheduling(graph, plan_id, moves, context).await
     }
 
@@ -175,13 +164,7 @@ impl App {
         known: &GraphRecord,
         replicas: &BTreeMap<String, i64>,
     ) -> Result<Vec<Move>> {
-        let mut attempts = Attempts::default();
-        loop {
-            let attempt = self.try_to_reschedule_for_scaling(known, replicas).await;
-            if let Some(moves) = attempts.conclude(attempt).await? {
-                return Ok(moves);
-            }
-        }
+        until_uncontended(|| self.try_to_reschedule_for_scaling(known, replicas)).await
     }
 
     async fn try_to_reschedule_for_scaling(
@@ -323,7 +306,7 @@ impl App {
         moves: Vec<Move>,
         context: &RequestContext,
     ) -> Result<Rescheduling> {
-        let progress = self.carry_out(&graph, context).await;
+        let progress = self.wake_and_wait(&graph, context).await;
         let view = self.get_graph(&graph.name).await?;
         let completed = progress.done || moves.is_empty();
         let accepted = Accepted { view, completed, warnings: Vec::new(), unchanged: moves.is_empty() };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant as Clock;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
@@ -63,7 +63,7 @@ impl Scaler {
             let tick = AssertUnwindSafe(self.tick()).catch_unwind();
             match tick.await {
                 Ok(Ok(summary)) => tracing::debug!(?summary, "scaling tick"),
-                Ok(Err(error)) => tracing::warn!("scaling has to wait: {error}"),
+                Ok(Err(error)) => tracing::warn!("a scaling tick failed, the next one tries again: {error}"),
                 Err(_) => {
                     tracing::error!("a scaling tick panicked");
                     self.memory = ScalingMemory::default();
@@ -105,7 +105,11 @@ impl Scaler {
                 Ok(step) => {
                     summary.scaled += usize::from(step.changed);
                     summary.rescheduled += usize::from(step.is_rescheduled());
-                    take(&mut snapshot, &step);
+                    if step.is_rescheduled() {
+                        (snapshot, _) = self.app.parts.ledger.snapshot_of_scaled(at).await?;
+                    } else {
+                        take(&mut snapshot, &step);
+                    }
                     ticks.push(record::tick(name, &step, at));
                 }
                 Err(error) => {
@@ -133,7 +137,7 @@ impl Scaler {
 
     /// How each of these graphs is to be scaled.
     async fn targets(&mut self, graphs: Vec<GraphUse>) -> Result<Vec<Target>> {
-        let profiles: BTreeMap<String, ScalingProfile> = self.app.set_profiles().await?;
+        let profiles: BTreeMap<String, ScalingProfile> = self.app.stored_profiles().await?;
         self.memory.keep_only(&graphs.iter().map(|found| found.graph.name.as_str()).collect());
         let mut targets = Vec::new();
         for GraphUse { graph, services, usage } in graphs {
@@ -200,7 +204,7 @@ impl Scaler {
     /// When the needed replicas do not fit, the graph is rescheduled; while that is impossible, its services
     /// share the available capacity.
     async fn scale(&mut self, target: &Target, problem: ScalingProblem) -> Result<Step> {
-        let begun = Clock::now();
+        let begun = Instant::now();
         let outcome = self.decide_scaling(target, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
         if let ScalingOutcome::Infeasible(cause) = &step.outcome {

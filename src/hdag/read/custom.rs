@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::reader::{Node, Report, kind};
 use crate::hdag::intents::MAX_PATH;
-use crate::hdag::tree::escape;
+use crate::hdag::tree::escape_pointer;
 
 /// An object of intents: its path, and the paths that rules look at.
 pub(super) struct Scope<'a> {
@@ -81,7 +81,7 @@ impl<'a> Scope<'a> {
         match value {
             Value::Object(fields) if self.leads_to_mapped() => {
                 for (name, value) in fields {
-                    let node = Node { pointer: format!("{pointer}/{}", escape(name)), value };
+                    let node = Node { pointer: format!("{pointer}/{}", escape_pointer(name)), value };
                     self.child(name).warn(name, node, &[], report);
                 }
             }

@@ -18,7 +18,7 @@ use reader::{Node, Object, Report};
 use references::References;
 
 use super::rules::check_expression;
-use super::tree::{Spans, escape, legacy_boolean, quoted};
+use super::tree::{Spans, escape_pointer, legacy_boolean, quoted};
 use super::{Descriptor, Finding, GraphIntent, IntentMapping, Limits, Parsed};
 
 const MAX_GRAPH_ID: usize = 253;
@@ -232,7 +232,7 @@ fn refuse_nul(value: &Value, path: &mut Vec<String>, report: &mut Report) {
         }
         Value::Object(fields) => {
             for (name, item) in fields {
-                path.push(escape(name).into_owned());
+                path.push(escape_pointer(name).into_owned());
                 if name.contains('\0') {
                     report.error(path.join("/"), "field name must not contain a NUL character");
                 }

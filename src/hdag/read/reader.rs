@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::custom::Scope;
 use crate::hdag::Finding;
-use crate::hdag::tree::{Spans, escape, legacy_boolean, quoted};
+use crate::hdag::tree::{Spans, escape_pointer, legacy_boolean, quoted};
 
 /// Errors that are listed; further ones are counted.
 const MAX_ERRORS: usize = 1000;
@@ -206,7 +206,7 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn pointer_to(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, escape(name))
+        format!("{}/{}", self.pointer, escape_pointer(name))
     }
 
     /// The field, unless it is absent or `null`.
@@ -261,7 +261,7 @@ impl<'a> Object<'a> {
         fields
             .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| {
-                (name.as_str(), Node { pointer: format!("{pointer}/{}", escape(name)), value })
+                (name.as_str(), Node { pointer: format!("{pointer}/{}", escape_pointer(name)), value })
             })
             .collect()
     }
