@@ -77,14 +77,10 @@ impl Workloads for World {
     async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()> {
         self.call(Operation::Scale)?;
         let key = ReleaseKey { namespace: namespace.to_owned(), name: deployment.to_owned() };
-        let mut state = self.state();
-        let workload = state.releases.get_mut(&key).and_then(|release| release.workload.as_mut());
-        let Some(workload) = workload else {
+        if !self.state().scale(&key, replicas) {
             let message = format!("Deployment {deployment} in namespace {namespace} does not exist");
             return Err(ClientError::new("karmada", ClientErrorKind::NotFound, message));
-        };
-        workload.replicas = replicas;
-        drop(state);
+        }
         self.workload_changed(&key, None);
         Ok(())
     }

@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) releases: BTreeMap<ReleaseKey, Release>,
     /// Releases by the installation and the graph that own them.
     owned: HashMap<(String, String), BTreeSet<ReleaseKey>>,
+    /// What is scheduled to each cluster, whether there is room for it or not.
+    scheduled: HashMap<String, Scheduled>,
     /// By name, with the installation that made them.
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// Graph and service of the alerts that fire.
@@ -53,11 +55,34 @@ pub(super) struct Mark {
     pub(super) digest: String,
 }
 
+impl Mark {
+    fn owner_key(&self) -> (String, String) {
+        (self.installation.clone(), self.owner.clone())
+    }
+}
+
+impl Release {
+    /// The clusters that it is scheduled to, with its workload.
+    fn places(&self) -> impl Iterator<Item = (&String, &Workload)> {
+        self.workload
+            .iter()
+            .flat_map(|workload| workload.places.keys().map(move |cluster| (cluster, workload)))
+    }
+}
+
 /// A Deployment and the clusters it is scheduled to, with the time from which its pods are ready there.
 pub(super) struct Workload {
     pub(super) replicas: i64,
     pub(super) requests: Resources,
     pub(super) places: BTreeMap<String, Instant>,
+}
+
+/// The workloads of a cluster.
+#[derive(Default)]
+struct Scheduled {
+    releases: BTreeSet<ReleaseKey>,
+    /// Requests of all their replicas together.
+    requests: Resources,
 }
 
 impl State {
@@ -67,6 +92,7 @@ impl State {
             clusters: continuum.clusters.into_iter().map(cluster).collect(),
             releases: BTreeMap::new(),
             owned: HashMap::new(),
+            scheduled: HashMap::new(),
             rules: BTreeMap::new(),
             firing: Vec::new(),
             rates: BTreeMap::new(),
@@ -121,25 +147,51 @@ impl State {
 
     /// Replaces or removes the release of a key; returns the old one.
     pub(super) fn put_release(&mut self, key: &ReleaseKey, release: Option<Release>) -> Option<Release> {
-        let owner = |mark: &Mark| (mark.installation.clone(), mark.owner.clone());
-        if let Some(mark) = release.as_ref().and_then(|release| release.mark.as_ref()) {
-            self.owned.entry(owner(mark)).or_default().insert(key.clone());
+        let old = self.releases.remove(key);
+        if let Some(old) = &old {
+            self.forget(key, old);
         }
-        let marked = release.as_ref().and_then(|release| release.mark.as_ref()).map(owner);
-        let old = match release {
-            Some(release) => self.releases.insert(key.clone(), release),
-            None => self.releases.remove(key),
-        };
-        let before = old.as_ref().and_then(|old| old.mark.as_ref()).map(owner);
-        if let Some(before) = before.filter(|before| marked.as_ref() != Some(before))
-            && let Some(owned) = self.owned.get_mut(&before)
+        if let Some(release) = release {
+            self.index(key, &release);
+            self.releases.insert(key.clone(), release);
+        }
+        old
+    }
+
+    fn index(&mut self, key: &ReleaseKey, release: &Release) {
+        if let Some(mark) = &release.mark {
+            self.owned.entry(mark.owner_key()).or_default().insert(key.clone());
+        }
+        for (cluster, workload) in release.places() {
+            let there = self.scheduled.entry(cluster.clone()).or_default();
+            there.releases.insert(key.clone());
+            there.requests += workload.requests.times(workload.replicas);
+        }
+    }
+
+    fn forget(&mut self, key: &ReleaseKey, release: &Release) {
+        if let Some(owner) = release.mark.as_ref().map(Mark::owner_key)
+            && let Some(owned) = self.owned.get_mut(&owner)
         {
             owned.remove(key);
             if owned.is_empty() {
-                self.owned.remove(&before);
+                self.owned.remove(&owner);
             }
         }
-        old
+        for (cluster, workload) in release.places() {
+            if let Some(there) = self.scheduled.get_mut(cluster) {
+                there.releases.remove(key);
+                there.requests = there.requests.minus_clamped(workload.requests.times(workload.replicas));
+            }
+        }
+    }
+
+    /// Sets the replicas of a release's workload; false when it has none.
+    pub(super) fn scale(&mut self, key: &ReleaseKey, replicas: i64) -> bool {
+        let Some(mut release) = self.put_release(key, None) else { return false };
+        let workload = release.workload.as_mut().map(|workload| workload.replicas = replicas);
+        self.put_release(key, Some(release));
+        workload.is_some()
     }
 
     /// The releases that a graph of an installation owns.
@@ -166,7 +218,7 @@ impl State {
             available: cluster.available,
             reason: (!cluster.available).then(|| "ClusterNotReachable: taken down".to_owned()),
             allocatable: spec.allocatable,
-            allocated: self.allocated(&spec.name),
+            allocated: self.allocated(spec),
             storage_reported: true,
             acceleration: spec.allocatable.gpus > 0,
             location: spec.location.clone(),
@@ -227,10 +279,13 @@ impl State {
 
     /// Running replicas: none before `ready_at`, and no more than fit after the preceding releases.
     fn running(&self, key: &ReleaseKey, workload: &Workload, cluster: &str, ready_at: Instant) -> i64 {
+        let Some(spec) = self.clusters.get(cluster).map(|cluster| &cluster.spec) else { return 0 };
         if Instant::now() < ready_at {
             return 0;
         }
-        let Some(spec) = self.clusters.get(cluster).map(|cluster| &cluster.spec) else { return 0 };
+        if self.all_fit(spec) {
+            return workload.replicas;
+        }
         let mut free = spec.allocatable;
         for (_, theirs) in self.workloads_on(cluster).take_while(|(other, _)| *other != key) {
             let running = fitting(free, theirs);
@@ -239,18 +294,27 @@ impl State {
         fitting(free, workload)
     }
 
-    fn workloads_on<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = (&'a ReleaseKey, &'a Workload)> {
-        self.releases
-            .iter()
-            .filter_map(|(key, release)| release.workload.as_ref().map(|workload| (key, workload)))
-            .filter(move |(_, workload)| workload.places.contains_key(cluster))
+    /// Whether a cluster has capacity for everything that is scheduled to it.
+    fn all_fit(&self, spec: &ClusterSpec) -> bool {
+        let requested = self.requested_on(&spec.name);
+        Dimension::ALL.iter().all(|dimension| requested.get(*dimension) <= spec.allocatable.get(*dimension))
     }
 
-    fn allocated(&self, cluster: &str) -> Resources {
-        let Some(spec) = self.clusters.get(cluster).map(|cluster| &cluster.spec) else {
-            return Resources::default();
-        };
-        self.workloads_on(cluster).fold(Resources::default(), |used, (_, workload)| {
+    fn requested_on(&self, cluster: &str) -> Resources {
+        self.scheduled.get(cluster).map_or_else(Resources::default, |there| there.requests)
+    }
+
+    /// The workloads of a cluster in the order of their names.
+    fn workloads_on(&self, cluster: &str) -> impl Iterator<Item = (&ReleaseKey, &Workload)> {
+        let keys = self.scheduled.get(cluster).into_iter().flat_map(|there| &there.releases);
+        keys.filter_map(|key| self.releases.get(key)?.workload.as_ref().map(|workload| (key, workload)))
+    }
+
+    fn allocated(&self, spec: &ClusterSpec) -> Resources {
+        if self.all_fit(spec) {
+            return self.requested_on(&spec.name);
+        }
+        self.workloads_on(&spec.name).fold(Resources::default(), |used, (_, workload)| {
             let scheduled = fitting(spec.allocatable.minus_clamped(used), workload);
             used + workload.requests.times(scheduled)
         })
