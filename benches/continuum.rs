@@ -76,7 +76,7 @@ struct Arguments {
     /// Leave out the restart.
     #[arg(long)]
     no_restart: bool,
-    /// What `cargo bench` adds.
+    /// The flag that `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -177,8 +177,8 @@ impl Run {
         Ok(seconds)
     }
 
-    /// What the server uses in a while, with or without change: at each tick of scaling the load of another hundredth of the
-    /// graphs makes them scale.
+    /// The usage of the server over a while, with or without change: at each tick of scaling the load of
+    /// another hundredth of the graphs makes them scale.
     async fn observe(&self, change: bool) -> Result<Value> {
         let (meter, calls) = (Meter::start(), self.calls());
         let (interval, mut round) = (Settings::default().scaling.interval, 0);

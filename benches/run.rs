@@ -50,7 +50,7 @@ struct Arguments {
     /// How many seeds of `cost`, from 1 on; the other strategies know no chance.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// What `cargo bench` adds.
+    /// The flag that `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
 }

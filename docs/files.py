@@ -5,7 +5,9 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
-FOLDERS = ["app", "api", "reconcile", "clients", "store", "simulation", "model", "config", "hdag", "optimizer", "cli"]
+FOLDERS = [
+    ".", "app", "api", "reconcile", "clients", "store", "simulation", "model", "config", "hdag", "optimizer", "cli"
+]
 
 
 def header(path: pathlib.Path) -> str:
@@ -23,11 +25,13 @@ def main() -> None:
     out = sys.stdout
     out.write("# Source files\n\n<!-- Printed by docs/files.py from the files' headers; `make documents` writes it. -->\n")
     for folder in FOLDERS:
-        out.write(f"\n## `src/{folder}/`\n\n| file | holds |\n|---|---|\n")
-        for path in sorted((ROOT / "src" / folder).rglob("*.rs")):
-            if "tests" in path.as_posix():
+        top = ROOT / "src" / folder
+        title = "src/" if folder == "." else f"src/{folder}/"
+        out.write(f"\n## `{title}`\n\n| file | holds |\n|---|---|\n")
+        for path in sorted(top.glob("*.rs") if folder == "." else top.rglob("*.rs")):
+            name = path.relative_to(top).as_posix()
+            if "tests" in name:
                 continue
-            name = path.relative_to(ROOT / "src" / folder).as_posix()
             out.write(f"| `{name}` | {header(path)} |\n")
 
 

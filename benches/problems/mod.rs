@@ -43,12 +43,12 @@ pub struct Placement {
     pub cgpu: Vec<bool>,
     /// Cluster that it is on, by service.
     pub current: Vec<usize>,
-    /// What is weighed up; absent where moves alone count.
+    /// The costs that are weighed up; absent where moves alone count.
     #[serde(skip)]
     pub costs: Option<Costs>,
 }
 
-/// What only the family `rich` has.
+/// The parts that only the family `rich` has.
 #[derive(Deserialize)]
 pub struct Costs {
     /// GiB per replica, by service.

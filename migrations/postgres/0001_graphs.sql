@@ -29,7 +29,7 @@ CREATE TABLE graphs (
     -- Whether the graph is scaled, as its descriptor asks and as the interface set it; null = as configured.
     scaling_requested   BOOLEAN,
     scaling_enabled     BOOLEAN,
-    -- When a step of scaling last had the graph placed anew; null when none ever had.
+    -- When scaling last rescheduled the graph; null if it never has.
     rescheduled_at      TIMESTAMPTZ,
     -- When it was posted.
     created_at          TIMESTAMPTZ NOT NULL,

@@ -31,7 +31,7 @@ CREATE TABLE services (
     charge           JSON,
     -- When its charge has to be looked at again, because its cluster's own report shows it by then; null when it need not.
     settles_at       TIMESTAMPTZ,
-    -- Observed: where it is on its way.
+    -- Observed: how far its deployment has come.
     state            TEXT NOT NULL CHECK (state IN ('pending', 'deploying', 'deployed', 'failed', 'not_deployed')),
     -- Observed: it runs where it was placed.
     ready            BOOLEAN NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE services (
     CONSTRAINT services_release UNIQUE (namespace, name)
 );
 
--- What happens to a cluster concerns the graphs that have something there.
+-- For the graphs that a change of a cluster concerns.
 CREATE INDEX services_by_cluster ON services (cluster, graph);
 
 -- Alerts name a service, not always its graph.

@@ -1,4 +1,4 @@
--- One row per member cluster that Karmada ever told of. A cluster that disappears stays, unavailable.
+-- One row per member cluster that Karmada has ever reported. A cluster that disappears stays as unavailable.
 CREATE TABLE clusters (
     -- 1, 2, 3 ... in the order of discovery: the column order of a placement matrix, so it never changes.
     id               BIGINT PRIMARY KEY,
@@ -22,7 +22,7 @@ CREATE TABLE clusters (
     service_cidr     TEXT,
     -- URL of its dashboard; null while there is none.
     grafana          TEXT,
-    -- Where it is said to be: spec.region of Karmada's Cluster; null when it says nothing.
+    -- Its region: spec.region of Karmada's Cluster; null when that is empty.
     region           TEXT,
     -- Labels of Karmada's Cluster: {name: value}.
     labels           JSON NOT NULL,
@@ -32,8 +32,8 @@ CREATE TABLE clusters (
     observed_at      TIMESTAMPTZ NOT NULL
 );
 
--- When Karmada was last asked with success. Not the same as the newest clusters.observed_at: a Karmada without
--- members answers too.
+-- When the clusters were last listed successfully. Not the same as the newest clusters.observed_at: a Karmada
+-- without members answers too.
 CREATE TABLE cluster_sync (
     -- The single row.
     id               BIGINT PRIMARY KEY CHECK (id = 1),

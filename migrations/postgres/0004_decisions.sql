@@ -1,4 +1,4 @@
--- Why things are where they are. Both tables only grow, and outlive the graphs they tell of: no foreign keys.
+-- Decisions with their reasons. Both tables only grow, and outlive the graphs they refer to: no foreign keys.
 CREATE TABLE decisions (
     -- UUID version 7: sorts by time.
     id         UUID PRIMARY KEY,
@@ -17,7 +17,7 @@ CREATE TABLE decisions (
     -- The answer with its explanation.
     plan       JSON NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
-    -- When its plan became what is wanted; null while it is only a proposal.
+    -- When its plan became the desired state; null while it is only a proposal.
     applied_at  TIMESTAMPTZ
 );
 
@@ -26,7 +26,7 @@ CREATE INDEX decisions_by_graph ON decisions (graph, id);
 -- Every accepted descriptor, with the decision that came with it.
 CREATE TABLE graph_revisions (
     graph       TEXT COLLATE "C" NOT NULL,
-    -- 1, 2, 3 ... within the name; goes on when a name is used again after a delete.
+    -- 1, 2, 3 ... per graph name; the numbers continue when a name is used again after a delete.
     revision    BIGINT NOT NULL,
     -- The project it was posted to.
     project     TEXT COLLATE "C" NOT NULL,

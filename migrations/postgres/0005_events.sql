@@ -1,4 +1,4 @@
--- Append-only outbox: what happened, written in the transaction of the change it tells. Outlives the graphs.
+-- Append-only outbox: events, each written in the transaction of the change it reports. Outlives graphs.
 CREATE TABLE events (
     -- Global sequence; it may have gaps.
     seq        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

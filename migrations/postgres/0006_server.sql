@@ -8,11 +8,12 @@ CREATE TABLE server (
     started_at TIMESTAMPTZ NOT NULL
 );
 
--- Marks what belongs to this installation in the systems that it shares with others. Made at the first start.
+-- Marks what belongs to this installation in the systems that it shares with others. Made at the first start
+-- without SMO_INSTALLATION.
 CREATE TABLE installation (
     -- The single row.
     id         BIGINT PRIMARY KEY CHECK (id = 1),
-    -- A UUID, unless SMO_INSTALLATION names it.
+    -- A UUID; not used while SMO_INSTALLATION is set.
     name       TEXT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL
 );

@@ -6,14 +6,14 @@ CREATE TABLE profiles (
     updated_at TIMESTAMPTZ NOT NULL
 );
 
--- The last steps of scaling of each graph. Old ones are deleted as new ones come.
+-- The last scaling ticks of each graph. Old ones are deleted as new ones are added.
 CREATE TABLE scaling_ticks (
     -- Grows in the order of writing.
     id    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     graph TEXT COLLATE "C" NOT NULL REFERENCES graphs (name) ON DELETE CASCADE,
-    -- When the load was looked at.
+    -- When the load was measured.
     at    TIMESTAMPTZ NOT NULL,
-    -- What was seen and decided.
+    -- What was observed and decided.
     data  JSON NOT NULL
 );
 

@@ -29,7 +29,7 @@ CREATE TABLE graphs (
     -- Whether the graph is scaled, as its descriptor asks and as the interface set it; null = as configured.
     scaling_requested   INTEGER CHECK (scaling_requested IN (0, 1)),
     scaling_enabled     INTEGER CHECK (scaling_enabled IN (0, 1)),
-    -- When a step of scaling last had the graph placed anew; null when none ever had.
+    -- When scaling last rescheduled the graph; null if it never has.
     rescheduled_at      TEXT,
     -- When it was posted.
     created_at          TEXT NOT NULL,

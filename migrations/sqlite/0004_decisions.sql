@@ -1,4 +1,4 @@
--- Why things are where they are. Both tables only grow, and outlive the graphs they tell of: no foreign keys.
+-- Decisions with their reasons. Both tables only grow, and outlive the graphs they refer to: no foreign keys.
 CREATE TABLE decisions (
     -- UUID version 7: sorts by time.
     id         BLOB PRIMARY KEY,
@@ -17,7 +17,7 @@ CREATE TABLE decisions (
     -- The answer with its explanation.
     plan       TEXT NOT NULL CHECK (json_valid(plan)),
     created_at TEXT NOT NULL,
-    -- When its plan became what is wanted; null while it is only a proposal.
+    -- When its plan became the desired state; null while it is only a proposal.
     applied_at  TEXT
 ) STRICT;
 
@@ -26,7 +26,7 @@ CREATE INDEX decisions_by_graph ON decisions (graph, id);
 -- Every accepted descriptor, with the decision that came with it.
 CREATE TABLE graph_revisions (
     graph       TEXT NOT NULL,
-    -- 1, 2, 3 ... within the name; goes on when a name is used again after a delete.
+    -- 1, 2, 3 ... per graph name; the numbers continue when a name is used again after a delete.
     revision    INTEGER NOT NULL,
     -- The project it was posted to.
     project     TEXT NOT NULL,

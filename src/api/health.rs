@@ -88,7 +88,8 @@ pub struct Watch {
     system: &'static str,
     /// How it is.
     state: WatchState,
-    /// Seconds since it last proved alive by an event, a bookmark or a finished list.
+    /// Seconds since it last proved alive: by an event, a bookmark, a finished list, or a clean end of the
+    /// stream; since its start if it never has.
     #[schema(example = 12)]
     age_seconds: u64,
     /// How often it failed since this server started.

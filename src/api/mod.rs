@@ -1,7 +1,8 @@
 //! The HTTP interface: all routes; handlers are in one file per resource.
 //!
-//! Handlers parse, call one use case of [`App`], and shape the answer; they know neither store nor clients. A
-//! route and its place in the OpenAPI document come from one macro call, so neither can be without the other.
+//! Handlers parse, call one use case of [`App`], and shape the answer; they call neither store nor clients,
+//! whose errors only `problem` tells apart. A route and its place in the OpenAPI document come from one macro
+//! call, so neither can be without the other.
 //! Every error answer, wherever it arises, leaves as a problem (`problem`) with the id of its request
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
 

@@ -74,7 +74,8 @@ impl App {
             }
         }
         if deployed.is_empty() {
-            let unknown = || format!("no graph has a service {service:?} that fits the labels");
+            let unknown =
+                || format!("no graph has a conditional service {service:?} that matches the alert's labels");
             return Ok(Reception::Ignored(reason.unwrap_or_else(unknown)));
         }
         Ok(Reception::Deployed(deployed))

@@ -140,7 +140,10 @@ impl App {
         let progress = self.wake_and_wait(&existing, context).await;
         let view = self.get_graph(name).await?;
         if !progress.done {
-            tracing::info!(graph.name = %name, "graph {name} posted again; not every release is as wanted yet");
+            tracing::info!(
+                graph.name = %name,
+                "graph {name} posted again; not every release is in the desired state yet"
+            );
         }
         Ok(Accepted { view, completed: true, warnings, unchanged: true })
     }

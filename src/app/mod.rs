@@ -213,7 +213,8 @@ impl App {
         Ok(self.parts.store.clusters().await?.into_iter().map(|cluster| cluster.name).collect())
     }
 
-    /// Wakes the graph's task and waits until the generation is carried out, as long as a request may wait.
+    /// Wakes the graph in the work queue, and waits until the generation is carried out, at most as long as a
+    /// request may wait.
     async fn wake_and_wait(&self, graph: &GraphRecord, context: &RequestContext) -> Progress {
         let mut progress = self.parts.queue.begin(&graph.name);
         if context.respond_async {

@@ -13,7 +13,7 @@ use crate::model::{Cause, Desired, ServiceState};
 /// Outcome of a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Triggered {
-    /// It is being deployed now: wake the graph.
+    /// It is to run from now on; the commit has woken its graph.
     Now,
     /// It had been triggered before.
     Already,

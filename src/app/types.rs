@@ -106,7 +106,7 @@ pub struct IgnoredAlert {
     #[schema(example = json!({"alertname": "frames-high", "service": "unknown"}))]
     pub labels: BTreeMap<String, String>,
     /// Why nothing happened.
-    #[schema(example = "no graph has a conditional service unknown")]
+    #[schema(example = "no graph has a conditional service \"unknown\" that matches the alert's labels")]
     pub reason: String,
 }
 

@@ -28,7 +28,7 @@ pub(super) enum GraphCommand {
     },
 }
 
-/// Why a server did not answer as wanted.
+/// Why a command got nothing to show from a server.
 #[derive(Debug, Error)]
 pub(super) enum ClientCommandError {
     /// It cannot be reached, or broke off.

@@ -107,7 +107,7 @@ enum CliError {
         source: ReplayError,
     },
     /// A decision made again is not the recorded one.
-    #[error("the decision in {} is another one when it is made again", .0.display())]
+    #[error("the decision in {} gives a different result when it is replayed", .0.display())]
     Differs(PathBuf),
     /// The document cannot be written.
     #[error("the OpenAPI document cannot be written")]

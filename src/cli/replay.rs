@@ -29,7 +29,7 @@ pub(super) fn run(file: &Path) -> Result<(), CliError> {
     match replayed.same {
         Some(true) => eprintln!("smo: the same as recorded"),
         Some(false) => return Err(CliError::Differs(file.to_owned())),
-        None => eprintln!("smo: made by the clock or outside of smo, so it need not be the same again"),
+        None => eprintln!("smo: decided under a time limit or by an external program; a replay may differ"),
     }
     Ok(())
 }

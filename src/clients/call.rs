@@ -32,6 +32,7 @@ use crate::faults::{Faults, Phase};
 
 /// Upper bounds of the duration buckets in seconds: quick calls take milliseconds, Helm up to minutes.
 const BUCKETS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+
 /// How an operation is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -39,8 +40,9 @@ pub enum Policy {
     Read,
     /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
     Write,
-    /// A query with its own deadline; neither retried nor under a breaker, since the caller has a fallback and
-    /// one program that is down says nothing about another.
+    /// A query with its own deadline; not retried, since the caller has a fallback. Not under the breaker of
+    /// its system: each external program has one of its own (`strategies.rs`), since one that is down says
+    /// nothing about another.
     Once(Duration),
 }
 

@@ -8,7 +8,8 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{system}: {kind}: {message}")]
 pub struct ClientError {
-    /// Name of the system that failed: `karmada`, `helm`, `registry`, `prometheus`, `submariner`, `monitoring`.
+    /// Name of the system that failed: `karmada`, `helm`, `registry`, `monitoring`, `prometheus`,
+    /// `submariner`, `gateways`, or `strategy` for any external program.
     pub system: &'static str,
     /// Kind of the failure; determines whether it is retried.
     pub kind: ClientErrorKind,

@@ -382,8 +382,8 @@ impl Outside {
     fn require_fresh(&self, watches: Vec<WatchReport>) -> Result<()> {
         let Some(stale) = watches.into_iter().find(|watch| self.is_stale(watch)) else { return Ok(()) };
         // Without the age: a changing text would count as a change every time.
-        let cause = stale.last_error.unwrap_or_else(|| "there is no sign of life".to_owned());
-        let message = format!("what is known of the {} is too old: {cause}", stale.name);
+        let cause = stale.last_error.unwrap_or_else(|| "its watch has shown no sign of life".to_owned());
+        let message = format!("the observed state of the {} is too old: {cause}", stale.name);
         Err(ClientError::new(stale.system, ClientErrorKind::Unreachable, message))
     }
 
@@ -395,7 +395,7 @@ impl Outside {
 }
 
 fn superseded() -> ClientError {
-    ClientError::new("helm", ClientErrorKind::Superseded, "what is wanted has changed meanwhile")
+    ClientError::new("helm", ClientErrorKind::Superseded, "the desired state has changed in the meantime")
 }
 
 fn configured<'a, T: ?Sized>(port: Option<&'a Arc<T>>, system: &'static str) -> Result<&'a T> {

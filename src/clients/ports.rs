@@ -289,7 +289,8 @@ pub struct WatchReport {
     pub name: &'static str,
     /// Whether the first list has been read to its end. Before that nothing is known.
     pub complete: bool,
-    /// Time since it last proved alive by an event, a bookmark or a finished list; since its start if it never has.
+    /// Time since it last proved alive: by an event, a bookmark, a finished list, or a clean end of the
+    /// stream; since its start if it never has.
     pub age: Duration,
     /// How often it failed since its start.
     pub errors: u64,

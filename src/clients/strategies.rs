@@ -5,9 +5,11 @@
 //! its own: one that is down costs its deadline a few times, not once for every graph.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -15,6 +17,9 @@ use tokio::time::Instant;
 use super::breaker::Breaker;
 use super::{ClientError, ClientErrorKind, Result};
 use crate::config::CallSettings;
+
+/// Bytes of the longest answer that is read; a plan has some hundred bytes for each service.
+const MAX_ANSWER: usize = 16 << 20;
 
 /// An external program and its deadline.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +85,15 @@ impl Strategies {
         if !status.is_success() {
             return Err(failed(ClientErrorKind::Failed, &format!("answered {status}")));
         }
-        answer.json().await.map_err(|error| {
-            let kind = if error.is_timeout() { ClientErrorKind::Timeout } else { ClientErrorKind::Failed };
-            failed(kind, &format!("its answer cannot be read: {}", error.without_url()))
-        })
+        let unreadable =
+            |kind, cause: &dyn Display| failed(kind, &format!("its answer cannot be read: {cause}"));
+        let body = Limited::new(reqwest::Body::from(answer), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| match error.downcast::<reqwest::Error>() {
+            Ok(error) if error.is_timeout() => unreadable(ClientErrorKind::Timeout, &error.without_url()),
+            Ok(error) => unreadable(ClientErrorKind::Failed, &error.without_url()),
+            Err(error) => unreadable(ClientErrorKind::Failed, &error),
+        })?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| unreadable(ClientErrorKind::Failed, &error))
     }
 
     fn breaker<R>(&self, endpoint: Endpoint<'_>, change: impl FnOnce(&mut Breaker) -> R) -> R {

@@ -13,7 +13,7 @@ pub struct CallSettings {
     pub attempts: usize,
     /// Delay before the second attempt; doubles, with jitter.
     pub first_delay: Duration,
-    /// Consecutive failures after which a system is left alone.
+    /// Unanswered calls in a row after which a system, a registry or an external program is left alone.
     pub breaker_threshold: u32,
     /// How long it is left alone.
     pub breaker_open: Duration,

@@ -171,7 +171,7 @@ fn check_names(settings: &Settings, errors: &mut Vec<String>) {
     for (key, name) in namespaces.into_iter().filter_map(|(key, name)| Some((key, name?))) {
         if !is_dns_label(name, 63) {
             errors.push(format!(
-                "{}: {name:?} is no name of a namespace (at most 63 lower-case letters, digits and inner hyphens)",
+                "{}: {name:?} is not a valid namespace name (at most 63 lower-case letters, digits and inner hyphens)",
                 named(key)
             ));
         }

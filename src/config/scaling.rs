@@ -42,7 +42,7 @@ pub struct ScalingSettings {
     pub weights: ScalingWeights,
     /// Limits of the strategy `threshold`.
     pub thresholds: Thresholds,
-    /// Time after a re-placement for lack of room in which there is no other.
+    /// Time after a rescheduling for lack of capacity during which there is no other.
     pub replacement_cooldown: Duration,
     /// Ticks that are kept of each graph.
     pub history: usize,

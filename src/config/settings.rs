@@ -29,9 +29,9 @@ pub struct Settings {
     pub database_url: String,
     /// Whether outside systems are real or simulated.
     pub mode: Mode,
-    /// How long a `POST` waits until Helm has accepted every release.
+    /// How long a request waits for its work, and after a start for the first list of the clusters.
     pub wait: Duration,
-    /// Age at which the last observation of the clusters is too old to base a decision on.
+    /// Age at which the observed state of clusters, releases, workloads or rules is too old to act on.
     pub stale_after: Duration,
     /// One namespace for the releases of all graphs instead of the project's name.
     pub namespace: Option<String>,

@@ -37,13 +37,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         "wait",
         Some("SMO_WAIT"),
         wait,
-        "How long a deploy, start, stop or delete waits for completion before it answers 202."
+        "How long a deploy, placement, start, stop or delete waits for completion before it answers 202. After a \
+         start of the server, deploys wait and `/readyz` answers 503 until the clusters have been listed for the \
+         first time, but no longer than this."
     ),
     row!(
         "stale_after",
         Some("SMO_STALE_AFTER"),
         stale_after,
-        "Age at which the last observation of the clusters is too old to base a decision on."
+        "Age at which the observed state of clusters, releases, workloads or alert rules is too old to act on."
     ),
     row!(
         "namespace",
@@ -56,7 +58,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Some("SMO_INSTALLATION"),
         installation,
         "Id of this installation, by which several of them on one Karmada leave each other's releases and rules alone; \
-         without it one that the database keeps."
+         by default an id stored in the database."
     ),
     row!("mode", Some("SMO_MODE"), mode, "`real`: nothing is simulated. `simulated`: a system without a setting is.")
         .derived_default("depends on the settings below"),
@@ -205,7 +207,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "calls.breaker_threshold",
         Some("SMO_BREAKER_THRESHOLD"),
         calls.breaker_threshold,
-        "Consecutive failures of a system that open its circuit breaker."
+        "Calls in a row without an answer (unreachable or timed out) that open a circuit breaker; each system, \
+         chart registry and external program (strategy or intent handler) has its own."
     ),
     row!("calls.breaker_open", Some("SMO_BREAKER_OPEN"), calls.breaker_open, "How long an open circuit breaker refuses calls before it lets one through."),
     row!(

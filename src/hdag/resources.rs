@@ -6,6 +6,8 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::quantity::{cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
+
 /// A resource that is counted. To count another one, add it here and a field to [`Resources`]: everything that adds,
 /// compares or words amounts goes through all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +40,51 @@ impl Dimension {
             Self::Ram => "ram_bytes",
             Self::Storage => "storage_bytes",
             Self::Gpus => "gpus",
+        }
+    }
+
+    /// Its name for people: a constraint or the column of a table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Ram => "ram",
+            Self::Storage => "storage",
+            Self::Gpus => "gpu",
+        }
+    }
+
+    /// An exact amount in its usual unit, without its name: `0.5` cores, `500MiB`, `10GB`, `1` GPU.
+    #[must_use]
+    pub fn exact(self, amount: i64) -> String {
+        match self {
+            Self::Cpu => cores_text(amount),
+            Self::Ram => ram_text(amount),
+            Self::Storage => storage_text(amount),
+            Self::Gpus => amount.to_string(),
+        }
+    }
+
+    /// An amount in its usual unit, rounded down where an exact number would be long.
+    #[must_use]
+    pub fn rounded(self, amount: i64) -> String {
+        match self {
+            Self::Ram => ram_rounded(amount),
+            Self::Storage => storage_rounded(amount),
+            Self::Cpu | Self::Gpus => self.exact(amount),
+        }
+    }
+
+    /// The words behind an amount: `core`, `cores`, `RAM`, `storage`, `GPU`, `GPUs`.
+    #[must_use]
+    pub const fn noun(self, amount: i64) -> &'static str {
+        match self {
+            Self::Cpu if amount == 1000 => "core",
+            Self::Cpu => "cores",
+            Self::Ram => "RAM",
+            Self::Storage => "storage",
+            Self::Gpus if amount == 1 => "GPU",
+            Self::Gpus => "GPUs",
         }
     }
 

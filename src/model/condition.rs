@@ -126,13 +126,14 @@ reasons! {
     RULES_NOT_CONFIGURED: Graph RULES_PUBLISHED False "NotConfigured",
         "No monitoring cluster is configured, so nothing can raise the alerts of conditional services.";
     RULES_NOT_PUBLISHED: Graph RULES_PUBLISHED False "Failed", "The monitoring cluster did not take the alert rules.";
-    AS_DESIRED: Graph RECONCILED True "AsDesired", "Everything of the graph is as wanted.";
+    AS_DESIRED: Graph RECONCILED True "AsDesired", "Everything of the graph is in the desired state.";
     UNREACHABLE: Graph RECONCILED Unknown "Unreachable", "The releases could not be read.";
     GRAPH_UNSEEN: Graph RECONCILED Unknown "Unseen", "The state of the Deployments could not be read.";
     ORPHAN_LEFT: Graph RECONCILED False "OrphanLeft",
         "A release of the graph that none of its services owns could not be removed.";
     RULES_NOT_AS_DESIRED: Graph RECONCILED False "RulesFailed", "The alert rules could not be written or removed.";
-    RELEASES_MISSING: Graph RECONCILED False "ReleasesMissing", "Some releases are not as wanted; see the services.";
+    RELEASES_MISSING: Graph RECONCILED False "ReleasesMissing",
+        "Some releases are not in the desired state; see the services.";
     NOT_SCALED: Graph RECONCILED False "NotScaled", "Some services do not have the decided replicas; see the services.";
     TERMINATING: Graph RECONCILED False "Terminating", "Deployments that should be gone still exist.";
 }

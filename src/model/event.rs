@@ -79,9 +79,9 @@ events! {
     GRAPH_CREATED: "graph.created", "A graph was posted and accepted.", "api", [
         ("project", "the project it was posted to"), ("services", "names of its services"),
         ("placement", "cluster per service, null when the charts decide")];
-    GRAPH_STARTED: "graph.started", "A stopped graph shall run again.", "api", [];
-    GRAPH_STOPPED: "graph.stopped", "A running graph shall stop.", "api", [];
-    GRAPH_DELETING: "graph.deleting", "A graph shall be deleted.", "api", [];
+    GRAPH_STARTED: "graph.started", "A stopped graph is to run again.", "api", [];
+    GRAPH_STOPPED: "graph.stopped", "A running graph is to stop.", "api", [];
+    GRAPH_DELETING: "graph.deleting", "A graph is to be deleted.", "api", [];
     GRAPH_DELETED: "graph.deleted", "Nothing of a graph is left, and its record is gone.", "reconciler", [];
     GRAPH_PLACED: "graph.placed", "A graph that existed was placed again.", "api, scaling", [
         ("decision", "id of the decision"), ("strategy", "the strategy that decided"),

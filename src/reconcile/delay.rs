@@ -16,6 +16,11 @@ pub(super) fn jitter(delay: Duration) -> Duration {
     delay.mul_f64(0.75 + rand::random::<f64>() / 2.0)
 }
 
+/// The shortest delay that [`jitter`] may give.
+pub(super) fn earliest(delay: Duration) -> Duration {
+    delay.mul_f64(0.75)
+}
+
 /// Between a delay and five quarters of it, where a system asked not to be called earlier.
 pub(super) fn not_before(delay: Duration) -> Duration {
     delay.mul_f64(1.0 + rand::random::<f64>() / 4.0)

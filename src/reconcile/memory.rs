@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::delay::{backoff, jitter};
+use super::delay::{backoff, earliest, jitter};
 use super::resources::{ResourceId, States};
 use crate::clients::ClientError;
 use crate::config::ReconcileSettings;
@@ -64,7 +64,8 @@ impl Failures {
         let times = before.map_or(1, |failure| failure.times.saturating_add(1));
         let delay = match error.kind.is_transient() {
             true => jitter(backoff(settings, times)).max(error.retry_after.unwrap_or_default()),
-            false => settings.resync,
+            // The regular resync has jitter, too: the earliest one retries.
+            false => earliest(settings.resync),
         };
         error.retry_after = Some(delay);
         let not_before = Instant::now() + delay;
@@ -119,7 +120,7 @@ mod tests {
             assert!((0.75 * 2_f64.powi(nth)..=1.25 * 2_f64.powi(nth)).contains(delay), "{delays:?}");
         }
         assert_eq!(failed(&mut failures, ClientErrorKind::Unreachable, Some(77)).as_secs(), 77);
-        let resync = ReconcileSettings::default().resync;
-        assert_eq!(failed(&mut failures, ClientErrorKind::NotFound, None), resync);
+        let earliest_resync = ReconcileSettings::default().resync.mul_f64(0.75);
+        assert_eq!(failed(&mut failures, ClientErrorKind::NotFound, None), earliest_resync);
     }
 }

@@ -4,7 +4,8 @@
 //! * [`Reconciler`] is the work on a key. For a graph: read desired and observed state, compute the changes
 //!   (`resources/`, pure), carry them out, record the observation. Its only input is the graph's name, and it
 //!   may be interrupted at any step.
-//! * [`loops`] follow clusters, workloads and firing alerts. They wake graphs and never act on them.
+//! * [`loops`] follow clusters, workloads, releases and rules. They wake graphs and never act on them. The
+//!   loop that asks for firing alerts changes intent and is in `app/alerts.rs`.
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::clients::WorkloadObservation;
-use crate::hdag::{Resources, cores_text, ram_text};
+use crate::hdag::{Dimension, Resources};
 use crate::model::condition::{self, ConditionUpdate};
 
 /// Whether a service runs where it was placed, with its observed replicas and requests.
@@ -56,11 +56,15 @@ pub fn judge(
 #[must_use]
 pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<ConditionUpdate> {
     let observed = observed?;
-    let amounts = |r: Resources| {
-        format!("{} cores, {}, {} GPUs", cores_text(r.cpu_millicores), ram_text(r.ram_bytes), r.gpus)
+    let compared = || Dimension::ALL.into_iter().filter(|dimension| *dimension != Dimension::Storage);
+    let amounts = |resources: Resources| {
+        let text = |dimension: Dimension| {
+            let amount = resources.get(dimension);
+            format!("{} {}", dimension.exact(amount), dimension.noun(amount))
+        };
+        compared().map(text).collect::<Vec<_>>().join(", ")
     };
-    let same = (needs.cpu_millicores, needs.ram_bytes, needs.gpus)
-        == (observed.cpu_millicores, observed.ram_bytes, observed.gpus);
+    let same = compared().all(|dimension| needs.get(dimension) == observed.get(dimension));
     Some(if same {
         ConditionUpdate::new(
             condition::REQUESTS_AS_INTENDED,

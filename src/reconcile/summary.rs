@@ -92,7 +92,7 @@ impl Seen {
                 ResourceKind::Rules => (condition::RULES_NOT_AS_DESIRED, cause.unwrap_or_default()),
                 ResourceKind::Release => (
                     condition::RELEASES_MISSING,
-                    "some releases are not as wanted; see the services".to_owned(),
+                    "some releases are not in the desired state; see the services".to_owned(),
                 ),
                 ResourceKind::Replicas => (
                     condition::NOT_SCALED,
@@ -106,7 +106,7 @@ impl Seen {
                 let message = format!("Deployment {deployment} is still there");
                 ConditionUpdate::new(condition::TERMINATING, message)
             }
-            None => ConditionUpdate::new(condition::AS_DESIRED, "every release is as wanted"),
+            None => ConditionUpdate::new(condition::AS_DESIRED, "every release is in the desired state"),
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum Operation {
     ReadWorkloads,
     /// `Workloads::scale`.
     Scale,
-    /// `Releases::list`.
+    /// `Releases::find`.
     ListReleases,
     /// `Releases::apply`.
     ApplyRelease,

@@ -11,8 +11,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::Instrument as _;
 
 use super::ledger::Unsettled;
 use super::{Result, StoreError};
@@ -46,9 +47,9 @@ impl Db {
     pub(super) async fn begin_reading(&self) -> Result<Reader> {
         Ok(match self {
             Self::Pg(pool) => {
-                Reader::Pg(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Reader::Pg(begin_with(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
-            Self::Lite(pool, _) => Reader::Lite(pool.begin_with("BEGIN").await?),
+            Self::Lite(pool, _) => Reader::Lite(begin_with(pool, "BEGIN").await?),
         })
     }
 
@@ -60,15 +61,26 @@ impl Db {
             settle_time,
             unsettled: Unsettled::default(),
             inner: match self {
-                Self::Pg(pool) => TxInner::Pg(pool.begin().await?),
+                Self::Pg(pool) => TxInner::Pg(begin_with(pool, "BEGIN").await?),
                 Self::Lite(pool, writer) => {
                     let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).lock_owned());
                     let turn = turn.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?;
-                    TxInner::Lite(pool.begin_with("BEGIN IMMEDIATE").await?, turn)
+                    TxInner::Lite(begin_with(pool, "BEGIN IMMEDIATE").await?, turn)
                 }
             },
         })
     }
+}
+
+/// Begins a transaction, to the end of its `BEGIN` even if the caller is cancelled meanwhile: sqlx 0.9 returns a
+/// connection to the pool in the open transaction otherwise, and the next caller works in it, maybe a read-only one.
+async fn begin_with<DB: Database>(
+    pool: &sqlx::Pool<DB>,
+    statement: &'static str,
+) -> sqlx::Result<Transaction<'static, DB>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await }.in_current_span());
+    begun.await.map_err(|_ended| sqlx::Error::WorkerCrashed)?
 }
 
 /// A connection taken from the pool.

@@ -97,7 +97,7 @@ impl Store {
             Ok(Some((host, pid, since))) => {
                 format!("process {pid} on host {host}, started {}", since.format("%Y-%m-%d %H:%M:%S UTC"))
             }
-            _ => "which one is not recorded".to_owned(),
+            _ => "its process and host are not recorded".to_owned(),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! case composes several of them in one transaction. No other system is called between [`Store::begin`] and
 //! [`Tx::commit`], and nothing is solved there.
 //!
-//! The store knows nothing of HTTP, Kubernetes or the meaning of the records. Its invariants: a graph's row is
-//! written only by a transaction that has read its newest version; a release belongs to one graph; decisions,
-//! revisions and events are never changed (but for when a decision was applied) and outlive their graph; times
-//! are cut to microseconds, so a record reads back the same from either engine.
+//! The store knows nothing of HTTP or Kubernetes, and little of the meaning of the records: each commit
+//! brings the capacity ledger up to date and, when a decision is behind it, is refused if its additional usage
+//! does not fit (`ledger.rs`). Its invariants: a graph's row is written only by a transaction that has read its
+//! newest version; a release belongs to one graph; decisions, revisions and events are never changed (but for
+//! when a decision was applied) and outlive their graph; times are cut to microseconds, so a record reads
+//! back the same from either engine.
 
 mod attributes;
 mod clusters;

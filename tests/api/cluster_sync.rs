@@ -44,7 +44,8 @@ async fn latencies_are_asked_for_at_their_own_interval(database: TestDatabase) {
         let change = |settings: &mut smo::config::Settings| settings.reconcile.latency_sync = interval;
         let app = TestApp::start_with(&database, world.clone(), Faults::none(), change).await;
         for _ in 0..3 {
-            assert_eq!(app.get("/clusters").await.status, 200);
+            let answer = app.get("/clusters").await;
+            assert_eq!(answer.status, 200, "{:#}", answer.body);
         }
         app.shutdown().await;
         world.calls(Operation::Latencies)

@@ -133,7 +133,7 @@ async fn an_infeasible_placement_changes_nothing_and_is_explained(database: Test
     assert_eq!(refused.status, 409, "{:#}", refused.body);
     let explanation = &refused.body["explanation"];
     assert_eq!(explanation["proven"], true);
-    assert_eq!(explanation["conflict"], json!(["service a needs 1 GPUs"]), "{explanation:#}");
+    assert_eq!(explanation["conflict"], json!(["service a needs 1 GPU"]), "{explanation:#}");
     let help = explanation["relaxations"].as_array().unwrap();
     assert!(help.contains(&json!("make cluster cloud available again")), "{help:#?}");
     assert_eq!(app.get("/graphs/g").await.body["generation"], 1);

@@ -28,7 +28,7 @@ on_every_engine!(
 
 const DEMO: &str = "/project/demo/graphs";
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -195,7 +195,8 @@ async fn a_placement_made_by_the_clock_need_not_be_the_same(database: TestDataba
     assert_eq!(decision.body["answer"]["reproducible"], false);
     let run = replay(&decision.text).await;
     assert_eq!(run.code, Some(0), "{run:#?}");
-    assert_eq!(run.stderr, "smo: made by the clock or outside of smo, so it need not be the same again\n");
+    let expected = "smo: decided under a time limit or by an external program; a replay may differ\n";
+    assert_eq!(run.stderr, expected);
     app.shutdown().await;
 }
 
@@ -213,7 +214,7 @@ async fn an_answer_that_was_tampered_with_differs(database: TestDatabase) {
         *tampered.pointer_mut(pointer).unwrap() = value;
         let run = replay(&tampered.to_string()).await;
         assert_eq!(run.code, Some(1), "{pointer}: {run:#?}");
-        assert!(run.stderr.ends_with("is another one when it is made again\n"), "{}", run.stderr);
+        assert!(run.stderr.ends_with("gives a different result when it is replayed\n"), "{}", run.stderr);
         assert!(run.stdout.contains("INSTEAD ON"), "{}", run.stdout);
     }
     app.shutdown().await;

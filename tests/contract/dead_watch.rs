@@ -42,7 +42,7 @@ async fn what_a_dead_watch_showed_is_believed_only_for_a_while() {
     sleep(Duration::from_secs(2)).await;
     let error = outside.workloads_of(&release).await.unwrap_err();
     assert_eq!((error.system, error.kind), ("karmada", ClientErrorKind::Unreachable));
-    assert!(error.message.starts_with("what is known of the workloads is too old: "), "{error}");
+    assert!(error.message.starts_with("the observed state of the workloads is too old: "), "{error}");
 
     let stale = outside.watches().into_iter().map(|watch| (watch.name, outside.is_stale(&watch)));
     let expected =

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::wait::eventually;
 
-/// What differs between the worlds.
+/// The differences between the worlds.
 pub struct Fixture {
     /// A namespace that is free to use.
     pub namespace: String,
@@ -198,7 +198,7 @@ pub async fn life_of_alert_rules(ports: &Ports, other: &Ports) {
     assert!(!rules.list().await.unwrap().contains(&RULES.to_owned()));
 }
 
-/// What fires is told; a rule that never fires is not.
+/// Firing alerts are reported; a rule that never fires is not.
 pub async fn firing_alerts(ports: &Ports) {
     let firing = ports.metrics.as_ref().unwrap().firing_alerts().await.unwrap();
     assert!(!firing.iter().any(|alert| alert.graph == "contract"), "{firing:?}");

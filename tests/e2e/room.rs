@@ -67,7 +67,7 @@ async fn set_taints(bed: &Bed, member: &str, taints: &Value) {
     clusters.patch(member, &PatchParams::default(), &patch).await.expect("Karmada changes the Cluster");
 }
 
-/// Waits until the server's view of a cluster is as wanted; gives it.
+/// Waits until the server's view of a cluster satisfies a condition, and returns it.
 pub async fn until_cluster(
     server: &Server,
     name: &str,

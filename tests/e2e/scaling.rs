@@ -42,7 +42,7 @@ async fn deploy(bed: &Bed, server: &Server) {
     server.until_ready("scaled").await;
 }
 
-/// What the ticks say of a service, newest first.
+/// The entries of the ticks for a service, newest first.
 async fn ticks(server: &Server, name: &str) -> Vec<Value> {
     let (status, scaling) = server.get("/graphs/scaled/scaling").await;
     assert_eq!((status, &scaling["enabled"]), (200, &json!(true)), "{scaling:#}");

@@ -165,7 +165,7 @@ impl Server {
         self.until(name, "is ready", |_, graph| graph["ready"] == true).await
     }
 
-    /// Waits until the answer for a graph is as wanted.
+    /// Waits until the answer for a graph satisfies a condition.
     pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
         eventually(&format!("graph {name} {what}"), Duration::from_secs(90), || async {
             let (status, graph) = self.get(&format!("/graphs/{name}")).await;

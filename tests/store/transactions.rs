@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use futures::poll;
 use smo::model::GraphRecord;
 use smo::store::{Store, StoreError};
 
@@ -10,6 +13,7 @@ on_every_engine!(
     many_writers_and_readers_of_one_store_all_get_their_turn,
     concurrent_deploys_of_one_release_let_exactly_one_in,
     readers_see_the_old_state_until_the_commit,
+    who_leaves_while_a_transaction_begins_leaves_no_connection_in_it,
 );
 
 async fn dropped_transaction_leaves_nothing(database: TestDatabase) {
@@ -98,4 +102,20 @@ async fn readers_see_the_old_state_until_the_commit(database: TestDatabase) {
     tx.commit("change").await.unwrap();
     assert_eq!(store.graph("brussels").await.unwrap().unwrap().generation, 99);
     assert_eq!(store.events("brussels", 0, 10).await.unwrap().len(), 1);
+}
+
+/// A request whose client closes the connection is dropped wherever it waits. Reads begin transactions that are read-only.
+async fn who_leaves_while_a_transaction_begins_leaves_no_connection_in_it(database: TestDatabase) {
+    for polls in 1..=20 {
+        let mut read = Box::pin(database.store.cluster_use());
+        for _ in 0..polls {
+            if poll!(&mut read).is_ready() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(read);
+        deploy(&database.store, &graph(&format!("graph-{polls}")), &[]).await;
+    }
+    assert_eq!(database.store.graph_names().await.unwrap().len(), 20);
 }

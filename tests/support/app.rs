@@ -133,7 +133,7 @@ impl TestApp {
         Scaler::new(self.server.app.clone())
     }
 
-    /// Waits until a graph is as wanted.
+    /// Waits until the answer for a graph satisfies a condition.
     pub async fn until(&self, graph: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         eventually(&format!("graph {graph} {what}"), LIMIT, async || {
             let answer = self.get(&format!("/graphs/{graph}")).await;

@@ -1,4 +1,5 @@
-//! The placement policy of a graph: strategy, parameters, and the cluster requirements of its intents. Pure.
+//! The placement policy of a graph: strategy, parameters, and the cluster requirements of its intents. Pure
+//! but for `policy_of`, which asks the intent handlers.
 //!
 //! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers, `energyEfficiency`,
 //! the descriptor's `smo` section, the request.

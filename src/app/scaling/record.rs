@@ -61,7 +61,7 @@ impl Step {
 /// Whether the rate of a service is known.
 pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
     match service.rate {
-        Some(_) => ConditionUpdate::new(RATE_MEASURED, "Prometheus tells its request rate"),
+        Some(_) => ConditionUpdate::new(RATE_MEASURED, "Prometheus reports its request rate"),
         None => {
             let message = "Prometheus has no request rate of it: its replicas stay as they are";
             ConditionUpdate::new(RATE_MISSING, message)
@@ -90,7 +90,8 @@ pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
             json!({ "outcome": "invalid", "reason": faults.join("; ") })
         }
     };
-    let postponed = "the graph was changed or its room was taken meanwhile: the next tick looks again";
+    let postponed =
+        "the graph was changed or its capacity was taken in the meantime; the next tick decides again";
     let texts = [
         ("shortage", step.shortage.clone()),
         ("replacement", step.rescheduling.as_ref().map(describe)),

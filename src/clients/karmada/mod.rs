@@ -1,8 +1,9 @@
 //! Karmada through its API server: member clusters, Deployments and where they run.
 //!
 //! Only the few relevant fields of Karmada's objects are read, so that neither a newer Karmada nor an unusual
-//! object stops anything: unreadable objects are skipped with a warning. State is watched, not polled, and only
-//! small extracts of the objects are kept.
+//! object stops anything: a binding that cannot be read is skipped, and such a cluster counts as unavailable,
+//! each with a warning. Deployments and bindings are watched, and only small extracts of them are kept;
+//! clusters are listed, and their watch tells when to list them again.
 
 mod index;
 mod inventory;

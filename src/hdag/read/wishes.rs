@@ -18,14 +18,14 @@ use crate::hdag::{PlacementWishes, RateSource, ScalingRequest, ScalingWishes};
 /// Most characters of the name of a strategy or a site.
 const MAX_NAME: usize = 253;
 
-/// What the section of the graph says.
+/// The contents of the graph's section.
 pub(super) struct GraphWishes {
     pub(super) placement: PlacementWishes,
     pub(super) scaling: ScalingWishes,
     pub(super) site: Option<String>,
 }
 
-/// What the section of a service says.
+/// The contents of a service's section.
 pub(super) struct ServiceWishes {
     pub(super) anti_affinity: Vec<String>,
     pub(super) move_weight: f64,

@@ -107,7 +107,7 @@ const PIECES: [&str; 24] = [
     "true", "-1", "1e999", "é", "\t", "# ", "---\n", "\u{0}",
 ];
 
-/// What parsing promises for every text.
+/// The guarantees of parsing for every text.
 fn holds(text: &str) -> Result<(), TestCaseError> {
     let lines_of_text = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
     for format in [Format::Yaml, Format::Json] {

@@ -62,7 +62,7 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
         ));
     }
     if before.free != now.free {
-        let text = |cluster: &ClusterState| amounts(cluster.free, cluster.storage_reported, true);
+        let text = |cluster: &ClusterState| amounts(cluster.free, cluster.unlimited());
         changes.push(format!("cluster {name} has {} free, it had {}", text(now), text(before)));
     }
     if before.storage_reported != now.storage_reported {
@@ -113,7 +113,7 @@ fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
         changes.push(format!("what service {name} asks of its cluster is different"));
     }
     if before.needs != now.needs {
-        let text = |service: &ServiceDemand| amounts(service.needs, true, true);
+        let text = |service: &ServiceDemand| amounts(service.needs, &[]);
         changes.push(format!("a replica of service {name} needs {}, it needed {}", text(now), text(before)));
     }
     changes

@@ -7,6 +7,7 @@
 use super::compile::Compiled;
 use super::partial::PartialAssignment;
 use super::{ClusterVerdict, Infeasibility};
+use crate::hdag::Dimension;
 use crate::optimizer::text::amounts;
 
 /// Maximum number of clusters named in a summary; the verdicts list all.
@@ -36,11 +37,12 @@ fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usiz
         [_] => "needs".to_owned(),
         several => format!("co-located {} need", several.join(", ")),
     };
-    let gpus = needs.gpus > 0;
+    let free_of = &compiled.problem.clusters[cluster];
+    let unused: &[Dimension] = if needs.gpus > 0 { &[] } else { &[Dimension::Gpus] };
     format!(
         "first cluster in name order with room: {who} {}; free {}",
-        amounts(needs, true, gpus),
-        amounts(free, compiled.problem.clusters[cluster].storage_reported, gpus)
+        amounts(needs, unused),
+        amounts(free, &[unused, free_of.unlimited()].concat())
     )
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Strategy;
-use crate::hdag::{Resources, SolveLimits, Weights};
+use crate::hdag::{Dimension, Resources, SolveLimits, Weights};
 use crate::optimizer::ClusterAttributes;
 
 /// A placement problem.
@@ -108,6 +108,13 @@ pub struct ClusterState {
     pub own: Resources,
     /// Its other known attributes; latencies are those to other clusters of the problem.
     pub attributes: ClusterAttributes,
+}
+
+impl ClusterState {
+    /// The resources that the cluster does not report, so that placement does not count them there.
+    pub(super) const fn unlimited(&self) -> &'static [Dimension] {
+        if self.storage_reported { &[] } else { &[Dimension::Storage] }
+    }
 }
 
 /// One service as a decision sees it.

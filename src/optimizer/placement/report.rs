@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use super::{Certificate, ClusterVerdict, Infeasibility, Outcome, Plan, Problem};
-use crate::hdag::{cores_text, ram_rounded};
+use crate::optimizer::text::amounts;
 
 /// Renders a decision.
 #[must_use]
@@ -94,22 +94,19 @@ fn violated(verdict: &ClusterVerdict) -> String {
 }
 
 fn clusters(problem: &Problem) -> String {
-    let mut table =
-        table(&["CLUSTER", "AVAILABLE", "FREE CORES", "FREE RAM", "GPUS", "PRICE/H", "CARBON G/H", "REGION"]);
+    let mut table = table(&["CLUSTER", "AVAILABLE", "FREE", "PRICE/H", "CARBON G/H", "REGION"]);
     let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
     for cluster in &problem.clusters {
         table.add_row([
             cluster.name.clone(),
             yes_no(cluster.available).to_owned(),
-            cores_text(cluster.free.cpu_millicores),
-            ram_rounded(cluster.free.ram_bytes),
-            cluster.free.gpus.to_string(),
+            amounts(cluster.free, cluster.unlimited()),
             number(cluster.attributes.price_per_core_hour),
             number(cluster.attributes.carbon_per_core_hour),
             cluster.attributes.region.clone().unwrap_or_else(|| "?".to_owned()),
         ]);
     }
-    (2..=6).for_each(|column| right(&mut table, column));
+    (3..=4).for_each(|column| right(&mut table, column));
     table.trim_fmt()
 }
 

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use super::Violation;
-use crate::hdag::{Dimension, cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
-use crate::optimizer::text::cores;
+use crate::hdag::Dimension;
 
 impl Violation {
     /// Too little of a resource.
@@ -37,14 +36,9 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable => f.write_str("unavailable"),
-            Self::Cpu { needed, free } => {
-                write!(f, "cpu: needs {}, {} free", cores(*needed), cores_text(*free))
-            }
-            Self::Ram { needed, free } => write_bytes(f, "ram", *needed, *free, ram_text, ram_rounded),
-            Self::Storage { needed, free } => {
-                write_bytes(f, "storage", *needed, *free, storage_text, storage_rounded)
-            }
-            Self::Gpu { needed, free } => write!(f, "gpu: needs {needed}, {free} free"),
+            Self::Cpu { .. } | Self::Ram { .. } | Self::Storage { .. } | Self::Gpu { .. } => self
+                .lacking()
+                .map_or(Ok(()), |(dimension, needed, free)| write_shortage(f, dimension, needed, free)),
             Self::Pinned { cluster } => write!(f, "must stay on {cluster}"),
             Self::Attribute { intent, attribute, wanted, found } => {
                 let found = found.as_deref().unwrap_or("unknown");
@@ -62,18 +56,11 @@ impl fmt::Display for Violation {
 }
 
 /// Rounded, unless both would then look the same.
-fn write_bytes(
-    f: &mut fmt::Formatter<'_>,
-    what: &str,
-    needed: i64,
-    free: i64,
-    exact: fn(i64) -> String,
-    rounded: fn(i64) -> String,
-) -> fmt::Result {
-    let (short_needed, short_free) = (rounded(needed), rounded(free));
-    if short_needed == short_free {
-        write!(f, "{what}: needs {}, {} free", exact(needed), exact(free))
-    } else {
-        write!(f, "{what}: needs {short_needed}, {short_free} free")
-    }
+fn write_shortage(f: &mut fmt::Formatter<'_>, dimension: Dimension, needed: i64, free: i64) -> fmt::Result {
+    let texts = |text: fn(Dimension, i64) -> String| (text(dimension, needed), text(dimension, free));
+    let rounded = texts(Dimension::rounded);
+    let cores =
+        if dimension == Dimension::Cpu { format!(" {}", dimension.noun(needed)) } else { String::new() };
+    let (needed, free) = if rounded.0 == rounded.1 { texts(Dimension::exact) } else { rounded };
+    write!(f, "{}: needs {needed}{cores}, {free} free", dimension.name())
 }

@@ -45,14 +45,15 @@ impl<'a> Instance<'a> {
     /// unlimited.
     pub fn capacity(&self, cluster: usize) -> [i64; RESOURCES] {
         let cluster = self.clusters[cluster];
-        Dimension::ALL.map(|dimension| match dimension {
-            Dimension::Storage if !cluster.storage_reported => i64::MAX,
-            Dimension::Gpus if !cluster.acceleration => 0,
-            // An unused resource cannot be exceeded, even where its free amount is negative.
-            Dimension::Cpu | Dimension::Ram | Dimension::Storage | Dimension::Gpus => {
-                cluster.free.get(dimension).max(0)
-            }
-        })
+        let mut capacity = cluster.free;
+        if !cluster.acceleration {
+            capacity.gpus = 0;
+        }
+        if !cluster.storage_reported {
+            capacity.storage_bytes = i64::MAX;
+        }
+        // An unused resource cannot be exceeded, even where its free amount is negative.
+        capacity.amounts().map(|amount| amount.max(0))
     }
 
     /// Usage of the services on each cluster.

@@ -1,9 +1,11 @@
 //! A scaling decision as a table of plain text.
 
+use std::iter;
+
 use super::instance::Instance;
 use super::reason::Number;
 use super::{ScalingOutcome, ScalingPlan, ScalingProblem, validate};
-use crate::hdag::{cores_text, ram_rounded, storage_rounded};
+use crate::hdag::Dimension;
 
 /// A table of fixed width for people: the objective, every service, and the load of each cluster; or why there
 /// is no plan. Lines end with a line feed.
@@ -78,29 +80,29 @@ fn clusters(problem: &ScalingProblem, plan: &ScalingPlan) -> Vec<String> {
     let used = instance.used(&replicas);
     let row = |cluster: usize| {
         let used = used[cluster].map(|amount| i64::try_from(amount).unwrap_or(i64::MAX));
-        let [cpu, ram, storage, gpus] = instance.clusters[cluster].free.amounts();
-        [
-            instance.clusters[cluster].name.clone(),
-            format!("{} of {}", cores_text(used[0]), cores_text(cpu)),
-            format!("{} of {}", ram_rounded(used[1]), ram_rounded(ram)),
-            if instance.clusters[cluster].storage_reported {
-                format!("{} of {}", storage_rounded(used[2]), storage_rounded(storage))
-            } else {
-                format!("{} of ?", storage_rounded(used[2]))
-            },
-            format!("{} of {}", used[3], if instance.clusters[cluster].acceleration { gpus } else { 0 }),
-        ]
+        let capacity = instance.capacity(cluster);
+        let cell = |dimension: Dimension| {
+            let limit = capacity[dimension.index()];
+            let limit = if limit == i64::MAX { "?".to_owned() } else { dimension.rounded(limit) };
+            format!("{} of {limit}", dimension.rounded(used[dimension.index()]))
+        };
+        let name = instance.clusters[cluster].name.clone();
+        iter::once(name).chain(Dimension::ALL.map(cell)).collect()
     };
-    let mut rows = vec![["cluster", "cores", "ram", "storage", "gpus"].map(str::to_owned)];
+    let heading = iter::once("cluster").chain(Dimension::ALL.map(Dimension::name));
+    let mut rows: Vec<Vec<String>> = vec![heading.map(str::to_owned).collect()];
     rows.extend((0..instance.clusters.len()).map(row));
     table(&rows)
 }
 
 /// Columns as wide as their widest cell, two blanks apart.
-fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
+fn table<R: AsRef<[String]>>(rows: &[R]) -> Vec<String> {
+    let width =
+        |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or(0);
+    let columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &R| {
+        let row = row.as_ref();
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join("  ")

@@ -46,7 +46,7 @@ image-detection  edge     1.6     1       2    2     rate 1.6 requests/s needs 1
 held at 2 replicas: one less would not serve 10 % more (1.67·1 − 0.01 = 1.66)
 noise-reduction  edge     7       14      1    3!    rate 7 requests/s needs 14 replicas (0.533·14 − 0.416 = 7.046); \
 the maximum is 3 replicas
-cluster  cores     ram             storage   gpus
+cluster  cpu       ram             storage   gpu
 edge     2.5 of 3  1.5GiB of 4GiB  0B of 0B  0 of 0
 "
     );
