@@ -1,7 +1,8 @@
-//! A server with many graphs on a simulated continuum: how long a deploy takes, what a server at rest and a server under
-//! change cost, and how soon it has looked at everything after a restart.
+//! A server with many graphs on a simulated continuum: how long a deploy takes, what a server at rest and a
+//! server under change cost, and how soon it has looked at everything after a restart.
 //!
-//! All loops run at their default intervals, on a SQLite file, with the clock of the machine. One line of JSON per run.
+//! All loops run at their default intervals, on a SQLite file, with the clock of the machine. One line of
+//! JSON per run.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -212,7 +213,8 @@ impl Run {
         }
     }
 
-    /// Seconds from the start of a server to the moments when every graph has been looked at, and when it is idle.
+    /// Seconds from the start of a server to the moments when every graph has been looked at, and when it is
+    /// idle.
     async fn follow_restart(&self) -> Result<Value> {
         let serving_s = self.started.elapsed().as_secs_f64();
         let (calls, meter) = (self.calls(), Meter::start());

@@ -1,14 +1,15 @@
 //! Runs instances through the library and writes one JSON line each.
 //!
-//! `cargo bench --bench instances -- [PATH…] [--out FILE] [--time-limit SECONDS] [--seeds N]`; paths are instance files
-//! or directories of them. Times are of the whole decision, from the problem to the plan with its explanation:
-//! `cpu_s` of all threads together, and `wall_s`. `solve_cpu_s` is `min-moves` without making the model and explaining
-//! the plan. Decisions without a time limit are repeated: three rounds of at least
+//! `cargo bench --bench instances -- [PATH…] [--out FILE] [--time-limit SECONDS] [--seeds N]`; paths are
+//! instance files or directories of them. Times are of the whole decision, from the problem to the plan with
+//! its explanation: `cpu_s` of all threads together, and `wall_s`. `solve_cpu_s` is `min-moves` without
+//! making the model and explaining the plan. Decisions without a time limit are repeated: three rounds of at
+//! least
 //! [`ROUND`] seconds each, of which the median one's mean counts.
 //!
 //! Every answer is checked by the library's own checker, and its objective against the instance. Lines:
-//! `instance, strategy, time_limit, seed, cpu_s, wall_s, solve_cpu_s, outcome, objective, bound, gap, certificate`, and
-//! `assignment` (cluster of each service) or `replicas`.
+//! `instance, strategy, time_limit, seed, cpu_s, wall_s, solve_cpu_s, outcome, objective, bound, gap,
+//! certificate`, and `assignment` (cluster of each service) or `replicas`.
 
 mod problems;
 mod verification;

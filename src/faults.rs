@@ -1,8 +1,8 @@
 //! Fault injection: numbered steps at which a test may fail a call, hang it, or kill the whole process.
 //!
 //! A step is a point just before or just after a change of another system or the database. Steps are numbered
-//! from 1 in the order in which this process reaches them, so that a test of crash safety can kill the process
-//! at each step in turn. Reads are no steps: repeating them is harmless.
+//! from 1 in the order in which this process reaches them, so that a test of crash safety can kill the
+//! process at each step in turn. Reads are no steps: repeating them is harmless.
 //!
 //! This module knows nothing of ports or calls, so that the store can name its commits here, too.
 

@@ -1,7 +1,7 @@
 //! `smo`: meta-orchestrator for applications spread over many Kubernetes clusters.
 //!
-//! The map, from top to bottom; a module imports from floors below its own only, which a test enforces against the table
-//! in `docs/architecture.md`:
+//! The map, from top to bottom; a module imports from floors below its own only, which a test enforces
+//! against the table in `docs/architecture.md`:
 //!
 //! * [`cli`] reads the command line, [`server`] puts the parts together and runs them.
 //! * [`api`] speaks HTTP and calls nothing but [`app`], the use cases.

@@ -114,7 +114,8 @@ impl Server {
 /// Runs a server until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The database or a configured system cannot be used, another server has the database, or the address is taken.
+/// The database or a configured system cannot be used, another server has the database, or the address is
+/// taken.
 pub async fn run(settings: Settings) -> Result<()> {
     let faults = settings.kill_at_step.map_or_else(Faults::none, Faults::kill_at);
     let store = Store::connect(&settings.database_url).await?.with_faults(faults.clone());
@@ -156,8 +157,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     served.map_err(|error| Error::Internal(error.into()))
 }
 
-/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted or
-/// reconciled next, the release is upgraded to its service's record.
+/// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted
+/// or reconciled next, the release is upgraded to its service's record.
 ///
 /// # Errors
 /// There is no such release, Karmada is not configured or does not answer, or the database has no schema yet.

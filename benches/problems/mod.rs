@@ -1,7 +1,7 @@
 //! Instance files of the benchmarks, and the problems of the library that they stand for.
 //!
-//! `benches/generate.py` explains the fields. An instance has no names: service 7 is `s00007`, cluster 7 is `c00007`,
-//! so that the order of names is the order of the instance.
+//! `benches/generate.py` explains the fields. An instance has no names: service 7 is `s00007`, cluster 7 is
+//! `c00007`, so that the order of names is the order of the instance.
 
 use std::error::Error;
 use std::fs;

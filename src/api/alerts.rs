@@ -74,8 +74,8 @@ pub struct DeployedService {
 
 /// Receive a notification of Alertmanager: deploy the conditional services that firing alerts name.
 ///
-/// The answer never waits for the deployment. Alerts that name nothing known are listed in it; the same notification
-/// again does no harm.
+/// The answer never waits for the deployment. Alerts that name nothing known are listed in it; the same
+/// notification again does no harm.
 #[utoipa::path(
     post, path = "/alerts", operation_id = "receive_alerts", tag = "alerts", request_body = AlertNotification,
     responses((status = 200, description = "What the notification led to", body = AlertsResponse), CommonErrors)

@@ -1,8 +1,8 @@
 //! Extractors: path, query, body and headers of requests, with every rejection answered as a problem.
 //!
-//! Names in paths are checked here, once: a name that no graph can have is answered 404 like any other unknown
-//! one. Descriptors are not validated here; their text is passed on unchanged, so that errors are reported at
-//! their position in the user's text.
+//! Names in paths are checked here, once: a name that no graph can have is answered 404 like any other
+//! unknown one. Descriptors are not validated here; their text is passed on unchanged, so that errors are
+//! reported at their position in the user's text.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;

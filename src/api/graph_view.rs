@@ -31,8 +31,8 @@ pub struct Graph {
     document: Value,
     /// Its services in the order of the descriptor.
     services: Vec<GraphService>,
-    /// Placement matrix: a row per service in the order of the descriptor, a column per known cluster by ascending
-    /// id, 1 where the service is placed. Null when the charts decide.
+    /// Placement matrix: a row per service in the order of the descriptor, a column per known cluster by
+    /// ascending id, 1 where the service is placed. Null when the charts decide.
     #[schema(required = true, example = json!([[0, 1, 0]]))]
     placement: Option<Vec<Vec<i64>>>,
     /// Whether the graph is to run and every service that should run does so where it was placed.

@@ -1,4 +1,5 @@
-//! Middleware around every request: its id, one span, one log line, its metrics, and the final form of errors.
+//! Middleware around every request: its id, one span, one log line, its metrics, and the final form of
+//! errors.
 //!
 //! Labels and log lines name the pattern of the route, not the path, so that names of graphs do not multiply
 //! time series. Headers and bodies are never logged.

@@ -125,7 +125,8 @@ fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::
     document
 }
 
-/// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its text.
+/// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its
+/// text.
 pub fn router(app: App, metrics: MetricsRegistry, limits: &Limits) -> Router {
     let simulated = app.is_simulated();
     let (router, openapi) = routes(simulated).split_for_parts();

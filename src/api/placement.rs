@@ -96,10 +96,10 @@ pub(super) struct PlacementProposal {
 
 /// Place a running graph again.
 ///
-/// The strategy decides on all services at once; the graph's own usage counts as free. Only services that move,
-/// and those that are wired to them, are upgraded. With `dry_run` nothing moves. With a `plan_id` in the body
-/// exactly that plan is carried out, unless the clusters or the graph have changed since: then the answer is
-/// 409 and lists the changes.
+/// The strategy decides on all services at once; the graph's own usage counts as free. Only services that
+/// move, and those that are wired to them, are upgraded. With `dry_run` nothing moves. With a `plan_id` in
+/// the body exactly that plan is carried out, unless the clusters or the graph have changed since: then the
+/// answer is 409 and lists the changes.
 #[utoipa::path(
     post, path = "/graphs/{name}/placement", operation_id = "place_graph", tag = TAG,
     params(GraphPath, PlacementParameters, PreferHeader),

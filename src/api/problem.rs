@@ -266,8 +266,8 @@ fn render(problem: Problem) -> Response {
     response
 }
 
-/// Adds the request's id to a problem, and makes a problem of any other error answer without a JSON body, such
-/// as those of axum itself. Headers such as `Allow` stay.
+/// Adds the request's id to a problem, and makes a problem of any other error answer without a JSON body,
+/// such as those of axum itself. Headers such as `Allow` stay.
 pub(super) fn complete(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| problem_of(&response));
     let Some(mut problem) = problem else { return response };

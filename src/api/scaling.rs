@@ -38,11 +38,11 @@ pub(super) struct Scaling {
 pub(super) struct Tick {
     /// When it was.
     at: DateTime<Utc>,
-    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests per
-    /// second or null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the replicas
-    /// `needed`; `replacement` reports the result of rescheduling the graph, `shortage` the replicas that did
-    /// not fit when its services had to share the available capacity, `postponed` why new numbers were not
-    /// adopted.
+    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests
+    /// per second or null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the
+    /// replicas `needed`; `replacement` reports the result of rescheduling the graph, `shortage` the replicas
+    /// that did not fit when its services had to share the available capacity, `postponed` why new numbers
+    /// were not adopted.
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, Value>, example = json!({"outcome": "decided", "strategy": "exact", "services": [{
         "service": "noise-reduction", "cluster": "edge-1", "rate": 0.9, "previous": 1, "replicas": 3, "needed": 3,
@@ -186,7 +186,8 @@ pub(super) async fn get_profile(
     Ok(Json(app.profile(&name).await?.into()))
 }
 
-/// Set the profile of a service, for every graph that has a service of that name. It comes before the descriptor's.
+/// Set the profile of a service, for every graph that has a service of that name. It comes before the
+/// descriptor's.
 #[utoipa::path(
     put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ServicePath),
     request_body = SetProfileRequest,

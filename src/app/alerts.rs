@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::model::Cause;
 
 impl App {
-    /// Deploys the conditional services that firing alerts name. Labels `graph` and `project` narrow the target;
-    /// a redelivered alert changes nothing. Does not wait for the deployment.
+    /// Deploys the conditional services that firing alerts name. Labels `graph` and `project` narrow the
+    /// target; a redelivered alert changes nothing. Does not wait for the deployment.
     ///
     /// # Errors
     /// The database failed; Alertmanager then delivers again.

@@ -1,4 +1,5 @@
-//! Attributes of clusters beyond their resources (price, carbon, region, trust, latencies), merged from every source.
+//! Attributes of clusters beyond their resources (price, carbon, region, trust, latencies), merged from every
+//! source.
 
 use std::collections::BTreeMap;
 

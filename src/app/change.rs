@@ -49,7 +49,8 @@ impl Change {
         Ok((change, graph))
     }
 
-    /// Writes the event and makes everything durable. `label` names the step at which tests may fail or kill the server.
+    /// Writes the event and makes everything durable. `label` names the step at which tests may fail or kill
+    /// the server.
     ///
     /// # Errors
     /// The database failed, or others took the capacity that was decided on ([`Error::Contended`]).

@@ -76,7 +76,8 @@ impl App {
             .map_err(|message| Error::invalid("/hdaGraph/smo/scaling/strategy", message))
     }
 
-    /// Decides the placement and records the graph; again, a bounded number of times, when others took its capacity.
+    /// Decides the placement and records the graph; again, a bounded number of times, when others took its
+    /// capacity.
     async fn place_and_record(
         &self,
         descriptor: &Descriptor,

@@ -1,8 +1,8 @@
 //! The capacity ledger as decisions see it: free capacity by cluster and graph.
 //!
 //! A decision reads a snapshot, is made without any lock, and is committed in one transaction that is refused
-//! when its additional usage no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again on
-//! the newest snapshot, a bounded number of times. Nomad's plan applier is the model: many planners, one
+//! when its additional usage no longer fits ([`crate::store::Tx::require_capacity`]). Then it is made again
+//! on the newest snapshot, a bounded number of times. Nomad's plan applier is the model: many planners, one
 //! verified commit.
 
 use std::collections::BTreeMap;
@@ -148,8 +148,8 @@ impl CapacityLedger {
     }
 }
 
-/// Makes an attempt at a decision and its commit; again on a new snapshot, a bounded number of times with growing
-/// pauses, while other graphs take the capacity that was decided on.
+/// Makes an attempt at a decision and its commit; again on a new snapshot, a bounded number of times with
+/// growing pauses, while other graphs take the capacity that was decided on.
 ///
 /// # Errors
 /// [`Error::Contended`] after the last attempt, and any other error of an attempt.

@@ -170,8 +170,8 @@ impl App {
         self.parts.world.is_some()
     }
 
-    /// Whether decisions need not wait for the first list of the clusters any longer: it has arrived, or the server has
-    /// waited for it as long as a request may wait.
+    /// Whether decisions need not wait for the first list of the clusters any longer: it has arrived, or the
+    /// server has waited for it as long as a request may wait.
     fn may_decide(&self) -> bool {
         self.parts.outside.clusters_known() || self.parts.started.elapsed() >= self.parts.settings.wait
     }

@@ -1,8 +1,8 @@
 //! Decisions from problem to record: the strategy, built in or external, and the independent check of its
 //! answer. The same for placement and scaling.
 //!
-//! Built-in strategies run on the blocking pool, few at a time. A solve keeps its permit until its *thread* has
-//! ended, whether or not its caller is still there; when the caller goes away, the solve is asked to end.
+//! Built-in strategies run on the blocking pool, few at a time. A solve keeps its permit until its *thread*
+//! has ended, whether or not its caller is still there; when the caller goes away, the solve is asked to end.
 
 mod queue;
 #[cfg(test)]
@@ -144,7 +144,8 @@ impl Planner {
         self.solve(caller, decide).await?
     }
 
-    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback decides.
+    /// Asks an external strategy; when it fails or answers something that cannot be used, its fallback
+    /// decides.
     async fn place_outside(
         &self,
         mut problem: Problem,
@@ -207,7 +208,8 @@ impl Planner {
         Ok(outcome)
     }
 
-    /// The same by an external strategy; when it fails or answers something that cannot be used, its fallback decides.
+    /// The same by an external strategy; when it fails or answers something that cannot be used, its fallback
+    /// decides.
     ///
     /// # Errors
     /// As [`Self::scale`].

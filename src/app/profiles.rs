@@ -12,7 +12,8 @@ use crate::model::ProfileRecord;
 use crate::model::event::{PROFILE_DELETED, PROFILE_SET};
 
 impl App {
-    /// All profiles: those set through the interface, and those of the configuration that they do not replace.
+    /// All profiles: those set through the interface, and those of the configuration that they do not
+    /// replace.
     ///
     /// # Errors
     /// The database failed.

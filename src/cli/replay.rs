@@ -38,8 +38,8 @@ pub(super) fn run(file: &Path) -> Result<(), CliError> {
 struct Replayed {
     /// The decision made now, for people.
     text: String,
-    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since a clock ended its making or another
-    /// program made it.
+    /// Whether it is the recorded one, bit for bit; `None` when it need not be, since a clock ended its
+    /// making or another program made it.
     same: Option<bool>,
 }
 

@@ -1,9 +1,9 @@
 //! A circuit breaker: after several consecutive failures a system is not called for a while.
 //!
-//! A plain state machine over `tokio::time::Instant` (so that tests can pause the clock), without locks, metrics
-//! or I/O; [`super::Calls`] keeps one per system. After the pause exactly one call is let through as a probe: its
-//! success closes the circuit, its failure opens it again. Only failures to reach a system count; a system that
-//! answers with an error is there.
+//! A plain state machine over `tokio::time::Instant` (so that tests can pause the clock), without locks,
+//! metrics or I/O; [`super::Calls`] keeps one per system. After the pause exactly one call is let through as
+//! a probe: its success closes the circuit, its failure opens it again. Only failures to reach a system
+//! count; a system that answers with an error is there.
 
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ impl Breaker {
         }
     }
 
-    /// Whether a long operation should not even be started: the circuit is open and its pause not over. Unlike
+    /// Whether a long operation should not even be started: the circuit is open and its pause not over.
+    /// Unlike
     /// [`Self::admit`], this starts no probe.
     #[must_use]
     pub fn blocked(&self, now: Instant) -> Option<Duration> {

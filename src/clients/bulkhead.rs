@@ -100,8 +100,8 @@ impl Bulkheads {
         Ok(Permit { registry: Some((self, host)), slots })
     }
 
-    /// Records the result of an operation for the health of its registry, while its permit is held. One that did
-    /// not get as far as the registry says nothing about it.
+    /// Records the result of an operation for the health of its registry, while its permit is held. One that
+    /// did not get as far as the registry says nothing about it.
     pub fn record<T>(&self, slot: Slot<'_>, answer: &Result<T>) {
         let Slot::Install(host) = slot else { return };
         match answer {

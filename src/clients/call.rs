@@ -1,9 +1,9 @@
 //! The one wrapper around calls to other systems: deadline, retry, breaker, metrics, span, and fault steps.
 //!
 //! No client implements any of these itself. Quick calls are retried with jitter as long as the failure is
-//! transient and the system does not ask for a longer pause than a caller would wait; Helm operations are not:
-//! the reconciler repeats them, with longer delays and a record of the cause. `/readyz` reports the results of
-//! these calls, so that readiness needs no calls of its own.
+//! transient and the system does not ask for a longer pause than a caller would wait; Helm operations are
+//! not: the reconciler repeats them, with longer delays and a record of the cause. `/readyz` reports the
+//! results of these calls, so that readiness needs no calls of its own.
 //!
 //! Breakers count failures of a system, not errors of a request: an answer such as "not found" is a success,
 //! and a chart reference with a wrong registry does not open Karmada's breaker, since each registry has a
@@ -174,8 +174,8 @@ impl Calls {
         .await
     }
 
-    /// Makes one Helm operation: long, one of a limited number at a time, not retried, and a fault step on both sides.
-    /// Waiting for a slot is not part of its deadline.
+    /// Makes one Helm operation: long, one of a limited number at a time, not retried, and a fault step on
+    /// both sides. Waiting for a slot is not part of its deadline.
     ///
     /// # Errors
     /// As [`Self::run`]; `CircuitOpen` also when the registry is left alone.
@@ -323,7 +323,8 @@ impl Calls {
             Kind::NotFound | Kind::Invalid | Kind::Conflict => self.reached(error.system),
             Kind::CircuitOpen | Kind::Superseded => {}
             Kind::Unreachable | Kind::Timeout => self.system(error.system, |state| {
-                // A Helm operation that took too long says nothing about Helm; registries have breakers by host.
+                // A Helm operation that took too long says nothing about Helm; registries have breakers by
+                // host.
                 if !matches!(error.system, "helm" | "registry") {
                     state.breaker.failure(Instant::now());
                 }
@@ -356,7 +357,8 @@ impl Calls {
     }
 }
 
-/// A call that the breaker let through. Dropped unfinished (its caller was cancelled), it frees the probe's place.
+/// A call that the breaker let through. Dropped unfinished (its caller was cancelled), it frees the probe's
+/// place.
 struct Admitted<'a> {
     calls: &'a Calls,
     operation: Operation,
@@ -388,7 +390,8 @@ fn backoff(settings: &CallSettings) -> ExponentialBuilder {
         .with_jitter_seed(rand::random())
 }
 
-/// A Helm operation ends itself at its deadline, with a telling error and time to end in order; this comes after all that.
+/// A Helm operation ends itself at its deadline, with a telling error and time to end in order; this comes
+/// after all that.
 fn helm_limit(settings: &CallSettings) -> Duration {
     settings.helm_deadline.mul_f64(1.5) + settings.deadline
 }

@@ -3,8 +3,8 @@
 //! A program gets an argument vector (never a shell line), a deadline and, optionally, an open file as its
 //! standard input. When the deadline passes it is asked to end (SIGTERM) and killed if it does not within its
 //! grace; when the caller is cancelled it is killed. Its output is kept up to a cap: the beginning of stdout
-//! (where results are) and the end of stderr (where the cause is). Arguments and environment are never logged,
-//! since they may hold secrets.
+//! (where results are) and the end of stderr (where the cause is). Arguments and environment are never
+//! logged, since they may hold secrets.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -75,7 +75,8 @@ impl Program {
     /// Runs it to its end.
     ///
     /// # Errors
-    /// When it cannot be started, or was stopped at the deadline. An exit code other than zero is no error here.
+    /// When it cannot be started, or was stopped at the deadline. An exit code other than zero is no error
+    /// here.
     #[expect(clippy::disallowed_methods, reason = "this is the module that runs programs")]
     pub async fn run(self) -> Result<Finished, CommandError> {
         let mut command = tokio::process::Command::new(&self.path);
@@ -97,8 +98,8 @@ impl Program {
         // The builder holds its own copy of the standard input, which must not outlive the program.
         drop(command);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // Read on its own until the program has ended: one that is asked to end and finds nobody reading dies of
-        // SIGPIPE before it has tidied up.
+        // Read on its own until the program has ended: one that is asked to end and finds nobody reading dies
+        // of SIGPIPE before it has tidied up.
         let outputs = AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::try_join!(
                 read_capped(stdout, STDOUT_CAP, Keep::Beginning),

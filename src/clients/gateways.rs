@@ -1,8 +1,9 @@
 //! Round-trip times between member clusters, as Submariner's gateways measure them.
 //!
-//! The gateways are objects of each member and are not synced to the broker, so they are read through Karmada's
-//! proxy of the members, by its own kubeconfig. Submariner is optional in each of them: a member that is down,
-//! that may not be proxied (RBAC on `clusters/proxy`) or that has no gateways merely has no measurements.
+//! The gateways are objects of each member and are not synced to the broker, so they are read through
+//! Karmada's proxy of the members, by its own kubeconfig. Submariner is optional in each of them: a member
+//! that is down, that may not be proxied (RBAC on `clusters/proxy`) or that has no gateways merely has no
+//! measurements.
 
 use std::time::Duration;
 
@@ -167,8 +168,8 @@ const UNITS: [(&str, f64); 8] = [
     ("h", 3.6e6),
 ];
 
-/// Milliseconds of a duration as Go writes it (`time.Duration.String`), such as `1.07ms` or `1m2.5s`; `None` when it
-/// is none.
+/// Milliseconds of a duration as Go writes it (`time.Duration.String`), such as `1.07ms` or `1m2.5s`; `None`
+/// when it is none.
 fn milliseconds(text: &str) -> Option<f64> {
     if text == "0" {
         return Some(0.0);

@@ -5,10 +5,11 @@
 //! without the registry, so calls that share a cache could install each other's charts. Reads use Helm's
 //! release Secrets (module `storage`), without a process.
 //!
-//! Invariants: a release without this installation's owner label for the graph is never touched; one operation
-//! per release at a time, also across a crash (module `lock`); a release that an interrupted Helm left
-//! `pending-*` is recovered before anything else. Installing does not wait: Helm returns once Karmada has taken
-//! the objects, and whether they run is seen in the workloads. Uninstalling does wait until they are gone.
+//! Invariants: a release without this installation's owner label for the graph is never touched; one
+//! operation per release at a time, also across a crash (module `lock`); a release that an interrupted Helm
+//! left `pending-*` is recovered before anything else. Installing does not wait: Helm returns once Karmada
+//! has taken the objects, and whether they run is seen in the workloads. Uninstalling does wait until they
+//! are gone.
 //!
 //! Helm 4 runs with server-side apply disabled: then both generations treat a chart alike (fields that others
 //! own, such as replicas set by scaling, are no conflict; repeated environment variables are no error).
@@ -67,8 +68,8 @@ pub struct HelmReleases {
 }
 
 impl HelmReleases {
-    /// Releases in the Karmada that these settings and `client` lead to. Locks and temporary files are kept in the data
-    /// folder. Starts watching Helm's records.
+    /// Releases in the Karmada that these settings and `client` lead to. Locks and temporary files are kept
+    /// in the data folder. Starts watching Helm's records.
     ///
     /// Must be called within a tokio runtime; the watch ends when this is dropped.
     #[must_use]
@@ -137,8 +138,8 @@ impl HelmReleases {
         }
     }
 
-    /// Brings a release that an interrupted Helm left behind into a state that can be upgraded. Returns the number of
-    /// its newest revision before the upgrade; 0 when there is none.
+    /// Brings a release that an interrupted Helm left behind into a state that can be upgraded. Returns the
+    /// number of its newest revision before the upgrade; 0 when there is none.
     async fn recover(&self, call: &Call<'_>, history: &[Revision]) -> Result<i64> {
         let Some(newest) = history.first() else { return Ok(0) };
         let status = newest.status.as_str();
@@ -170,7 +171,8 @@ impl HelmReleases {
         [installation, graph, (&self.marks.labels.digest, digest)]
     }
 
-    /// Helm writes its record when it has the chart. One that was stopped before that waited for the registry.
+    /// Helm writes its record when it has the chart. One that was stopped before that waited for the
+    /// registry.
     async fn blame(&self, error: ClientError, release: &ReleaseSpec, before: i64) -> ClientError {
         if (error.system, error.kind) != ("helm", Kind::Timeout) {
             return error;
@@ -299,8 +301,8 @@ impl Call<'_> {
             without_env: helm_variables(),
             folder: Some(folder.to_owned()),
             stdin: Some(stdin),
-            // Helm's own timeouts come first. Asked to end, it records the release as failed, which can be upgraded at
-            // once; killed, it leaves a pending one, which has to be rolled back before.
+            // Helm's own timeouts come first. Asked to end, it records the release as failed, which can be
+            // upgraded at once; killed, it leaves a pending one, which has to be rolled back before.
             deadline: left + helm.deadline / 10,
             grace: helm.deadline / 10,
         })
@@ -308,9 +310,9 @@ impl Call<'_> {
     }
 
     /// Uninstalls and waits until the objects are really gone. Karmada's policies have finalizers and outlive
-    /// their deletion by a second or more; an install in that time would take them for its own, see them vanish
-    /// afterwards, and leave a Deployment that is never propagated. Cut off while waiting, the release is still
-    /// `uninstalling` and is uninstalled again.
+    /// their deletion by a second or more; an install in that time would take them for its own, see them
+    /// vanish afterwards, and leave a Deployment that is never propagated. Cut off while waiting, the release
+    /// is still `uninstalling` and is uninstalled again.
     async fn uninstall(&self) -> Result<()> {
         match self.run("uninstall", &["--ignore-not-found", "--wait"], &[&self.key.name]).await {
             // Helm 3's message when the last record vanished between its two reads.

@@ -22,9 +22,9 @@ impl Marks {
         [(&self.labels.installation, &self.installation), (&self.labels.graph, owner)]
     }
 
-    /// The graph of this installation that owns an object with these labels; `None` when it belongs to another
-    /// installation or to none. Objects from the time before installations had ids belong to the graph that
-    /// they name.
+    /// The graph of this installation that owns an object with these labels; `None` when it belongs to
+    /// another installation or to none. Objects from the time before installations had ids belong to the
+    /// graph that they name.
     pub(super) fn owner(&self, labels: &BTreeMap<String, String>) -> Option<String> {
         labels.get(&self.labels.graph).filter(|_| !self.is_foreign(labels)).cloned()
     }

@@ -9,8 +9,8 @@
 //!
 //! Clients translate: foreign objects and texts come in, the ports' small types and [`ClientError`] go out.
 //! They decide nothing, know nothing of graphs, and keep no state but watched objects. Creating a client does
-//! not contact its system, so that a server starts while other systems are down; a setting that cannot work is
-//! refused at once.
+//! not contact its system, so that a server starts while other systems are down; a setting that cannot work
+//! is refused at once.
 
 mod breaker;
 mod bulkhead;
@@ -45,13 +45,13 @@ pub use ports::*;
 
 use crate::config::Settings;
 
-/// All ports on the real systems of these settings, for the installation of this id; optional ones that are not
-/// configured are `None`. Starts the watches, so it must be called within a tokio runtime; they end with the
-/// ports.
+/// All ports on the real systems of these settings, for the installation of this id; optional ones that are
+/// not configured are `None`. Starts the watches, so it must be called within a tokio runtime; they end with
+/// the ports.
 ///
 /// # Errors
-/// When a setting cannot work: no kubeconfig for Karmada, an unusable file or URL, no Helm program. Systems that
-/// are down are no error.
+/// When a setting cannot work: no kubeconfig for Karmada, an unusable file or URL, no Helm program. Systems
+/// that are down are no error.
 pub async fn real_ports(settings: &Settings, installation: &str) -> Result<Ports> {
     let client = karmada::connect(&settings.karmada).await?;
     let helm = helm::HelmReleases::start(settings, marks(settings, installation), client.clone());

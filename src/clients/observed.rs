@@ -32,7 +32,8 @@ impl<I: Send + 'static, K: Clone + Send + 'static> Observed<I, K> {
 
     /// Takes an event: `apply` changes the index and returns the affected keys.
     pub(super) fn take<E>(&self, event: E, apply: impl FnOnce(&mut I, E) -> BTreeSet<K>) {
-        // An event is applied as a whole or not at all: after a panic elsewhere the index is as good as before.
+        // An event is applied as a whole or not at all: after a panic elsewhere the index is as good as
+        // before.
         let touched = apply(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner), event);
         for key in touched {
             // An error means that there is no receiver.

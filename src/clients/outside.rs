@@ -91,8 +91,8 @@ impl Outside {
         Ok(clusters)
     }
 
-    /// Whether [`Self::clusters`] has answered at least once. Before that a decision would rest on an earlier server's
-    /// knowledge, or on none.
+    /// Whether [`Self::clusters`] has answered at least once. Before that a decision would rest on an earlier
+    /// server's knowledge, or on none.
     #[must_use]
     pub fn clusters_known(&self) -> bool {
         *self.0.clusters_known.borrow()
@@ -113,7 +113,8 @@ impl Outside {
     /// The workloads of a release. Read from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
-    /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too long.
+    /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too
+    /// long.
     pub async fn workloads_of(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>> {
         self.require_fresh(self.0.ports.workloads.watches())?;
         self.0.ports.workloads.of_release(release).await
@@ -133,8 +134,8 @@ impl Outside {
         self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
     }
 
-    /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace. Read
-    /// from the watched state, so there is nothing to retry or to measure.
+    /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace.
+    /// Read from the watched state, so there is nothing to retry or to measure.
     ///
     /// # Errors
     /// `Unreachable` until the first state has arrived, and when the watch has not proved alive for too long.
@@ -191,7 +192,8 @@ impl Outside {
         self.0.calls.run_helm(UNINSTALL, Slot::Remove, uninstall).await
     }
 
-    /// Assigns a release of any origin to `owner`, as if it had been applied with this digest; Helm is not run.
+    /// Assigns a release of any origin to `owner`, as if it had been applied with this digest; Helm is not
+    /// run.
     ///
     /// # Errors
     /// `NotFound` when there is no such release; otherwise Karmada's error.
@@ -214,7 +216,8 @@ impl Outside {
         self.0.calls.run(APPLY_RULES, || port.apply(rules)).await
     }
 
-    /// Removes the rules of a graph; missing rules are no error, also when no monitoring cluster is configured.
+    /// Removes the rules of a graph; missing rules are no error, also when no monitoring cluster is
+    /// configured.
     ///
     /// # Errors
     /// Errors of the monitoring cluster's API server.
@@ -351,8 +354,8 @@ impl Outside {
         }
     }
 
-    /// Round-trip times between these clusters and any others; empty when nothing measures them. A cluster that
-    /// cannot be queried is left out.
+    /// Round-trip times between these clusters and any others; empty when nothing measures them. A cluster
+    /// that cannot be queried is left out.
     ///
     /// # Errors
     /// When the query takes too long.

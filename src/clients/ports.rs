@@ -55,8 +55,8 @@ pub trait Inventory: Send + Sync {
 /// Deployments and how Karmada spread them.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has no Deployment
-    /// (yet).
+    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has no
+    /// Deployment (yet).
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>>;
 
     /// Sets the replicas of a Deployment through Karmada.
@@ -122,19 +122,21 @@ pub struct MemberStatus {
 /// Helm releases in Karmada's control plane.
 #[async_trait]
 pub trait Releases: Send + Sync {
-    /// The releases of these names, no matter who made them, and all others of `owner` ([`ReleaseSpec::owner`]) in a namespace, each
-    /// in its newest revision, by name, from the watched state. Costs nothing for releases of others.
+    /// The releases of these names, no matter who made them, and all others of `owner`
+    /// ([`ReleaseSpec::owner`]) in a namespace, each in its newest revision, by name, from the watched state.
+    /// Costs nothing for releases of others.
     async fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Result<Vec<ReleaseObservation>>;
 
-    /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards [`Self::find`]
-    /// shows the result.
+    /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards
+    /// [`Self::find`] shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
 
     /// Uninstalls a release of this owner ([`ReleaseSpec::owner`]); a missing release is no error, one with
     /// another owner is a conflict and stays. Afterwards [`Self::find`] does not show it any more.
     async fn uninstall(&self, key: &ReleaseKey, owner: &str) -> Result<()>;
 
-    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest; nothing runs. Afterwards
+    /// Makes a release one of `owner`, no matter who made it, as if it had been applied with this digest;
+    /// nothing runs. Afterwards
     /// [`Self::find`] shows it so.
     async fn adopt(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()>;
 
@@ -191,8 +193,8 @@ pub struct ReleaseSpec {
 /// Alert rules of the graphs.
 #[async_trait]
 pub trait AlertRules: Send + Sync {
-    /// Makes the rules of a graph be exactly these. An object of that name that belongs to another installation is a
-    /// conflict and stays. Afterwards [`Self::observed`] shows them.
+    /// Makes the rules of a graph be exactly these. An object of that name that belongs to another
+    /// installation is a conflict and stays. Afterwards [`Self::observed`] shows them.
     async fn apply(&self, rules: &GraphRules) -> Result<()>;
 
     /// Removes the rules object; a missing one, or another installation's, is no error. Afterwards
@@ -202,8 +204,8 @@ pub trait AlertRules: Send + Sync {
     /// Names of the rule objects of this installation, from the watched state.
     async fn list(&self) -> Result<Vec<String>>;
 
-    /// The rules of an object, from the watched state. `None` when this installation has no such object, and also when it is
-    /// not as [`Self::apply`] writes it.
+    /// The rules of an object, from the watched state. `None` when this installation has no such object, and
+    /// also when it is not as [`Self::apply`] writes it.
     async fn observed(&self, object_name: &str) -> Result<Option<GraphRules>>;
 
     /// Names a rules object whenever it changed. A receiver that lags re-reads everything.

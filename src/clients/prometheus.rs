@@ -1,5 +1,5 @@
-//! Prometheus over HTTP: firing alerts of this installation's rules, rates of the services, and the request to
-//! reload its rules.
+//! Prometheus over HTTP: firing alerts of this installation's rules, rates of the services, and the request
+//! to reload its rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// The Prometheus at `base_url`, which is asked for firing alerts with `alerts_query`. Does not speak to it.
+    /// The Prometheus at `base_url`, which is asked for firing alerts with `alerts_query`. Does not speak to
+    /// it.
     ///
     /// # Errors
     /// `Invalid` when this is no URL.
@@ -59,8 +60,8 @@ impl Prometheus {
         answered(sent).await.map(drop)
     }
 
-    /// Runs an instant query that returns a vector. Sent as a form, because a URL is not long enough for every
-    /// query.
+    /// Runs an instant query that returns a vector. Sent as a form, because a URL is not long enough for
+    /// every query.
     async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
         let request = self.http.post(self.url("api/v1/query")?).form(&[("query", query)]);
         let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;

@@ -1,8 +1,9 @@
 //! Alert rules of the graphs: one PrometheusRule object each, by server-side apply.
 //!
 //! No two graphs share an object, so no update can lose another's rules, and deleting the object deletes the
-//! rules. prometheus-operator silently ignores objects without the labels of its `ruleSelector`, hence those are
-//! settings. Objects that carry the label of an installation are watched; those of other installations are left alone.
+//! rules. prometheus-operator silently ignores objects without the labels of its `ruleSelector`, hence those
+//! are settings. Objects that carry the label of an installation are watched; those of other installations
+//! are left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -91,8 +92,8 @@ impl PrometheusRules {
         }
     }
 
-    /// Whether there is an object of that name that this installation did not make. Read again, since the decision whether to touch
-    /// an object must not rest on a copy.
+    /// Whether there is an object of that name that this installation did not make. Read again, since the
+    /// decision whether to touch an object must not rest on a copy.
     async fn is_foreign(&self, name: &str) -> Result<bool> {
         let found = self.objects.get_metadata(name).await;
         match found.map_err(|error| failure("monitoring", &format!("cannot read the rules {name}"), error)) {
@@ -108,8 +109,8 @@ impl PrometheusRules {
     }
 }
 
-/// Makes Prometheus read its rules again, apart from the calls that change them: it may take long, and one reload is
-/// enough for many changes. Without it Prometheus notices by itself, only later.
+/// Makes Prometheus read its rules again, apart from the calls that change them: it may take long, and one
+/// reload is enough for many changes. Without it Prometheus notices by itself, only later.
 struct Reloader {
     wanted: Arc<Notify>,
     _task: AbortOnDropHandle<()>,

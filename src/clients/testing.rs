@@ -34,7 +34,8 @@ pub(super) async fn serve(router: Router) -> String {
     url
 }
 
-/// Objects of one kind that a fake API server lists and watches, with versions, selectors and bookmarks as real ones.
+/// Objects of one kind that a fake API server lists and watches, with versions, selectors and bookmarks as
+/// real ones.
 #[derive(Clone)]
 pub(super) struct Collection(Arc<watch::Sender<Log>>);
 

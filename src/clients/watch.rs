@@ -1,10 +1,10 @@
 //! Watches on objects in Kubernetes API servers, with a check that they are alive.
 //!
 //! A hanging watch looks like a system in which nothing changes. So each has a [`WatchHealth`] that records
-//! when it last proved alive: an event, a bookmark (API servers send one about every minute), a finished list,
-//! or a watch that the server ended in order. The watcher of kube does not pass bookmarks on; hence a [`monitored`] client, which sees
-//! all answers of a watch. It also ends answers that hang, which the watcher itself does for running watches
-//! only.
+//! when it last proved alive: an event, a bookmark (API servers send one about every minute), a finished
+//! list, or a watch that the server ended in order. The watcher of kube does not pass bookmarks on; hence a
+//! [`monitored`] client, which sees all answers of a watch. It also ends answers that hang, which the watcher
+//! itself does for running watches only.
 
 use std::error::Error;
 use std::io;
@@ -32,8 +32,8 @@ use super::{ClientError, ClientErrorKind, Result, WatchReport};
 
 /// Longest wait for the beginning of an answer, and for each next piece of a list.
 const ANSWER: Duration = Duration::from_secs(30);
-/// After this time the API server ends a watch, which is then resumed: a proof of life from servers that send no
-/// bookmarks. A watch that is silent for a few seconds longer is given up.
+/// After this time the API server ends a watch, which is then resumed: a proof of life from servers that send
+/// no bookmarks. A watch that is silent for a few seconds longer is given up.
 const WATCH_SECONDS: u32 = 120;
 
 /// When a watch last proved alive, and its last error.
@@ -150,8 +150,8 @@ pub(super) fn monitored(client: &Client, health: &Arc<WatchHealth>) -> Client {
     Client::new(service, client.default_namespace())
 }
 
-/// The body of an answer. That of a watch proves it alive with each event, and by ending in order: the beginning of
-/// the answer does not, since a proxy or a server that fails sends it as well.
+/// The body of an answer. That of a watch proves it alive with each event, and by ending in order: the
+/// beginning of the answer does not, since a proxy or a server that fails sends it as well.
 struct Proof<E> {
     body: UnsyncBoxBody<Bytes, E>,
     /// Of the watch.

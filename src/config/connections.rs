@@ -58,7 +58,8 @@ impl Default for ObjectLabels {
     }
 }
 
-/// Submariner: the broker, which knows the clusters' networks, and the gateways, which measure round-trip times.
+/// Submariner: the broker, which knows the clusters' networks, and the gateways, which measure round-trip
+/// times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmarinerSettings {
     /// Kubeconfig of the broker; `None` when not configured.

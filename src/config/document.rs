@@ -1,7 +1,7 @@
 //! Prints the settings: those in effect as YAML, the reference for operators, and the example file.
 //!
-//! `docs/configuration.md` and `config/smo.example.yaml` are the results of [`reference()`] and [`example()`];
-//! `make lint` compares them.
+//! `docs/configuration.md` and `config/smo.example.yaml` are the results of [`reference()`] and
+//! [`example()`]; `make lint` compares them.
 
 use std::fmt;
 

@@ -13,8 +13,8 @@ use super::table::SETTINGS;
 
 /// Variable that names the configuration file.
 pub(super) const CONFIG_VARIABLE: &str = "SMO_CONFIG";
-/// Beginnings of variables that are no settings of the server: Kubernetes sets some for a Service named `smo`, the
-/// others belong to the client commands and the test bed.
+/// Beginnings of variables that are no settings of the server: Kubernetes sets some for a Service named
+/// `smo`, the others belong to the client commands and the test bed.
 const NO_SETTINGS: [&str; 4] = ["SMO_SERVICE_", "SMO_PORT", "SMO_URL", "SMO_TESTBED_"];
 
 /// Where settings come from.

@@ -1,4 +1,5 @@
-//! Programs of the operator: external strategies, what decides when one of them does not, and intent handlers.
+//! Programs of the operator: external strategies, what decides when one of them does not, and intent
+//! handlers.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -57,10 +57,11 @@ impl Weights {
 pub struct SolveLimits {
     /// Seed of all chance.
     pub seed: u64,
-    /// Proposals of the local search, over all restarts; `None` for as many as the size is worth. Equal problems
-    /// give equal plans.
+    /// Proposals of the local search, over all restarts; `None` for as many as the size is worth. Equal
+    /// problems give equal plans.
     pub iterations: Option<u64>,
-    /// Wall-clock deadline in milliseconds instead of the budget of iterations. The result is then not reproducible.
+    /// Wall-clock deadline in milliseconds instead of the budget of iterations. The result is then not
+    /// reproducible.
     pub deadline_ms: Option<u64>,
     /// Items × clusters up to which `cost` looks for the proven optimum as well.
     pub exact_cells: usize,

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::quantity::{cores_text, ram_rounded, ram_text, storage_rounded, storage_text};
 
-/// A resource that is counted. To count another one, add it here and a field to [`Resources`]: everything that adds,
-/// compares or words amounts goes through all of them.
+/// A resource that is counted. To count another one, add it here and a field to [`Resources`]: everything
+/// that adds, compares or words amounts goes through all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dimension {
     /// CPU in millicores.
@@ -102,8 +102,8 @@ impl Dimension {
 
 /// An amount of each resource that a service needs or a cluster offers.
 ///
-/// Integers keep sums exact: a thousand services of 0.1 cores add up to 100 cores, not to 99.999…. A stored document that
-/// lacks a resource has none of it.
+/// Integers keep sums exact: a thousand services of 0.1 cores add up to 100 cores, not to 99.999…. A stored
+/// document that lacks a resource has none of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Resources {
     /// Thousandths of a CPU core.

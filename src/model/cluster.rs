@@ -84,9 +84,9 @@ pub struct ClusterNetworks {
 /// Round-trip times in milliseconds between two clusters, by their names in ascending order.
 pub type RoundTripTimes = BTreeMap<(String, String), f64>;
 
-/// All clusters as they are after an observation, by ascending id. New ones get the next ids in the order given; those
-/// that were not observed become unavailable and keep the time of their last sight. A cluster that `networks` does not
-/// name keeps the networks it had.
+/// All clusters as they are after an observation, by ascending id. New ones get the next ids in the order
+/// given; those that were not observed become unavailable and keep the time of their last sight. A cluster
+/// that `networks` does not name keeps the networks it had.
 #[must_use]
 pub fn merge_observations(
     known: &[ClusterRecord],

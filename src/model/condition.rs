@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 /// A condition in the manner of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// Its type: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` or `RateKnown` of a service, `RulesPublished` or
-    /// `Reconciled` of a graph.
+    /// Its type: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` or `RateKnown` of a service,
+    /// `RulesPublished` or `Reconciled` of a graph.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it holds.

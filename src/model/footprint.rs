@@ -2,8 +2,8 @@
 //! where usage is counted.
 //!
 //! Every service that is placed has a [`Charge`]; the ledger keeps their sums by cluster ([`LedgerEntry`]). A
-//! cluster's own report reflects changes only after its next status round, so recent changes are *reserved* in
-//! addition to the report.
+//! cluster's own report reflects changes only after its next status round, so recent changes are *reserved*
+//! in addition to the report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,8 +90,8 @@ impl UsageChange {
         exceeds(self.after.wanted, self.before.wanted)
     }
 
-    /// Whether a cluster has the capacity for the graph's usage there after the change. Only resources of which
-    /// more is taken count: a cluster that is short of memory can still give CPU.
+    /// Whether a cluster has the capacity for the graph's usage there after the change. Only resources of
+    /// which more is taken count: a cluster that is short of memory can still give CPU.
     #[must_use]
     pub fn fits(&self, cluster: &ClusterRecord, entry: &LedgerEntry) -> bool {
         let (before, after) = (self.before.wanted, self.after.wanted);
@@ -184,8 +184,8 @@ fn time_delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-/// Replicas that may not show in a cluster's report: all of them when the intent is fresh or the service waits for its event,
-/// else those that are not ready.
+/// Replicas that may not show in a cluster's report: all of them when the intent is fresh or the service
+/// waits for its event, else those that are not ready.
 fn hidden_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
     let replicas = service.counted_replicas();
     if service.state == ServiceState::Pending || is_fresh(graph, settle, at) {
@@ -194,8 +194,8 @@ fn hidden_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duratio
     (replicas - service.replicas_ready.unwrap_or(0)).max(0)
 }
 
-/// Replicas that can show in a cluster's report: those that are ready, and of a fresh service all. Later on, replicas that
-/// are not ready may have found no node, and then they do not show.
+/// Replicas that can show in a cluster's report: those that are ready, and of a fresh service all. Later on,
+/// replicas that are not ready may have found no node, and then they do not show.
 fn shown_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
     let all = service.state != ServiceState::Pending && is_fresh(graph, settle, at);
     if all { service.counted_replicas() } else { service.replicas_ready.unwrap_or(0).max(0) }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::{Condition, Desired, GraphRecord};
 use crate::hdag::{Resources, Trigger};
 
-/// Whether a graph is ready: all of its services that should run do. A conditional service that waits for its event should
-/// not, so it does not count.
+/// Whether a graph is ready: all of its services that should run do. A conditional service that waits for its
+/// event should not, so it does not count.
 #[must_use]
 pub fn is_ready(graph: &GraphRecord, services: &[ServiceRecord]) -> bool {
     graph.desired == Desired::Running

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 /// Attributes of a cluster that decisions use.
 ///
-/// They come, in this order, from the interface, the configuration, the labels of Karmada's Cluster object, and (latencies)
-/// measured round-trip times. A number that is 0 counts as unknown.
+/// They come, in this order, from the interface, the configuration, the labels of Karmada's Cluster object,
+/// and (latencies) measured round-trip times. A number that is 0 counts as unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterAttributes {
@@ -49,7 +49,8 @@ pub struct ClusterAttributes {
 }
 
 impl ClusterAttributes {
-    /// The value of an attribute as text: one of the fields by its name, or else a label. `None` when unknown.
+    /// The value of an attribute as text: one of the fields by its name, or else a label. `None` when
+    /// unknown.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         let number = |value: Option<f64>| value.filter(|value| *value != 0.0).map(|value| value.to_string());

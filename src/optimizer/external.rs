@@ -1,6 +1,8 @@
-//! The JSON contracts with other programs, external strategies and intent handlers: their requests and answers.
+//! The JSON contracts with other programs, external strategies and intent handlers: their requests and
+//! answers.
 //!
-//! Plans become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked like any.
+//! Plans become outcomes through [`super::placement::adopt`] and [`super::scaling::adopt`] and are checked
+//! like any.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! Decisions as pure functions: problem in, plan with proof and explanation out.
 //!
-//! Knows nothing of HTTP, the store or clusters beyond the contents of a problem, and reads no clock (unless a
-//! problem asks for a deadline): equal problems give equal answers. [`placement`] decides where services run,
+//! Knows nothing of HTTP, the store or clusters beyond the contents of a problem, and reads no clock (unless
+//! a problem asks for a deadline): equal problems give equal answers. [`placement`] decides where services
+//! run,
 //! [`scaling`] how many replicas they have; each has problem, strategies, explanation, report and an
 //! independent checker of its own.
 

@@ -2,7 +2,8 @@
 //!
 //! Models are formulated with `good_lp`; this is the only place that depends on the concrete solver. With the
 //! feature `highs` it is `HiGHS`, otherwise microlp: pure Rust, and meant for some hundred integer variables.
-//! One thread, no output: as long as no deadline ends a run, equal formulations and options give equal answers.
+//! One thread, no output: as long as no deadline ends a run, equal formulations and options give equal
+//! answers.
 
 use good_lp::{Constraint, Expression, IntoAffineExpression, ProblemVariables};
 
@@ -78,8 +79,8 @@ pub struct Solution {
     pub objective: f64,
     /// Lower bound of every feasible objective; `-inf` when none is known.
     pub bound: f64,
-    /// Only for linear problems solved to optimality by `HiGHS`: by how much the objective grows per unit of each
-    /// row's right-hand side (not positive for `<=`, not negative for `>=`).
+    /// Only for linear problems solved to optimality by `HiGHS`: by how much the objective grows per unit of
+    /// each row's right-hand side (not positive for `<=`, not negative for `>=`).
     pub duals: Option<Vec<f64>>,
 }
 
@@ -346,7 +347,8 @@ mod tests {
     #[cfg(feature = "highs")]
     #[test]
     fn duals_say_what_a_unit_of_the_right_hand_side_is_worth() {
-        // Minimise 3x + y with x + y >= 4 and y <= 3: x = 1, y = 3. One more to cover costs 3; one more of y saves 2.
+        // Minimise 3x + y with x + y >= 4 and y <= 3: x = 1, y = 3. One more to cover costs 3; one more of y
+        // saves 2.
         let mut formulation = Formulation::default();
         let x = formulation.variables.add(variable().min(0));
         let y = formulation.variables.add(variable().min(0));

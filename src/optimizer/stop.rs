@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// One deadline and one cancel flag for everything that a decision does: searches, bounds, every run of a solver, and the
-/// analysis of a conflict. Clones share the flags.
+/// One deadline and one cancel flag for everything that a decision does: searches, bounds, every run of a
+/// solver, and the analysis of a conflict. Clones share the flags.
 ///
 /// Workers check [`Self::is_due`] between two steps, and end with the best result so far. An early end is
 /// recorded ([`Self::has_cut`]): without one, the answer does not depend on the clock.
@@ -74,7 +74,8 @@ impl Stop {
         due
     }
 
-    /// Remembers that something ended before it was done, such as a solver that was given the time that was left.
+    /// Remembers that something ended before it was done, such as a solver that was given the time that was
+    /// left.
     pub fn note_cut(&self) {
         self.cut.store(true, Ordering::Relaxed);
     }

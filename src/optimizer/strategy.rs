@@ -1,7 +1,7 @@
 //! Strategies as types: one that is built in, or an external one by its name.
 //!
-//! On the wire and in stored decisions a strategy is its name. The built-in ones of placement and of scaling are enums of
-//! their own, so that the compiler names every place that a new one has to be added to.
+//! On the wire and in stored decisions a strategy is its name. The built-in ones of placement and of scaling
+//! are enums of their own, so that the compiler names every place that a new one has to be added to.
 
 use std::fmt;
 

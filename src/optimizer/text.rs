@@ -4,7 +4,8 @@
 
 use crate::hdag::{Dimension, Resources};
 
-/// Amounts as one phrase: `0.5 cores, 500MiB RAM, 10GB storage, 1 GPU`, without those that are not to be shown.
+/// Amounts as one phrase: `0.5 cores, 500MiB RAM, 10GB storage, 1 GPU`, without those that are not to be
+/// shown.
 pub(in crate::optimizer) fn amounts(resources: Resources, hidden: &[Dimension]) -> String {
     let shown = Dimension::ALL.into_iter().filter(|dimension| !hidden.contains(dimension));
     let parts: Vec<String> = shown

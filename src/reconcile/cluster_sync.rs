@@ -46,8 +46,8 @@ impl ClusterSync {
         Self { store, outside, queue, settings, progress: Arc::default(), networks_failed: Arc::default() }
     }
 
-    /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them. Callers that
-    /// wait for the same reading share it.
+    /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them.
+    /// Callers that wait for the same reading share it.
     ///
     /// # Errors
     /// Karmada or the database failed.
@@ -66,8 +66,8 @@ impl ClusterSync {
         Ok(())
     }
 
-    /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even when
-    /// the caller is cancelled during the commit.
+    /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even
+    /// when the caller is cancelled during the commit.
     async fn record(
         &self,
         observed: &[ClusterObservation],
@@ -112,8 +112,8 @@ impl ClusterSync {
         })
     }
 
-    /// Round-trip times between the available clusters, when it is time to ask for them again: that takes a call for
-    /// each of them.
+    /// Round-trip times between the available clusters, when it is time to ask for them again: that takes a
+    /// call for each of them.
     async fn latencies(
         &self,
         observed: &[ClusterObservation],

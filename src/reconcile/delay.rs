@@ -1,5 +1,5 @@
-//! Delays before retries and resyncs. All are applied with jitter, so that operations that failed together are
-//! not retried together.
+//! Delays before retries and resyncs. All are applied with jitter, so that operations that failed together
+//! are not retried together.
 
 use std::time::Duration;
 

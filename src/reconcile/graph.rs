@@ -1,7 +1,8 @@
-//! One reconcile of one graph: read desired and observed state, apply the differences, record the observation.
+//! One reconcile of one graph: read desired and observed state, apply the differences, record the
+//! observation.
 //!
-//! Its only input is the graph's name. It can be interrupted at any step and started again: completed steps are
-//! observed in the other systems and not repeated.
+//! Its only input is the graph's name. It can be interrupted at any step and started again: completed steps
+//! are observed in the other systems and not repeated.
 
 use std::collections::BTreeMap;
 
@@ -52,8 +53,8 @@ impl Reconciler {
         }
     }
 
-    /// Brings one graph to its desired state. Failures of other systems are recorded as conditions and reported
-    /// by the outcome.
+    /// Brings one graph to its desired state. Failures of other systems are recorded as conditions and
+    /// reported by the outcome.
     async fn reconcile_graph(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Removal of leftovers of deleted graphs: rule objects without a record, as after restoring a database from a
-//! backup.
+//! Removal of leftovers of deleted graphs: rule objects without a record, as after restoring a database from
+//! a backup.
 
 use std::collections::BTreeSet;
 

@@ -74,7 +74,8 @@ impl Loops {
         Ok(())
     }
 
-    /// The safety net under wakes of new graphs that got lost; graphs that are known have a timer of their own.
+    /// The safety net under wakes of new graphs that got lost; graphs that are known have a timer of their
+    /// own.
     async fn run_resync_loop(self) {
         loop {
             tokio::time::sleep(self.settings.resync).await;

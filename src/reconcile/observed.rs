@@ -1,5 +1,5 @@
-//! Merges the observations of a reconcile into the records of a graph and its services, and returns the events
-//! of the changes. Pure: the same observation on an unchanged record changes nothing.
+//! Merges the observations of a reconcile into the records of a graph and its services, and returns the
+//! events of the changes. Pure: the same observation on an unchanged record changes nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -120,8 +120,8 @@ pub(super) fn apply_release(
     event
 }
 
-/// Whether a failure differs from the one in the condition. Texts differ each time (times, ports, identities);
-/// the system that failed and the kind of failure, with which its text begins, do not.
+/// Whether a failure differs from the one in the condition. Texts differ each time (times, ports,
+/// identities); the system that failed and the kind of failure, with which its text begins, do not.
 fn is_another_failure(service: &ServiceRecord, release: &State, update: &ConditionUpdate) -> bool {
     let (Some(old), Some(error)) = (condition::get(&service.conditions, INSTALLED), release.error()) else {
         return true;

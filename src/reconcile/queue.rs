@@ -95,8 +95,8 @@ pub enum WorkOutcome {
     Gone,
     /// All is as desired.
     Settled,
-    /// An external change is needed (pods start, an object disappears, a user acts): its observation wakes the
-    /// key.
+    /// An external change is needed (pods start, an object disappears, a user acts): its observation wakes
+    /// the key.
     Waiting,
     /// Parts of it failed in a way that may pass. An observed change may wake the key earlier: the parts
     /// remember when each is due.
@@ -228,15 +228,15 @@ impl Queue {
         self.inner.change(|schedule, now| schedule.wake(&Key::graph(graph), Priority::Change, now));
     }
 
-    /// Reconciles a graph as soon as a worker is free, retries failed operations, and follows its progress from
-    /// now on.
+    /// Reconciles a graph as soon as a worker is free, retries failed operations, and follows its progress
+    /// from now on.
     #[must_use]
     pub fn begin(&self, graph: &str) -> watch::Receiver<Progress> {
         self.inner.change(|schedule, now| schedule.begin(&Key::graph(graph), now))
     }
 
-    /// Wakes the graph when dropped: the change of a request that is cancelled during its commit may have been
-    /// recorded.
+    /// Wakes the graph when dropped: the change of a request that is cancelled during its commit may have
+    /// been recorded.
     pub fn wake_on_drop(&self, graph: &str) -> WakeOnDrop {
         WakeOnDrop { queue: self.clone(), graph: graph.to_owned() }
     }
@@ -253,9 +253,9 @@ impl Queue {
         });
     }
 
-    /// Adds the keys of the database, each with whether its work is done according to the database. Unfinished
-    /// work continues; the rest is checked, spread over a time that grows with their number. Keys that are
-    /// already known are left alone.
+    /// Adds the keys of the database, each with whether its work is done according to the database.
+    /// Unfinished work continues; the rest is checked, spread over a time that grows with their number. Keys
+    /// that are already known are left alone.
     pub fn take_up(&self, keys: Vec<(Key, bool)>) {
         let window = self.inner.window(keys.len());
         self.inner.change(|schedule, now| {
@@ -282,7 +282,8 @@ impl Queue {
         self.inner.stopping.cancelled().await;
     }
 
-    /// Starts no new work, lets running work finish for `grace`, then cancels it: the next start continues it.
+    /// Starts no new work, lets running work finish for `grace`, then cancels it: the next start continues
+    /// it.
     pub async fn shutdown(&self, grace: Duration) {
         self.begin_shutdown();
         self.inner.tracker.close();

@@ -24,8 +24,8 @@ pub struct Verdict {
     pub observed_needs: Option<Resources>,
 }
 
-/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available` tests
-/// whether a cluster is available.
+/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available`
+/// tests whether a cluster is available.
 #[must_use]
 pub fn judge(
     cluster: Option<&str>,

@@ -1,8 +1,8 @@
 //! The embedded continuum: every port of [`crate::clients`] over one world in memory.
 //!
 //! It stands in for Karmada, Helm, Prometheus and Submariner when none is configured, in the demo and in the
-//! tests. Time is tokio's clock, so that a test with a paused clock sees a Deployment become ready at once; all
-//! randomness comes from one seed.
+//! tests. Time is tokio's clock, so that a test with a paused clock sees a Deployment become ready at once;
+//! all randomness comes from one seed.
 
 mod continuum;
 mod ports;

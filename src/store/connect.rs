@@ -105,8 +105,8 @@ async fn open_sqlite(rest: &str) -> Result<SqlitePool> {
         };
         let failed =
             StoreError::Connect { target: format!("the SQLite database {}", path.display()), source };
-        // Two processes that create one database at once both switch it to WAL, and to that the busy timeout does
-        // not apply.
+        // Two processes that create one database at once both switch it to WAL, and to that the busy timeout
+        // does not apply.
         if !failed.is_transient() || tokio::time::Instant::now() >= deadline {
             return Err(failed);
         }

@@ -1,8 +1,8 @@
 //! One SQL text for two engines: pools, connections and transactions of PostgreSQL and SQLite behind one
 //! interface.
 //!
-//! Differences of the engines in locking are handled here and in [`super::instance`], nowhere else. The rest of
-//! the store is written against [`Conn`] and runs the same text on both.
+//! Differences of the engines in locking are handled here and in [`super::instance`], nowhere else. The rest
+//! of the store is written against [`Conn`] and runs the same text on both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) enum Db {
     Pg(PgPool),
-    /// SQLite lets one write at a time. Who waits does so in turn at the mutex, not by polling the file while holding
-    /// a connection that a reader could use.
+    /// SQLite lets one write at a time. Who waits does so in turn at the mutex, not by polling the file while
+    /// holding a connection that a reader could use.
     Lite(SqlitePool, Arc<Mutex<()>>),
 }
 
@@ -53,8 +53,8 @@ impl Db {
         })
     }
 
-    /// A transaction. SQLite's takes the write lock at once: a transaction that reads first and asks for the lock
-    /// later is refused whenever another one wrote in between.
+    /// A transaction. SQLite's takes the write lock at once: a transaction that reads first and asks for the
+    /// lock later is refused whenever another one wrote in between.
     pub(super) async fn begin(&self, faults: &Faults, settle_time: Duration) -> Result<Tx> {
         Ok(Tx {
             faults: faults.clone(),
@@ -72,8 +72,9 @@ impl Db {
     }
 }
 
-/// Begins a transaction, to the end of its `BEGIN` even if the caller is cancelled meanwhile: sqlx 0.9 returns a
-/// connection to the pool in the open transaction otherwise, and the next caller works in it, maybe a read-only one.
+/// Begins a transaction, to the end of its `BEGIN` even if the caller is cancelled meanwhile: sqlx 0.9
+/// returns a connection to the pool in the open transaction otherwise, and the next caller works in it, maybe
+/// a read-only one.
 async fn begin_with<DB: Database>(
     pool: &sqlx::Pool<DB>,
     statement: &'static str,
@@ -153,8 +154,8 @@ impl Tx {
         }
     }
 
-    /// Makes everything that was written in this transaction durable and visible. `label` names the change: the
-    /// moments before and after it are numbered steps at which a test may fail or kill the server.
+    /// Makes everything that was written in this transaction durable and visible. `label` names the change:
+    /// the moments before and after it are numbered steps at which a test may fail or kill the server.
     ///
     /// # Errors
     /// The database failed; then nothing was written, or, if the connection broke at that very moment, the
@@ -180,8 +181,8 @@ impl Tx {
         Ok(())
     }
 
-    /// The text that also locks the rows it reads until the end of this transaction. SQLite has no such clause and
-    /// needs none: its transactions hold the write lock from the start.
+    /// The text that also locks the rows it reads until the end of this transaction. SQLite has no such
+    /// clause and needs none: its transactions hold the write lock from the start.
     pub(super) fn locking(&self, postgres: &'static str, sqlite: &'static str) -> &'static str {
         match self.inner {
             TxInner::Pg(_) => postgres,

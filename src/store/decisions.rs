@@ -1,5 +1,5 @@
-//! Decisions: each with its whole problem and its answer. Never deleted, and never changed but for the time at
-//! which a proposal was applied.
+//! Decisions: each with its whole problem and its answer. Never deleted, and never changed but for the time
+//! at which a proposal was applied.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -19,7 +19,8 @@ pub enum StoreError {
         /// Description of the conflict, for the user.
         message: String,
     },
-    /// The graph was written by another transaction since it was read, or is gone. Read again and decide again.
+    /// The graph was written by another transaction since it was read, or is gone. Read again and decide
+    /// again.
     #[error("graph {graph:?} has changed since it was read, or is gone")]
     Version {
         /// The graph.

@@ -154,8 +154,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes the mutable fields of a graph (desired state, generations, conditions, decision, scaling, time of
-    /// writing) if its version is still the one given, and returns the new version.
+    /// Writes the mutable fields of a graph (desired state, generations, conditions, decision, scaling, time
+    /// of writing) if its version is still the one given, and returns the new version.
     ///
     /// # Errors
     /// [`StoreError::Version`] when it has moved on or the graph is gone; the database failed.

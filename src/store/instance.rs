@@ -1,7 +1,8 @@
 //! One server per database: a second one on the same database refuses to start.
 //!
-//! The lock belongs to the process, not to a row: a session lock on a connection of its own (PostgreSQL) or a lock
-//! on a file (SQLite). Both end with the process however it dies. The row in `server` is only for the message.
+//! The lock belongs to the process, not to a row: a session lock on a connection of its own (PostgreSQL) or a
+//! lock on a file (SQLite). Both end with the process however it dies. The row in `server` is only for the
+//! message.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -44,8 +45,8 @@ enum HeldLock {
 }
 
 impl InstanceLock {
-    /// Returns when the lock may be lost because its connection died: another server may have started, so this one
-    /// must stop writing. Never returns on SQLite, whose lock cannot be lost.
+    /// Returns when the lock may be lost because its connection died: another server may have started, so
+    /// this one must stop writing. Never returns on SQLite, whose lock cannot be lost.
     pub async fn lost(&mut self) {
         let HeldLock::Connection(connection) = &mut self.held else {
             return std::future::pending().await;
@@ -111,8 +112,8 @@ async fn try_lock(db: &Db) -> Result<Option<HeldLock>> {
 
 async fn try_lock_postgres(pool: &PgPool) -> Result<Option<HeldLock>> {
     let options = pool.connect_options();
-    // If this host vanishes, the database server notices within half a minute and frees the lock. No effect on
-    // a socket.
+    // If this host vanishes, the database server notices within half a minute and frees the lock. No effect
+    // on a socket.
     let options = options.as_ref().clone().application_name("smo instance lock").options([
         ("tcp_keepalives_idle", "10"),
         ("tcp_keepalives_interval", "5"),

@@ -1,8 +1,8 @@
 //! JSON columns that preserve the written text: the order of keys and the form of numbers.
 //!
 //! `sqlx::types::Json` binds JSONB, which PostgreSQL sorts and rewrites even when the column is plain JSON. A
-//! descriptor must come back as it was posted, and the digest of a release's values must not change because they
-//! went through the database. On SQLite both are text, so there this is `sqlx`'s own type.
+//! descriptor must come back as it was posted, and the digest of a release's values must not change because
+//! they went through the database. On SQLite both are text, so there this is `sqlx`'s own type.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,10 +1,11 @@
-//! The capacity ledger: total usage of all services on each cluster, kept as sums so that reading it costs the
-//! same with any number of graphs.
+//! The capacity ledger: total usage of all services on each cluster, kept as sums so that reading it costs
+//! the same with any number of graphs.
 //!
 //! Every transaction that writes services or the desired state of a graph settles the charges of that graph
 //! when it commits: the rows of its clusters are locked by name and changed by the difference. A transaction
 //! that rests on a decision declares it ([`Tx::require_capacity`]) and is refused when its additional usage
-//! does not fit: the decision was made without a lock, and the rows it changes may be newer than its snapshot.
+//! does not fit: the decision was made without a lock, and the rows it changes may be newer than its
+//! snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,8 +90,8 @@ impl Unsettled {
 }
 
 impl Store {
-    /// Looks again at charges whose clusters' reports show them by now; returns the number of graphs that were due. One
-    /// call settles a limited number: call again until it returns 0.
+    /// Looks again at charges whose clusters' reports show them by now; returns the number of graphs that
+    /// were due. One call settles a limited number: call again until it returns 0.
     ///
     /// # Errors
     /// The database failed.
@@ -122,8 +123,8 @@ impl Store {
     pub async fn repair_ledger(&self) -> Result<Vec<String>> {
         let mut tx = self.begin().await?;
         let text = tx.locking(LIST_FOR_UPDATE, LIST);
-        // Locked first: a transaction that changes charges meanwhile waits here with its difference, and its charges do not
-        // show before it commits.
+        // Locked first: a transaction that changes charges meanwhile waits here with its difference, and its
+        // charges do not show before it commits.
         let stored = entries(tx.conn(), text).await?;
         let rows: Vec<ChargeRow> = on!(tx.conn(), c => sqlx::query_as(CHARGES).fetch_all(c).await)?;
         let sums = crate::model::footprint::usage_by_cluster(rows.iter().map(|row| &row.charge.0));
@@ -143,8 +144,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this transaction
-    /// does not fit.
+    /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this
+    /// transaction does not fit.
     pub fn require_capacity(&mut self) {
         self.unsettled.must_fit = true;
     }

@@ -1,16 +1,17 @@
 //! The persistent state of `smo` on PostgreSQL or SQLite; the only place with SQL.
 //!
 //! One file per aggregate, one SQL text for both engines (`db.rs`); migrations of the same names lie in
-//! `migrations/postgres` and `migrations/sqlite`. Methods of [`Store`] read; methods of [`Tx`] write, and a use
-//! case composes several of them in one transaction. No other system is called between [`Store::begin`] and
+//! `migrations/postgres` and `migrations/sqlite`. Methods of [`Store`] read; methods of [`Tx`] write, and a
+//! use case composes several of them in one transaction. No other system is called between [`Store::begin`]
+//! and
 //! [`Tx::commit`], and nothing is solved there.
 //!
 //! The store knows nothing of HTTP or Kubernetes, and little of the meaning of the records: each commit
-//! brings the capacity ledger up to date and, when a decision is behind it, is refused if its additional usage
-//! does not fit (`ledger.rs`). Its invariants: a graph's row is written only by a transaction that has read its
-//! newest version; a release belongs to one graph; decisions, revisions and events are never changed (but for
-//! when a decision was applied) and outlive their graph; times are cut to microseconds, so a record reads
-//! back the same from either engine.
+//! brings the capacity ledger up to date and, when a decision is behind it, is refused if its additional
+//! usage does not fit (`ledger.rs`). Its invariants: a graph's row is written only by a transaction that has
+//! read its newest version; a release belongs to one graph; decisions, revisions and events are never changed
+//! (but for when a decision was applied) and outlive their graph; times are cut to microseconds, so a record
+//! reads back the same from either engine.
 
 mod attributes;
 mod clusters;
@@ -55,10 +56,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects to the database of a URL: `postgres://user:password@host:port/name` (also `postgresql` and the
-    /// driver spellings of `SQLAlchemy`; `?host=/folder` for a Unix socket), `sqlite://path` (created if it does not
-    /// exist, with its folder), or `sqlite::memory:`. The last has one connection: reading from the store while a
-    /// transaction is open waits in vain there.
+    /// Connects to the database of a URL: `postgres://user:password@host:port/name` (also `postgresql` and
+    /// the driver spellings of `SQLAlchemy`; `?host=/folder` for a Unix socket), `sqlite://path` (created if
+    /// it does not exist, with its folder), or `sqlite::memory:`. The last has one connection: reading from
+    /// the store while a transaction is open waits in vain there.
     ///
     /// # Errors
     /// The URL is not valid, or the database cannot be reached; the message names host and database.
@@ -72,7 +73,8 @@ impl Store {
         Self { faults, ..self }
     }
 
-    /// Counts changed usage as reserved for that long ([`crate::model::footprint`]); without this, not at all.
+    /// Counts changed usage as reserved for that long ([`crate::model::footprint`]); without this, not at
+    /// all.
     #[must_use]
     pub fn with_settle_time(self, settle_time: Duration) -> Self {
         Self { settle_time, ..self }
@@ -86,8 +88,8 @@ impl Store {
         match &self.db {
             Db::Pg(pool) => POSTGRES.run(pool).await?,
             Db::Lite(pool, _) => {
-                // On PostgreSQL the migrator takes a lock; here the write lock of one transaction around all of it
-                // keeps a second process from applying the same migration.
+                // On PostgreSQL the migrator takes a lock; here the write lock of one transaction around all
+                // of it keeps a second process from applying the same migration.
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
                 // `run` on a borrowed connection returns a future that cannot be sent between threads.
                 SQLITE.run_direct(None, &mut *transaction, false).await?;

@@ -19,8 +19,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Names of the graphs with a service on one of these clusters, sorted. A service that was not placed by a decision may
-    /// run anywhere, so its graph is one of them.
+    /// Names of the graphs with a service on one of these clusters, sorted. A service that was not placed by
+    /// a decision may run anywhere, so its graph is one of them.
     ///
     /// # Errors
     /// The database failed.

@@ -47,8 +47,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds the next revision of a graph and returns its number. The graph's row must have been inserted or locked
-    /// in this transaction: that keeps two writers from taking the same number.
+    /// Adds the next revision of a graph and returns its number. The graph's row must have been inserted or
+    /// locked in this transaction: that keeps two writers from taking the same number.
     ///
     /// # Errors
     /// The database failed.

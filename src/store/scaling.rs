@@ -38,8 +38,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds steps of scaling of any number of graphs, and deletes all but the newest `keep` of each of them. A step
-    /// of a graph that is gone meanwhile is left out.
+    /// Adds steps of scaling of any number of graphs, and deletes all but the newest `keep` of each of them.
+    /// A step of a graph that is gone meanwhile is left out.
     ///
     /// # Errors
     /// The database failed.

@@ -43,8 +43,8 @@ struct ChargeRow {
 }
 
 impl Store {
-    /// Clusters and ledger as they are now, with the services and the use of one graph; the latter are empty for a graph
-    /// that does not exist.
+    /// Clusters and ledger as they are now, with the services and the use of one graph; the latter are empty
+    /// for a graph that does not exist.
     ///
     /// # Errors
     /// The database failed.
@@ -59,8 +59,8 @@ impl Store {
         Ok((state, services, usage))
     }
 
-    /// Clusters and ledger as they are now, with the running graphs that are scaled, by name; `default` says whether those
-    /// are of which neither descriptor nor interface says anything.
+    /// Clusters and ledger as they are now, with the running graphs that are scaled, by name; `default` says
+    /// whether those are of which neither descriptor nor interface says anything.
     ///
     /// # Errors
     /// The database failed.

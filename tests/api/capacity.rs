@@ -1,4 +1,5 @@
-//! Capacity is promised once: many requests and several servers on one database never take more than there is.
+//! Capacity is promised once: many requests and several servers on one database never take more than there
+//! is.
 
 use std::collections::BTreeMap;
 

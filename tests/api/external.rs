@@ -237,7 +237,8 @@ async fn room_that_is_taken_while_replicas_are_decided_is_not_used_twice(databas
     };
     let url = serve(Router::new().fallback(answer)).await;
     let app = scaled_at(&database, url, Duration::from_secs(60)).await;
-    // What is posted in the middle of a tick: a graph that leaves no room for another replica, then a small one.
+    // What is posted in the middle of a tick: a graph that leaves no room for another replica, then a small
+    // one.
     let mut scaler = app.scaler();
     for (id, cpu, recorded) in [("large", "15500m", 0), ("small", "1", 1)] {
         let requests = json!({ "resources": { "requests": { "cpu": cpu, "memory": "64Mi" } } });
@@ -335,7 +336,8 @@ async fn what_external_strategies_are_asked_holds_intents_dependencies_and_histo
     app.shutdown().await;
 }
 
-/// One of the programs of `examples/external-strategy`, on a port of its own; it ends with the returned process.
+/// One of the programs of `examples/external-strategy`, on a port of its own; it ends with the returned
+/// process.
 async fn example(program: &str) -> (Child, String) {
     let path =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/external-strategy").join(program);

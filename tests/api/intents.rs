@@ -1,4 +1,5 @@
-//! From the intents of a posted descriptor to the plan: where its services go, and what is said when they cannot.
+//! From the intents of a posted descriptor to the plan: where its services go, and what is said when they
+//! cannot.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

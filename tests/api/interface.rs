@@ -63,7 +63,8 @@ async fn health_and_readiness_are_told(database: TestDatabase) {
     app.shutdown().await;
 }
 
-/// The original read the clusters before it served; here the server is unready and deploys wait, but not for ever.
+/// The original read the clusters before it served; here the server is unready and deploys wait, but not for
+/// ever.
 async fn before_the_first_list_of_clusters_the_server_is_unready_and_deploys_wait(database: TestDatabase) {
     let world = world();
     let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");

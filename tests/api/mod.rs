@@ -1,4 +1,5 @@
-//! The HTTP interface over the simulated continuum: what clients of the original rely on, and what is refused.
+//! The HTTP interface over the simulated continuum: what clients of the original rely on, and what is
+//! refused.
 
 #![deny(dead_code)]
 

@@ -68,7 +68,8 @@ async fn a_step_that_fails_once_is_tried_again(database: TestDatabase) {
         });
         let app = TestApp::start_in(&database, world.clone(), faults).await;
         let first = app.post("/project/demo/graphs", &descriptor()).await;
-        // The commit of the request itself may be the step that fails: then the client is told, and posts again.
+        // The commit of the request itself may be the step that fails: then the client is told, and posts
+        // again.
         assert!(matches!(first.status, 200 | 202 | 503), "step {step}: {:#}", first.body);
         assert_finishes(&app, &world, step).await;
         app.shutdown().await;

@@ -70,7 +70,8 @@ async fn newest(app: &TestApp) -> String {
     format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap())
 }
 
-/// The newest decision about the graph `g` is the same when it is made again, and shown as the server shows it.
+/// The newest decision about the graph `g` is the same when it is made again, and shown as the server shows
+/// it.
 async fn newest_is_the_same(app: &TestApp, strategy: &str, outcome: &str) {
     let path = newest(app).await;
     let decision = app.get(&path).await;
@@ -156,8 +157,8 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
         assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
         newest_is_the_same(&app, strategy, outcome).await;
     }
-    // No cluster has room for so much: the decision that says so is kept, then the refused placement, then how the
-    // services share the room.
+    // No cluster has room for so much: the decision that says so is kept, then the refused placement, then
+    // how the services share the room.
     app.world.set_rate("b", 1000.3);
     assert_eq!(app.tick(&mut app.scaler()).await.scaled, 1);
     newest_is_the_same(&app, "exact", "optimal").await;

@@ -1,4 +1,5 @@
-//! What keeps replicas from changing with the load: the original's weights, cooldowns, and bounds of the whole graph.
+//! What keeps replicas from changing with the load: the original's weights, cooldowns, and bounds of the
+//! whole graph.
 
 use std::time::Duration;
 

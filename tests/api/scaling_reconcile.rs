@@ -1,4 +1,5 @@
-//! Replicas that scaling decided: the reconciler gives them to the Deployments, and again when they are changed by hand.
+//! Replicas that scaling decided: the reconciler gives them to the Deployments, and again when they are
+//! changed by hand.
 
 use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind, ReleaseKey};

@@ -1,5 +1,6 @@
-//! Names of outside objects are settings: namespaces, labels, ports and queries differ between installations. What stands in
-//! the code of `src/clients/` is either the protocol of a system, the same everywhere, or it belongs into the settings.
+//! Names of outside objects are settings: namespaces, labels, ports and queries differ between installations.
+//! What stands in the code of `src/clients/` is either the protocol of a system, the same everywhere, or it
+//! belongs into the settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -98,8 +99,8 @@ fn literals(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a text looks like the name of an object, a namespace, a label, a path or a port, and not like a word, a sentence
-/// or an option of a program.
+/// Whether a text looks like the name of an object, a namespace, a label, a path or a port, and not like a
+/// word, a sentence or an option of a program.
 fn is_name(text: &str) -> bool {
     let has_letter_or_digit = text.chars().any(char::is_alphanumeric);
     let is_port = text.len() > 3 && text.chars().all(|c| c.is_ascii_digit());

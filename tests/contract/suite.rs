@@ -1,5 +1,5 @@
-//! What every implementation of the ports must do. Runs on the simulated continuum in `cargo test`, and on the real
-//! systems of the test bed in the end-to-end tests.
+//! What every implementation of the ports must do. Runs on the simulated continuum in `cargo test`, and on
+//! the real systems of the test bed in the end-to-end tests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::wait::eventually;
 pub struct Fixture {
     /// A namespace that is free to use.
     pub namespace: String,
-    /// A chart with one Deployment, placed by `clustersAffinity`; its Deployment and release are called `hello-world`.
+    /// A chart with one Deployment, placed by `clustersAffinity`; its Deployment and release are called
+    /// `hello-world`.
     pub chart: String,
     /// Two clusters with room.
     pub clusters: [String; 2],
@@ -51,7 +52,8 @@ pub async fn inventory(ports: &Ports, fixture: &Fixture) {
     }
 }
 
-/// A release from its installation to its end: seen with owner and digest, runs where it was placed, moves, goes.
+/// A release from its installation to its end: seen with owner and digest, runs where it was placed, moves,
+/// goes.
 pub async fn life_of_a_release(ports: &Ports, fixture: &Fixture) {
     let [first, second] = &fixture.clusters;
     assert_eq!(listed(ports, fixture).await, None);
@@ -177,7 +179,8 @@ fn rules_object(expr: &str) -> GraphRules {
     }
 }
 
-/// Rules are written, replaced, observed and removed as a whole, and those of another installation left alone.
+/// Rules are written, replaced, observed and removed as a whole, and those of another installation left
+/// alone.
 pub async fn life_of_alert_rules(ports: &Ports, other: &Ports) {
     let (rules, theirs) = (ports.rules.as_ref().unwrap(), other.rules.as_ref().unwrap());
     rules.apply(&rules_object("vector(1) > 2")).await.unwrap();
@@ -214,7 +217,8 @@ pub async fn rates(ports: &Ports) {
     assert_eq!(rates, BTreeMap::from([("contract".to_owned(), 3.0)]));
 }
 
-/// Round-trip times are positive and name two different clusters in order; a cluster that cannot be asked is no error.
+/// Round-trip times are positive and name two different clusters in order; a cluster that cannot be asked is
+/// no error.
 pub async fn latencies(ports: &Ports, fixture: &Fixture) -> RoundTripTimes {
     let mut clusters = fixture.clusters.to_vec();
     clusters.push("no-such-cluster".to_owned());

@@ -99,8 +99,8 @@ impl Bed {
         testbed(&["start", component]).await;
     }
 
-    /// Sets how fast `flask_http_request_total` of a service grows at the load exporter, which Prometheus scrapes
-    /// every second.
+    /// Sets how fast `flask_http_request_total` of a service grows at the load exporter, which Prometheus
+    /// scrapes every second.
     pub async fn set_rate(&self, service: &str, per_second: f64) {
         let request = reqwest::Client::new().put(rate_url(service)).body(per_second.to_string());
         let answer = request.send().await.and_then(reqwest::Response::error_for_status);

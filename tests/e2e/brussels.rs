@@ -84,7 +84,8 @@ async fn services_on_two_clusters_are_wired_where_their_callers_are() {
         .await;
     assert_runs_in(&bed, &noise, "brussels", "noise-reduction").await;
 
-    // image-detection is called by noise-reduction: exported from its own cluster, imported into the caller's.
+    // image-detection is called by noise-reduction: exported from its own cluster, imported into the
+    // caller's.
     eventually("image-detection is imported where it is called", Duration::from_secs(30), || async {
         let found = [
             bed.names(&detection, EXPORT, Some("brussels"))
@@ -124,8 +125,8 @@ async fn stop_removes_everything_and_start_restores_it() {
     let server = Server::start(&bed, &data, &Options::default()).await;
     let (status, graph) = server.post(PROJECT, "application/json", brussels(&bed).await.to_string()).await;
     assert_eq!(status, 200, "{graph:#}");
-    // Karmada makes the Service of an import a moment after the ServiceImport, and forgets it when the import goes in
-    // that very moment: not what is tested here.
+    // Karmada makes the Service of an import a moment after the ServiceImport, and forgets it when the import
+    // goes in that very moment: not what is tested here.
     until_two_services_run(&server).await;
     let (status, stopped) = server.get("/graphs/brussels-demo/stop").await;
     assert_eq!((status, stopped["message"].as_str()), (200, Some("Graph stopped")), "{stopped:#}");

@@ -1,4 +1,5 @@
-//! Pushes the example charts to the registry of the test bed, reads the example descriptors, and writes others.
+//! Pushes the example charts to the registry of the test bed, reads the example descriptors, and writes
+//! others.
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -21,8 +22,8 @@ pub struct Part {
     pub example: &'static str,
     /// Name of the chart, of its Deployment and of the service.
     pub name: &'static str,
-    /// Classes of the compute intent. They must be what the chart asks for, or a decision counts other room than the
-    /// cluster reports.
+    /// Classes of the compute intent. They must be what the chart asks for, or a decision counts other room
+    /// than the cluster reports.
     pub cpu: &'static str,
     pub ram: &'static str,
     /// Services that it calls.

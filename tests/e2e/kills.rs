@@ -31,7 +31,8 @@ async fn a_server_killed_at_any_step_of_a_deployment_finishes_it_after_a_restart
     assert_eq!(killed, KILLS, "every step is reached: {points:#?}");
 }
 
-/// Deploys Brussels with a server that kills itself at the step; restarts; checks; deletes. Gives the kill point.
+/// Deploys Brussels with a server that kills itself at the step; restarts; checks; deletes. Gives the kill
+/// point.
 async fn deploy_with_kill(bed: &Bed, data: &Data, step: u64) -> String {
     let environment = vec![("SMO_KILL_AT_STEP".to_owned(), step.to_string())];
     let mut first = Server::spawn(bed, data, &Options { port: None, environment });

@@ -51,9 +51,10 @@ impl Inventory {
     }
 }
 
-/// Karmada keeps a Work for each namespace and for its own access to a member, for as long as they exist. It also forgets
-/// now and then an `EndpointSlice` that it was copying to an importing member while the exporting service moved or went:
-/// `smo` makes neither the copies nor their Works, so these say nothing about what it leaves behind.
+/// Karmada keeps a Work for each namespace and for its own access to a member, for as long as they exist. It
+/// also forgets now and then an `EndpointSlice` that it was copying to an importing member while the
+/// exporting service moved or went: `smo` makes neither the copies nor their Works, so these say nothing
+/// about what it leaves behind.
 fn is_permanent(object: &DynamicObject) -> bool {
     let kind = object.data.pointer("/spec/workload/manifests/0/kind").and_then(serde_json::Value::as_str);
     matches!(kind, Some("Namespace" | "ClusterRole" | "ClusterRoleBinding" | "EndpointSlice"))

@@ -1,5 +1,5 @@
-//! Re-placement: what must move does, what need not stays untouched, and a plan is applied only to the world that it
-//! was made for.
+//! Re-placement: what must move does, what need not stays untouched, and a plan is applied only to the world
+//! that it was made for.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ async fn start(bed: &Bed, data: &Data) -> Server {
     Server::start(bed, data, &Options { port: None, environment }).await
 }
 
-/// Deploys a graph that fits into the home cluster, and waits until the cluster reports that it uses so many cores; gives
-/// what was free before.
+/// Deploys a graph that fits into the home cluster, and waits until the cluster reports that it uses so many
+/// cores; gives what was free before.
 async fn deploy_at_home(bed: &Bed, server: &Server, id: &str, parts: &[Part], cores: f64) -> f64 {
     let free = settled_cores(bed, server, HOME).await;
     let body = graph(bed, id, parts).await.to_string();

@@ -23,7 +23,8 @@ pub struct Tenant {
 impl Tenant {
     const NAME: &str = "tenant";
 
-    /// Puts the pod on the first node of a member without asking the scheduler, which would never overfill a node.
+    /// Puts the pod on the first node of a member without asking the scheduler, which would never overfill a
+    /// node.
     pub async fn enter(bed: &Bed, member: &str, cores: f64) -> Self {
         let pods = Api::namespaced(bed.client(member).await, "default");
         let pod = json!({
@@ -50,7 +51,8 @@ impl Tenant {
     }
 }
 
-/// Closes a member to new services, as `karmadactl cordon` does. (Karmada counts the room on cordoned *nodes* as before.)
+/// Closes a member to new services, as `karmadactl cordon` does. (Karmada counts the room on cordoned *nodes*
+/// as before.)
 pub async fn cordon(bed: &Bed, member: &str) {
     let taint = json!({ "key": "cluster.karmada.io/unschedulable", "effect": "NoSchedule" });
     set_taints(bed, member, &json!([taint])).await;
@@ -91,8 +93,8 @@ pub async fn free_cores(server: &Server, name: &str) -> f64 {
     cluster["available_cpu"].as_f64().expect("cores")
 }
 
-/// Free CPU cores of a cluster once the server sees what the member itself says: the end of a test before this one may
-/// not be in Karmada's report yet.
+/// Free CPU cores of a cluster once the server sees what the member itself says: the end of a test before
+/// this one may not be in Karmada's report yet.
 pub async fn settled_cores(bed: &Bed, server: &Server, name: &str) -> f64 {
     eventually(&format!("what is free on {name} is known"), Duration::from_secs(60), || async {
         let (known, real) = (free_cores(server, name).await, unrequested_cores(bed, name).await);

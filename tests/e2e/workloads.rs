@@ -22,7 +22,8 @@ pub async fn assert_runs_in(bed: &Bed, cluster: &str, namespace: &str, name: &st
     .await;
 }
 
-/// Waits until Karmada shows a Deployment scheduled to one cluster only and healthy there, and it is in no other member.
+/// Waits until Karmada shows a Deployment scheduled to one cluster only and healthy there, and it is in no
+/// other member.
 pub async fn assert_runs_only_in(bed: &Bed, cluster: &str, namespace: &str, name: &str) {
     assert_runs_in(bed, cluster, namespace, name).await;
     let bindings = bed.api("karmada", BINDING, Some(namespace)).await;

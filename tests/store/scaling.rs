@@ -76,8 +76,8 @@ async fn ticks_go_with_their_graph_and_one_that_comes_late_is_left_out(database:
     assert_eq!(numbers(store, "b", 10).await, [2, 1]);
 }
 
-/// The ticks of all graphs come in one transaction: it must not wait for every request that is under way. On SQLite
-/// all writers wait for each other.
+/// The ticks of all graphs come in one transaction: it must not wait for every request that is under way. On
+/// SQLite all writers wait for each other.
 async fn ticks_can_be_written_while_a_graph_is_being_changed(database: TestDatabase) {
     let store = &database.store;
     deploy(store, &graph("a"), &[]).await;

@@ -25,8 +25,8 @@ async fn dropped_transaction_leaves_nothing(database: TestDatabase) {
     assert_eq!(database.store.graph_of_release("namespace-a", "a").await.unwrap(), None);
 }
 
-/// Every task reads in its transaction and writes what it read plus one. Each has a store of its own, as if it were
-/// another process: only the database keeps them apart.
+/// Every task reads in its transaction and writes what it read plus one. Each has a store of its own, as if
+/// it were another process: only the database keeps them apart.
 async fn concurrent_read_then_write_loses_no_update(database: TestDatabase) {
     const TASKS: i64 = 8;
     const ROUNDS: i64 = 10;
@@ -104,7 +104,8 @@ async fn readers_see_the_old_state_until_the_commit(database: TestDatabase) {
     assert_eq!(store.events("brussels", 0, 10).await.unwrap().len(), 1);
 }
 
-/// A request whose client closes the connection is dropped wherever it waits. Reads begin transactions that are read-only.
+/// A request whose client closes the connection is dropped wherever it waits. Reads begin transactions that
+/// are read-only.
 async fn who_leaves_while_a_transaction_begins_leaves_no_connection_in_it(database: TestDatabase) {
     for polls in 1..=20 {
         let mut read = Box::pin(database.store.cluster_use());

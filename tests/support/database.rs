@@ -73,7 +73,8 @@ impl TestDatabase {
     /// Frees its room on the disk. What stays, as of a failed test, goes with the process.
     async fn remove(engine: Engine, name: &str) {
         match engine {
-            // A connection that was being opened when its task ended lives on for a moment, and may make a file meanwhile.
+            // A connection that was being opened when its task ended lives on for a moment, and may make a
+            // file meanwhile.
             Engine::Sqlite => drop(std::fs::remove_dir_all(scratch::folder().join(name))),
             Engine::Postgres => postgres::server().await.remove(name).await,
         }
@@ -89,8 +90,8 @@ pub async fn run<F: Future<Output = ()>>(engine: Engine, test: impl FnOnce(TestD
     TestDatabase::remove(engine, &name).await;
 }
 
-/// Makes each named `async fn(TestDatabase)` a test on every engine: `sqlite::name` and `postgres::name`. A function
-/// that is not in the list is dead code, which the modules that use this deny.
+/// Makes each named `async fn(TestDatabase)` a test on every engine: `sqlite::name` and `postgres::name`. A
+/// function that is not in the list is dead code, which the modules that use this deny.
 macro_rules! on_every_engine {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {

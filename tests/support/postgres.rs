@@ -20,9 +20,9 @@ const NOT_INSTALLED: &str = "PostgreSQL is not installed, and the suite must run
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const TEMPLATE: &str = "smo_template";
 
-/// Creates the cluster and runs it until this process has ended. `$0` = folder of the programs, `$1` = base folder.
-/// The names sort as in C here; the template database has another collation, so that a query that relies on the
-/// server's is found out.
+/// Creates the cluster and runs it until this process has ended. `$0` = folder of the programs, `$1` = base
+/// folder. The names sort as in C here; the template database has another collation, so that a query that
+/// relies on the server's is found out.
 const RUN: &str = r#"
 exec >"$1/log" 2>&1
 "$0/initdb" -D "$1/data" --username=smo --auth=trust --encoding=UTF8 --locale=C --no-sync --no-instructions || exit
@@ -44,8 +44,8 @@ pub struct Server {
     watchdog: Child,
 }
 
-/// The server of this process, with a migrated template database. Fails, and fails every test that asks, when it
-/// cannot be had.
+/// The server of this process, with a migrated template database. Fails, and fails every test that asks, when
+/// it cannot be had.
 pub async fn server() -> &'static Server {
     static SERVER: OnceCell<Result<Server, String>> = OnceCell::const_new();
     match SERVER.get_or_init(start).await {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// `$0` = the folder. A database server in it may still be stopping and leave files behind, so once is not enough.
+/// `$0` = the folder. A database server in it may still be stopping and leave files behind, so once is not
+/// enough.
 const REMOVE: &str = r#"
 cat >/dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -34,8 +35,8 @@ pub fn folder() -> &'static Path {
     &scratch.path
 }
 
-/// Runs a shell script that outlives this process: reading its standard input blocks until this process has ended,
-/// even if it was killed. It has its own process group, so that Ctrl-C does not end it too early.
+/// Runs a shell script that outlives this process: reading its standard input blocks until this process has
+/// ended, even if it was killed. It has its own process group, so that Ctrl-C does not end it too early.
 pub fn watchdog(script: &str, user: Option<&User>, arguments: &[&std::ffi::OsStr]) -> Child {
     #[expect(
         clippy::disallowed_methods,

@@ -1,8 +1,8 @@
 //! The placement policy of a graph: strategy, parameters, and the cluster requirements of its intents. Pure
 //! but for `policy_of`, which asks the intent handlers.
 //!
-//! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers, `energyEfficiency`,
-//! the descriptor's `smo` section, the request.
+//! Later ones win: configuration, project, configured rules of the graph's intents, intent handlers,
+//! `energyEfficiency`, the descriptor's `smo` section, the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,8 +158,8 @@ impl PlacementPolicy {
         Ok(())
     }
 
-    /// Applies the answer of an intent handler. Without a usable answer its intents have no effect, which is a
-    /// warning or, when the decision is to be strict, an error.
+    /// Applies the answer of an intent handler. Without a usable answer its intents have no effect, which is
+    /// a warning or, when the decision is to be strict, an error.
     fn apply_handled(&mut self, handled: &HandledIntents, descriptor: &Descriptor) -> Result<()> {
         let HandledIntents { handler, answer } = handled;
         let applied = answer.clone().and_then(|answer| {

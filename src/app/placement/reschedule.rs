@@ -78,8 +78,8 @@ impl App {
         Ok(Proposal { moves: moves(decided.plan()?), decision: decided.record })
     }
 
-    /// Decides a new placement of a running graph and has it carried out: only moved services, and those wired
-    /// to them, are upgraded.
+    /// Decides a new placement of a running graph and has it carried out: only moved services, and those
+    /// wired to them, are upgraded.
     ///
     /// # Errors
     /// As [`Self::propose_placement`].
@@ -97,7 +97,8 @@ impl App {
     /// Carries out a proposal, unless the snapshot has changed since it was made.
     ///
     /// # Errors
-    /// The proposal does not exist, was carried out before, or does not fit the snapshot any more (the changes are named).
+    /// The proposal does not exist, was carried out before, or does not fit the snapshot any more (the
+    /// changes are named).
     pub async fn apply_plan(
         &self,
         name: &str,

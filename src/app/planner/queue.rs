@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 /// The caller that waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Caller {
-    /// A loop of the server. There are few of them, each waits for one decision at a time: never refused, and next.
+    /// A loop of the server. There are few of them, each waits for one decision at a time: never refused, and
+    /// next.
     Loop,
     /// A request that will carry out the decision.
     Request,

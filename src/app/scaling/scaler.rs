@@ -278,9 +278,9 @@ impl Scaler {
         Ok(Some(outcome))
     }
 
-    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed, and
-    /// no new numbers when the graph was changed or their capacity was taken meanwhile: then the next tick
-    /// decides again.
+    /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed,
+    /// and no new numbers when the graph was changed or their capacity was taken meanwhile: then the next
+    /// tick decides again.
     async fn record_scaling(&self, target: &Target, step: &mut Step) -> Result<()> {
         let changes = step.changes();
         if !changes.is_empty() {

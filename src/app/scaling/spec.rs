@@ -1,5 +1,5 @@
-//! Scaling parameters of a graph's services, merged from its descriptor, the configuration and the interface's
-//! profiles. Pure.
+//! Scaling parameters of a graph's services, merged from its descriptor, the configuration and the
+//! interface's profiles. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,8 +69,8 @@ impl GraphSpec {
         }
     }
 
-    /// The scaling parameters of a service; `None` when its capacity is unknown. The interface takes precedence
-    /// over the descriptor, and the descriptor over the configuration.
+    /// The scaling parameters of a service; `None` when its capacity is unknown. The interface takes
+    /// precedence over the descriptor, and the descriptor over the configuration.
     pub(super) fn service(
         &self,
         name: &str,

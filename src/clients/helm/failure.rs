@@ -1,8 +1,8 @@
 //! Classification of Helm failures: exit code and stderr become a typed error.
 //!
-//! Helm has one exit code for everything and no machine-readable errors, so the text decides. The patterns were
-//! taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are listed. An
-//! unrecognised failure is `Failed`, which is retried: a wrong guess here costs time, not correctness.
+//! Helm has one exit code for everything and no machine-readable errors, so the text decides. The patterns
+//! were taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are listed.
+//! An unrecognised failure is `Failed`, which is retried: a wrong guess here costs time, not correctness.
 
 use crate::clients::command::{CommandError, Finished};
 use crate::clients::{ClientError, ClientErrorKind as Kind};

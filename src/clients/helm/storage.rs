@@ -1,9 +1,9 @@
 //! Helm's release records, read without Helm.
 //!
 //! Helm keeps one Secret per revision, with name, status and revision as labels and, beside them, the labels
-//! that were given to the release. The metadata of these Secrets is sufficient here, without decoding a single
-//! release. It is watched for all namespaces; only just before a Helm operation the records of its release are
-//! read again, since the decision whether to touch a release must not rest on a copy.
+//! that were given to the release. The metadata of these Secrets is sufficient here, without decoding a
+//! single release. It is watched for all namespaces; only just before a Helm operation the records of its
+//! release are read again, since the decision whether to touch a release must not rest on a copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -260,8 +260,8 @@ impl BindingState {
     }
 
     /// The status is up to date when the scheduler has seen the newest binding and every member that it chose
-    /// reports about the newest Deployment. (The binding's `resource.resourceVersion` says nothing: every status update of the
-    /// Deployment outdates it.)
+    /// reports about the newest Deployment. (The binding's `resource.resourceVersion` says nothing: every
+    /// status update of the Deployment outdates it.)
     fn observation(&self, generation: i64) -> BindingObservation {
         let newest = self.template_generation.is_none_or(|reported| reported >= generation);
         BindingObservation { up_to_date: self.confirmed && self.reported && newest, ..self.observed.clone() }

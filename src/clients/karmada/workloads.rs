@@ -1,8 +1,9 @@
 //! Deployments of Helm releases and where Karmada runs them, from two watches; and their scale.
 //!
-//! Helm marks all its objects with the label `app.kubernetes.io/managed-by=Helm` and the release in annotations,
-//! which charts cannot forget. After the first complete state, reading always answers, from the last known state
-//! while Karmada is down; before it, "nothing known" must not look like "nothing there" and is an error.
+//! Helm marks all its objects with the label `app.kubernetes.io/managed-by=Helm` and the release in
+//! annotations, which charts cannot forget. After the first complete state, reading always answers, from the
+//! last known state while Karmada is down; before it, "nothing known" must not look like "nothing there" and
+//! is an error.
 
 use std::sync::Arc;
 

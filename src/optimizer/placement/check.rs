@@ -1,8 +1,8 @@
 //! The independent checker: re-computes from the problem alone whether a plan may be used.
 //!
-//! Shares no code with strategies or with the making of models, so that one mistake cannot hide in both. Besides the
-//! constraints it re-computes the objective, refuses a bound above it, and where all assignments can be enumerated
-//! it finds the best one itself and holds the claims of bound and optimality against it.
+//! Shares no code with strategies or with the making of models, so that one mistake cannot hide in both.
+//! Besides the constraints it re-computes the objective, refuses a bound above it, and where all assignments
+//! can be enumerated it finds the best one itself and holds the claims of bound and optimality against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

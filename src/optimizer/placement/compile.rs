@@ -1,8 +1,8 @@
 //! Compilation of a problem in names and units into a [`Model`] in ordinals and integers.
 //!
-//! Missing data of clusters is filled in here: an unknown price or carbon intensity counts as the highest known
-//! one, an unknown latency as `unknown_latency_ms`, and the caller chooses whether an undecidable requirement
-//! forbids a cluster ([`Unknown`]).
+//! Missing data of clusters is filled in here: an unknown price or carbon intensity counts as the highest
+//! known one, an unknown latency as `unknown_latency_ms`, and the caller chooses whether an undecidable
+//! requirement forbids a cluster ([`Unknown`]).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,7 +32,8 @@ pub struct Compiled<'a> {
     pub problem: &'a Problem,
     /// The model.
     pub model: Model,
-    /// Indices of the services of each item, by turn ([`ServiceDemand::rank`]); items by the turn of their first.
+    /// Indices of the services of each item, by turn ([`ServiceDemand::rank`]); items by the turn of their
+    /// first.
     pub items: Vec<Vec<usize>>,
     /// The item of each service.
     pub item_of: Vec<usize>,
@@ -56,7 +57,8 @@ impl Compiled<'_> {
         self.problem.services.iter().zip(&self.item_of).map(name).collect()
     }
 
-    /// Items of an assignment by names; `None` when a name is unknown, missing, or co-located services differ.
+    /// Items of an assignment by names; `None` when a name is unknown, missing, or co-located services
+    /// differ.
     #[must_use]
     pub fn ordinals(&self, assignment: &BTreeMap<String, String>) -> Option<Vec<usize>> {
         let cluster = |service: &usize| {
@@ -386,8 +388,8 @@ fn refuse_repeats(problem: &Problem) -> Result<(), String> {
     }
 }
 
-/// Indices of the services that must share a cluster. Co-location is symmetric and transitive; names that are not
-/// in the problem bind nothing.
+/// Indices of the services that must share a cluster. Co-location is symmetric and transitive; names that are
+/// not in the problem bind nothing.
 fn items(services: &[ServiceDemand]) -> Vec<Vec<usize>> {
     let mut turns: Vec<usize> = (0..services.len()).collect();
     turns.sort_by_key(|index| (services[*index].rank, services[*index].name.as_str()));

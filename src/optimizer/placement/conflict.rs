@@ -1,9 +1,9 @@
-//! Explanation of infeasible problems: a minimal set of conflicting requirements, and the smallest changes that
-//! would help.
+//! Explanation of infeasible problems: a minimal set of conflicting requirements, and the smallest changes
+//! that would help.
 //!
 //! The deletion filter (Chinneck, "Feasibility and Infeasibility in Optimization", 2008, ch. 6) drops
-//! requirements as long as the rest is still infeasible; here in chunks that are halved, since most of them are
-//! superfluous.
+//! requirements as long as the rest is still infeasible; here in chunks that are halved, since most of them
+//! are superfluous.
 
 use super::compile::{Compiled, compile};
 use super::exact::{Feasibility, elastic, feasibility};

@@ -88,8 +88,8 @@ fn by_milp(compiled: &Compiled<'_>, found: Vec<usize>, stop: &Stop) -> (Vec<usiz
     (assignment, PlanProof { bound: Some(bound), certificate: Certificate::Milp })
 }
 
-/// Little work beside the search; with a deadline as much as there is time for: on branching where that is tried, else
-/// on the root.
+/// Little work beside the search; with a deadline as much as there is time for: on branching where that is
+/// tried, else on the root.
 fn effort(model: &Model, exact_cells: usize, end: Option<Instant>) -> bound::Effort {
     let quick = bound::Effort::quick(model);
     if end.is_none() {

@@ -18,9 +18,9 @@ const CUT: &str = "deciding took all the time that the server allows: the same p
 
 /// Decides a problem by the built-in strategy that it names.
 ///
-/// Requirements that the clusters' data cannot decide count as not met as long as there is a placement without them;
-/// else, unless the problem is strict, as met, with a warning. Services that rest on such a requirement already are
-/// not moved away from it.
+/// Requirements that the clusters' data cannot decide count as not met as long as there is a placement
+/// without them; else, unless the problem is strict, as met, with a warning. Services that rest on such a
+/// requirement already are not moved away from it.
 ///
 /// # Errors
 /// The strategy is not built in, or the problem has repeated names or numbers that are too large.
@@ -28,7 +28,8 @@ pub fn decide(problem: &Problem) -> Result<Outcome, String> {
     decide_within(problem, &Stop::never())
 }
 
-/// As [`decide`], but ends when it has to, with the best that was found. A deadline that the problem asks for holds as well.
+/// As [`decide`], but ends when it has to, with the best that was found. A deadline that the problem asks for
+/// holds as well.
 ///
 /// # Errors
 /// As [`decide`].
@@ -84,8 +85,8 @@ fn note_cut(outcome: &mut Outcome, asked: bool) {
     }
 }
 
-/// Solves with undecidable requirements counted as not met where possible, else as met; `explained` adds to the
-/// answer why there is no placement.
+/// Solves with undecidable requirements counted as not met where possible, else as met; `explained` adds to
+/// the answer why there is no placement.
 fn with_unknowns(
     problem: &Problem,
     solve: impl Fn(&Compiled<'_>) -> Outcome,

@@ -20,8 +20,8 @@ impl PlanProof {
     pub const NONE: Self = Self { bound: None, certificate: Certificate::None };
 }
 
-/// The outcome of a feasible assignment. `reasons` are those of the strategy, by item; where there is none, one is
-/// made from the verdicts.
+/// The outcome of a feasible assignment. `reasons` are those of the strategy, by item; where there is none,
+/// one is made from the verdicts.
 #[must_use]
 pub fn outcome(
     compiled: &Compiled<'_>,

@@ -1,8 +1,8 @@
 //! First fit: services in the order of their ranks, clusters in the order of their names.
 //!
-//! Co-located services form one item that is placed as a whole when its first member's turn comes. The strategy
-//! does not backtrack: an item that fits nowhere ends it, although another order might have worked. The answer
-//! lists the resources each cluster lacked at that point.
+//! Co-located services form one item that is placed as a whole when its first member's turn comes. The
+//! strategy does not backtrack: an item that fits nowhere ends it, although another order might have worked.
+//! The answer lists the resources each cluster lacked at that point.
 
 use super::compile::Compiled;
 use super::partial::PartialAssignment;

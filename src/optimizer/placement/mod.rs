@@ -3,9 +3,10 @@
 //! A decision goes through
 //!
 //! * [`compile()`]: names and units to a [`Model`] in ordinals and integers,
-//! * a strategy ([`decide()`]): `first-fit`, `min-moves` ([`exact`]), `cost` and `green` ([`search`], [`bound`]),
-//! * `explain`: the plan with its objective by terms, its bound, and the alternatives; or `conflict`: why there
-//!   is none,
+//! * a strategy ([`decide()`]): `first-fit`, `min-moves` ([`exact`]), `cost` and `green` ([`search`],
+//!   [`bound`]),
+//! * `explain`: the plan with its objective by terms, its bound, and the alternatives; or `conflict`: why
+//!   there is none,
 //! * [`check()`], which shares no code with any of them.
 
 pub mod bound;

@@ -1,8 +1,8 @@
 //! The placement model: a problem in ordinals and integers, on which strategies compute.
 //!
 //! [`super::compile()`] makes it out of a [`super::Problem`]; nothing here knows a name. Services that must share a
-//! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact and
-//! equal on every machine; amounts of resources stay in their own integer units.
+//! cluster are one *item*. Costs are integers of a billionth of a cost unit ("nano"), so that sums are exact
+//! and equal on every machine; amounts of resources stay in their own integer units.
 
 use crate::hdag::Dimension;
 
@@ -120,7 +120,8 @@ impl Model {
         self.capacity.len()
     }
 
-    /// No assignment costs more than this many nano; in floating point, since it may be more than an integer holds.
+    /// No assignment costs more than this many nano; in floating point, since it may be more than an integer
+    /// holds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
     pub fn cost_ceiling(&self) -> f64 {

@@ -63,11 +63,11 @@ pub struct Plan {
     pub gap: Option<f64>,
     /// How the bound was proven.
     pub certificate: Certificate,
-    /// Whether the same problem gives the same plan again. Not so when it asks for a wall-clock deadline, or when deciding
-    /// took all the time that the server allows.
+    /// Whether the same problem gives the same plan again. Not so when it asks for a wall-clock deadline, or
+    /// when deciding took all the time that the server allows.
     pub reproducible: bool,
-    /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those that the
-    /// plan rests on.
+    /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those
+    /// that the plan rests on.
     pub unknown_allowed: bool,
     /// Requirements and costs that could not be evaluated because data of clusters is missing.
     pub warnings: Vec<String>,

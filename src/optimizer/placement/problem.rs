@@ -1,7 +1,7 @@
 //! The complete input of a placement decision, as plain data.
 //!
-//! A problem serialises, so it is stored with its decision and can be replayed. Clusters, services and links are
-//! sorted, so that equal input gives an equal problem whatever the order in which it was gathered.
+//! A problem serialises, so it is stored with its decision and can be replayed. Clusters, services and links
+//! are sorted, so that equal input gives an equal problem whatever the order in which it was gathered.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,8 +58,8 @@ impl Problem {
         .sorted()
     }
 
-    /// The same problem in canonical order: everything by name; links with the smaller name first, each pair once
-    /// (traffic added up, the stricter bound kept).
+    /// The same problem in canonical order: everything by name; links with the smaller name first, each pair
+    /// once (traffic added up, the stricter bound kept).
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.clusters.sort_by(|one, other| one.name.cmp(&other.name));

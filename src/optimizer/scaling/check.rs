@@ -1,8 +1,8 @@
 //! The independent checker: re-computes from the problem alone whether an answer may be used.
 //!
-//! Shares no code with strategies, so that one mistake cannot hide in both. It evaluates capacity models by the
-//! load that replicas serve, never by the number of replicas that a rate needs. It does not prove that a plan
-//! is the best.
+//! Shares no code with strategies, so that one mistake cannot hide in both. It evaluates capacity models by
+//! the load that replicas serve, never by the number of replicas that a rate needs. It does not prove that a
+//! plan is the best.
 
 use std::collections::BTreeMap;
 
@@ -251,7 +251,8 @@ impl<'a> Checker<'a> {
             return 0;
         }
         let now = service.previous.min(most(service));
-        // Each replica above `count` is held unless `count` already is comfortable; capacity never falls with replicas.
+        // Each replica above `count` is held unless `count` already is comfortable; capacity never falls with
+        // replicas.
         let is_held = |count: i64| {
             service.scale_down_blocked || !serves(self.problem, service, count, self.problem.tolerance)
         };

@@ -3,14 +3,14 @@
 //! With multipliers `λ`, an answer costs `L(λ) + Σ ρ_g(y_g) + Σ λ_j·left_j`, where `left` is the remainder of
 //! the rows. The relaxation `L` is a constant, and the reduced cost `ρ_g ≥ 0` is convex in `y_g` and 0 at the
 //! relaxation's own number. The search begins at a centre: that number, moved to fill the rows where it is as
-//! good as free to move. Groups are taken in the order of their cheapest deviation from the centre; a state is
-//! the remainder of the rows after the deviations so far, and their cost, with all other groups at the centre.
-//! States that cannot become better than the best answer, or that another one dominates, are dropped; usually
-//! few groups are visited until none is left. After Pisinger, "A Minimal Algorithm for the 0-1 Knapsack
-//! Problem", Operations Research 45 (1997).
+//! good as free to move. Groups are taken in the order of their cheapest deviation from the centre; a state
+//! is the remainder of the rows after the deviations so far, and their cost, with all other groups at the
+//! centre. States that cannot become better than the best answer, or that another one dominates, are dropped;
+//! usually few groups are visited until none is left. After Pisinger, "A Minimal Algorithm for the 0-1
+//! Knapsack Problem", Operations Research 45 (1997).
 //!
-//! One row has at most `limit / gcd` states that do not dominate each other, and so takes at most
-//! `O(groups · limit / gcd · steps)`. With several rows the number of states can be exponential; the search then ends
+//! One row has at most `limit / gcd` states that do not dominate each other, and so takes at most `O(groups ·
+//! limit / gcd · steps)`. With several rows the number of states can be exponential; the search then ends
 //! with a budget, the best answer and a bound.
 
 use super::program::{Group, Program, Solution};
@@ -369,7 +369,8 @@ impl Search<'_> {
     }
 }
 
-/// Drops states that leave no more of any row than another one and cost no less; in several rows not all of them.
+/// Drops states that leave no more of any row than another one and cost no less; in several rows not all of
+/// them.
 fn drop_dominated(states: &mut Vec<State>) {
     states.sort_by(|one, other| other.left.cmp(&one.left).then(one.excess.cmp(&other.excess)));
     states.dedup_by(|next, kept| {

@@ -1,17 +1,18 @@
 //! The exact strategy: no plan within the constraints has a smaller objective.
 //!
 //! Every service has a minimum and a maximum number of replicas and a convex cost in between
-//! ([`super::demand`]). The cheapest number for each service alone is the answer wherever it fits, in `O(n log
-//! n)` for the sort by name. A cluster where it does not fit is a program of its own ([`super::program`]), in
-//! which services with equal needs are one variable; bounds over all services that this breaks join the
-//! clusters into one program. A program of one row (one scarce resource) is solved in pseudo-polynomial time,
-//! mostly in less than the sort takes. Several rows are solved exactly while few distinct needs or few services
-//! are involved; beyond, the search may end with the best plan found, a bound, and `optimal` false. It is
-//! counted in states, not in time, so that equal problems have equal plans unless they are stopped.
+//! ([`super::demand`]). The cheapest number for each service alone is the answer wherever it fits, in `O(n
+//! log n)` for the sort by name. A cluster where it does not fit is a program of its own
+//! ([`super::program`]), in which services with equal needs are one variable; bounds over all services that
+//! this breaks join the clusters into one program. A program of one row (one scarce resource) is solved in
+//! pseudo-polynomial time, mostly in less than the sort takes. Several rows are solved exactly while few
+//! distinct needs or few services are involved; beyond, the search may end with the best plan found, a bound,
+//! and `optimal` false. It is counted in states, not in time, so that equal problems have equal plans unless
+//! they are stopped.
 //!
-//! Among plans of equal cost, one with the fewest replicas started or stopped is taken (unless a search is large).
-//! Solving again from an optimal answer changes nothing: with it as `previous`, nothing else costs less, by the
-//! triangle inequality, and everything else changes more.
+//! Among plans of equal cost, one with the fewest replicas started or stopped is taken (unless a search is
+//! large). Solving again from an optimal answer changes nothing: with it as `previous`, nothing else costs
+//! less, by the triangle inequality, and everything else changes more.
 
 use super::demand::{COST_UNIT, Demand};
 use super::instance::{Instance, RESOURCES};

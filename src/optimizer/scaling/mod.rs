@@ -1,10 +1,11 @@
-//! Scaling: the number of replicas of every service of a graph, as pure functions from a problem to a plan with
-//! reasons.
+//! Scaling: the number of replicas of every service of a graph, as pure functions from a problem to a plan
+//! with reasons.
 //!
-//! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and states
-//! which services are in their cooldown; nothing here reads a clock. When the replicas needed for the rates do
-//! not fit a cluster, the answer contains the number that each service needs, so that the graph can be
-//! rescheduled with them. Every answer can be checked by [`check()`], which shares no code with the strategies.
+//! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and
+//! states which services are in their cooldown; nothing here reads a clock. When the replicas needed for the
+//! rates do not fit a cluster, the answer contains the number that each service needs, so that the graph can
+//! be rescheduled with them. Every answer can be checked by [`check()`], which shares no code with the
+//! strategies.
 
 mod adopt;
 mod check;

@@ -35,7 +35,8 @@ pub struct ScalingPlan {
     pub bound: Option<f64>,
     /// Whether no plan within the constraints is better.
     pub optimal: bool,
-    /// Whether the search ended because the server allows it no more time: the same problem may get another plan.
+    /// Whether the search ended because the server allows it no more time: the same problem may get another
+    /// plan.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub cut_short: bool,
     /// Every service, by name.
@@ -71,7 +72,8 @@ pub struct ScalingInfeasibility {
     pub summary: String,
     /// Everything that cannot hold; never empty.
     pub conflicts: Vec<ScalingConflict>,
-    /// Service name to the replicas that it needs regardless of capacity: the input for rescheduling the graph.
+    /// Service name to the replicas that it needs regardless of capacity: the input for rescheduling the
+    /// graph.
     pub needed: BTreeMap<String, i64>,
     /// Whether the search ended because the server allows it no more time.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]

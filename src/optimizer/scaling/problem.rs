@@ -37,8 +37,8 @@ pub struct ScalingProblem {
     pub min_overall: Option<i64>,
     /// Maximum sum of replicas over all services; `None` for no bound.
     pub max_overall: Option<i64>,
-    /// The model of the original program: a service has at least one replica, its `max` is no bound but only a
-    /// normaliser, every cluster has its own normaliser of CPU, and neither tolerance nor cooldowns count.
+    /// The model of the original program: a service has at least one replica, its `max` is no bound but only
+    /// a normaliser, every cluster has its own normaliser of CPU, and neither tolerance nor cooldowns count.
     pub compat: bool,
 }
 
@@ -133,7 +133,8 @@ impl ScaledService {
     }
 }
 
-/// Capacity model of a service: `r` replicas serve up to `alpha·r + beta` requests per second, none serve nothing.
+/// Capacity model of a service: `r` replicas serve up to `alpha·r + beta` requests per second, none serve
+/// nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -163,10 +164,10 @@ impl Profile {
 /// where `held` is the number that hysteresis and cooldowns keep, `cpu` is at least one millicore, and `U` is
 /// the largest `max·cpu` of the graph's services.
 ///
-/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U` and so pays
-/// for every service if and only if `utilisation > change`. Giving up a held one changes it by
-/// `(change + margin − utilisation)·cpu/U` and so never pays for itself if and only if `margin > utilisation − change`;
-/// then it happens only to free capacity. The defaults satisfy both.
+/// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U`
+/// and so pays for every service if and only if `utilisation > change`. Giving up a held one changes it by
+/// `(change + margin − utilisation)·cpu/U` and so never pays for itself if and only if `margin > utilisation
+/// − change`; then it happens only to free capacity. The defaults satisfy both.
 ///
 /// The original's model normalises otherwise: `Σ utilisation·r·cpu/U + change·|r − previous|/max`, `U` per
 /// cluster. As `cpu/U ≤ 1/max` there, its equal weights never give up a replica while capacity suffices.

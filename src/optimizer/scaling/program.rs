@@ -1,9 +1,10 @@
-//! A separable convex integer program with few rows: `min Σ C_g(y_g)`, `Σ a_jg·y_g ≤ b_j`, `0 ≤ y_g ≤ m_g` integers.
+//! A separable convex integer program with few rows: `min Σ C_g(y_g)`, `Σ a_jg·y_g ≤ b_j`, `0 ≤ y_g ≤ m_g`
+//! integers.
 //!
-//! Knows nothing of services. Each `C_g` is a sum of unit steps of rising slope, kept as runs of equal ones, so that
-//! the size of a model does not depend on how large the numbers are. A Lagrangian relaxation of the rows splits into
-//! the groups; its bound prunes an exact search ([`super::core_search`]).
-//! See Fisher, "The Lagrangian Relaxation Method for Solving Integer Programming Problems", Management Science 27 (1981).
+//! Knows nothing of services. Each `C_g` is a sum of unit steps of rising slope, kept as runs of equal ones,
+//! so that the size of a model does not depend on how large the numbers are. A Lagrangian relaxation of the
+//! rows splits into the groups; its bound prunes an exact search ([`super::core_search`]). See Fisher, "The
+//! Lagrangian Relaxation Method for Solving Integer Programming Problems", Management Science 27 (1981).
 
 use super::core_search;
 use crate::optimizer::Stop;
@@ -104,9 +105,9 @@ impl Program {
     /// The best answer, or the best that was found when the search ran out of its budget, beginning with a
     /// feasible one. A large search accepts answers known to be at most `negligible` above the minimum cost.
     ///
-    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be violated.
-    /// Time: `O(n log n)` for `n` segments plus the states that the search visits, usually few; the knapsack
-    /// problem is a special case, so no bound that is polynomial in `n` alone is known.
+    /// Steps that only cost are left out where no row asks for steps, and so are rows that cannot be
+    /// violated. Time: `O(n log n)` for `n` segments plus the states that the search visits, usually few; the
+    /// knapsack problem is a special case, so no bound that is polynomial in `n` alone is known.
     pub fn solve(mut self, start: Vec<i64>, negligible: i128, stop: &Stop) -> Solution {
         let asks = |group: &Group| group.coefficients.iter().any(|coefficient| *coefficient < 0);
         if !self.groups.iter().any(asks) {
@@ -177,8 +178,8 @@ impl Program {
         if multipliers.len() > 1 { self.ascend(multipliers) } else { multipliers }
     }
 
-    /// Subgradient ascent, with steps towards a target above the best bound that comes down when it is out of reach.
-    /// See Polyak, "Minimization of Unsmooth Functionals", USSR Computational Mathematics 9 (1969).
+    /// Subgradient ascent, with steps towards a target above the best bound that comes down when it is out of
+    /// reach. See Polyak, "Minimization of Unsmooth Functionals", USSR Computational Mathematics 9 (1969).
     fn ascend(&self, multipliers: Vec<i128>) -> Vec<i128> {
         let units: Vec<f64> = self.limits.iter().map(|limit| limit.abs().max(1) as f64).collect();
         let mut best = (self.relaxed(&multipliers), multipliers.clone());

@@ -11,8 +11,9 @@ use crate::hdag::Resources;
 /// way; else `None`. Capacity goes, replica by replica, to services below their minimum, then to the most
 /// loaded service; where two are loaded alike within the tolerance, running replicas keep running.
 ///
-/// A cluster that is already too full for the running replicas that are needed there counts as having capacity
-/// for its running replicas and no more. The minimum over all services holds as far as capacity allows.
+/// A cluster that is already too full for the running replicas that are needed there counts as having
+/// capacity for its running replicas and no more. The minimum over all services holds as far as capacity
+/// allows.
 #[must_use]
 pub fn ration(problem: &ScalingProblem, cause: &ScalingInfeasibility) -> Option<ScalingProblem> {
     let hopeless = |conflict: &ScalingConflict| matches!(conflict, ScalingConflict::Rate { .. });

@@ -7,8 +7,8 @@ use super::reason::Number;
 use super::{ScalingOutcome, ScalingPlan, ScalingProblem, validate};
 use crate::hdag::Dimension;
 
-/// A table of fixed width for people: the objective, every service, and the load of each cluster; or why there
-/// is no plan. Lines end with a line feed.
+/// A table of fixed width for people: the objective, every service, and the load of each cluster; or why
+/// there is no plan. Lines end with a line feed.
 #[must_use]
 pub fn report(problem: &ScalingProblem, outcome: &ScalingOutcome) -> String {
     let mut lines = Vec::new();

@@ -1,8 +1,8 @@
 //! The threshold strategy: more replicas above a high mark of utilisation, one less below a low mark.
 //!
 //! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are
-//! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that use
-//! least CPU, where they fit; none is taken away again where the sum does not fit.
+//! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that
+//! use least CPU, where they fit; none is taken away again where the sum does not fit.
 
 use super::demand::Need;
 use super::instance::Instance;

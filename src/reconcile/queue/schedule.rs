@@ -1,5 +1,5 @@
-//! The schedule of the queue: the order in which keys are worked on. A plain state machine: the time is passed
-//! in, and nothing here waits, so that tests can drive it through any history.
+//! The schedule of the queue: the order in which keys are worked on. A plain state machine: the time is
+//! passed in, and nothing here waits, so that tests can drive it through any history.
 //!
 //! A key is known as long as it has an entry. At rest an entry holds one timer and nothing else; failures and
 //! waiting requests are kept only while there are any.
@@ -115,8 +115,8 @@ impl Schedule {
         }
     }
 
-    /// Puts a key in line. A key that is worked on is put in line afterwards; one whose backoff is not over waits
-    /// for its end, unless a request asks.
+    /// Puts a key in line. A key that is worked on is put in line afterwards; one whose backoff is not over
+    /// waits for its end, unless a request asks.
     pub(super) fn wake(&mut self, key: &Key, priority: Priority, now: Instant) {
         let entry = self.entries.entry(key.clone()).or_default();
         if priority == Priority::Request {

@@ -102,8 +102,8 @@ impl Reconciler {
         }
     }
 
-    /// Whether the intent is still the one that is being carried out. If the database cannot answer, the whole
-    /// reconcile starts again.
+    /// Whether the intent is still the one that is being carried out. If the database cannot answer, the
+    /// whole reconcile starts again.
     async fn is_current(&self, graph: Option<&GraphRecord>) -> bool {
         let Some(graph) = graph else { return true };
         match self.store.graph(&graph.name).await {

@@ -1,9 +1,9 @@
 //! The resources of a graph: all its objects in other systems.
 //!
-//! One file per kind defines its desired state (from the records, pure), the change for an observation, how it
-//! is applied and removed, and the condition that reports it. Order, parallelism, retries and the memory of
-//! failures are written once, over the list ([`carry_out`]); whether nothing is left behind follows from the
-//! list of states.
+//! One file per kind defines its desired state (from the records, pure), the change for an observation, how
+//! it is applied and removed, and the condition that reports it. Order, parallelism, retries and the memory
+//! of failures are written once, over the list ([`carry_out`]); whether nothing is left behind follows from
+//! the list of states.
 
 mod carry_out;
 pub(super) mod release;
@@ -16,8 +16,8 @@ pub(super) use carry_out::Scope;
 
 use crate::clients::{ClientError, GraphRules, ReleaseKey, ReleaseSpec};
 
-/// The kinds of resources, in the order in which a graph's condition names those that are not in their desired
-/// state.
+/// The kinds of resources, in the order in which a graph's condition names those that are not in their
+/// desired state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ResourceKind {
     /// A release that carries the graph's mark without belonging to any of its services, by its name.

@@ -1,8 +1,8 @@
 //! The release of each service. Pure but for applying and removing it.
 //!
 //! The applied state is not stored here but read from the release, which carries its owner and the digest of
-//! its chart and values as labels. So a server that was killed between Helm's success and its own record finds
-//! the release done, and does not do it twice.
+//! its chart and values as labels. So a server that was killed between Helm's success and its own record
+//! finds the release done, and does not do it twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +21,9 @@ use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState, owner_of};
 #[must_use]
 pub(in crate::reconcile) fn wanted(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
     let digest = digest(&service.chart, &Value::Object(service.values.clone()));
-    // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that no pod is stopped
-    // to be started again. It is no part of the digest, since changing it alone takes no upgrade. Charts read it at the top,
-    // those of the implementer WOT too.
+    // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that
+    // no pod is stopped to be started again. It is no part of the digest, since changing it alone takes no
+    // upgrade. Charts read it at the top, those of the implementer WOT too.
     let mut values = service.values.clone();
     if let Some(replicas) = service.replicas_decided {
         values.insert("replicas".to_owned(), replicas.into());
@@ -43,8 +43,8 @@ pub(in crate::reconcile) fn key_of(service: &ServiceRecord) -> ReleaseKey {
     ReleaseKey { namespace: service.namespace.clone(), name: service.name.clone() }
 }
 
-/// The releases of a graph given those in its namespace: one per service, and those that carry the graph's mark
-/// without belonging to any of its services.
+/// The releases of a graph given those in its namespace: one per service, and those that carry the graph's
+/// mark without belonging to any of its services.
 #[must_use]
 pub(in crate::reconcile) fn resources(
     graph: &GraphRecord,
@@ -107,8 +107,9 @@ fn foreign(key: &ReleaseKey) -> ClientError {
     ClientError::new("helm", ClientErrorKind::Conflict, message)
 }
 
-/// Releases that must be installed before that of `service`: those of its dependencies, except conditional ones whose
-/// event has not happened. Waiting for those could wait for an event that only this service's load would cause.
+/// Releases that must be installed before that of `service`: those of its dependencies, except conditional
+/// ones whose event has not happened. Waiting for those could wait for an event that only this service's load
+/// would cause.
 fn dependencies(
     graph: &GraphRecord,
     service: &ServiceRecord,
@@ -118,7 +119,8 @@ fn dependencies(
     awaited.map(|other| ResourceId::new(ResourceKind::Release, &other.name)).collect()
 }
 
-/// Releases that must be removed before that of `service`: those of the services that depend on it, unless they stay.
+/// Releases that must be removed before that of `service`: those of the services that depend on it, unless
+/// they stay.
 fn dependents(
     graph: &GraphRecord,
     service: &ServiceRecord,

@@ -10,8 +10,8 @@ use crate::clients::{ClientError, Outside, WorkloadObservation};
 use crate::model::ServiceRecord;
 use crate::model::condition::{self, ConditionUpdate};
 
-/// The replicas of a service, given the Deployments of its release; `None` when nothing was decided, or there is no
-/// Deployment yet.
+/// The replicas of a service, given the Deployments of its release; `None` when nothing was decided, or there
+/// is no Deployment yet.
 #[must_use]
 pub(in crate::reconcile) fn resource(
     service: &ServiceRecord,

@@ -1,5 +1,5 @@
-//! The alert rules of a graph, made from the events of its conditional services: one object per graph. Pure but
-//! for applying and removing it.
+//! The alert rules of a graph, made from the events of its conditional services: one object per graph. Pure
+//! but for applying and removing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,8 @@ pub(in crate::reconcile) fn wanted(
     rules_of(graph, services, severity).map(|rules| (graph.desired == Desired::Running).then_some(rules))
 }
 
-/// The rules object as a resource, from its desired and its observed state; `observed` is `None` when unknown.
+/// The rules object as a resource, from its desired and its observed state; `observed` is `None` when
+/// unknown.
 #[must_use]
 pub(in crate::reconcile) fn resource(
     graph: &GraphRecord,

@@ -1,8 +1,8 @@
 //! Ascent on the multipliers: deflected subgradient steps between message passes.
 //!
-//! The direction is an exponential average of subgradients (P. M. Camerini, L. Fratta, F. Maffioli, *On improving
-//! relaxation methods by modified gradient techniques*, Mathematical Programming Study 3, 1975), the length is
-//! B. T. Polyak's, a part of the gap over the squared norm; that part shrinks geometrically.
+//! The direction is an exponential average of subgradients (P. M. Camerini, L. Fratta, F. Maffioli, *On
+//! improving relaxation methods by modified gradient techniques*, Mathematical Programming Study 3, 1975),
+//! the length is B. T. Polyak's, a part of the gap over the squared norm; that part shrinks geometrically.
 
 use std::time::Instant;
 

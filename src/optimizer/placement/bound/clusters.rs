@@ -1,7 +1,7 @@
 //! Cluster subproblems: the best set of items at given prices, and the number of clusters that must be open.
 //!
-//! Both are solved exactly over one resource in cells. Demands are rounded down to cells and capacities of the
-//! covering problem up, so a feasible assignment stays feasible and minima stay bounds. Further resources
+//! Both are solved exactly over one resource in cells. Demands are rounded down to cells and capacities of
+//! the covering problem up, so a feasible assignment stays feasible and minima stay bounds. Further resources
 //! that could bind enter a knapsack by a Lagrange multiplier ("rent").
 
 use super::super::model::{Matrix, Model, RESOURCES};
@@ -77,7 +77,8 @@ impl<'a> Clusters<'a> {
         Self { model, stride, shelves, covering: covering(model), weight }
     }
 
-    /// Prices to start from: every item pays its share of the activation, as in the LP relaxation of `Σ demand ≤ capacity·used`.
+    /// Prices to start from: every item pays its share of the activation, as in the LP relaxation of `Σ
+    /// demand ≤ capacity·used`.
     pub(super) fn start(&self) -> Values<f32> {
         let mut price = vec![0.0; self.model.items() * self.stride];
         for (cluster, shelf) in self.shelves.iter().enumerate() {
@@ -113,8 +114,8 @@ impl<'a> Clusters<'a> {
         self.model.capacity[cluster][resource].max(1)
     }
 
-    /// Least cost of using a cluster: activation, less the payments of items, rents and duty, with the best set
-    /// of items. `table` is scratch memory; fills `packed`.
+    /// Least cost of using a cluster: activation, less the payments of items, rents and duty, with the best
+    /// set of items. `table` is scratch memory; fills `packed`.
     pub(super) fn pack<T: Number>(
         &self,
         domain: &Domain,
@@ -226,8 +227,8 @@ fn total(amounts: impl Iterator<Item = i64>) -> i128 {
     amounts.map(i128::from).sum()
 }
 
-/// Amount per cell: the greatest common divisor of the demands, which loses nothing, or more where that would make
-/// too many cells.
+/// Amount per cell: the greatest common divisor of the demands, which loses nothing, or more where that would
+/// make too many cells.
 fn unit(demands: impl Iterator<Item = i64>, limit: i64) -> i64 {
     demands.fold(0, greatest_common_divisor).max(limit / CELLS + i64::from(limit % CELLS > 0)).max(1)
 }

@@ -1,8 +1,9 @@
 //! 0-1 knapsack and covering by dynamic programming, over any ordered number type.
 //!
-//! The ascent runs them with floats and the final evaluation with integers. Float knapsacks are first reduced to
-//! their core by reduced costs of the LP relaxation (E. Balas, E. Zemel, *An algorithm for large zero-one knapsack
-//! problems*, Operations Research 28(5), 1980); integers skip that, because a comparison of floats proves nothing.
+//! The ascent runs them with floats and the final evaluation with integers. Float knapsacks are first reduced
+//! to their core by reduced costs of the LP relaxation (E. Balas, E. Zemel, *An algorithm for large zero-one
+//! knapsack problems*, Operations Research 28(5), 1980); integers skip that, because a comparison of floats
+//! proves nothing.
 
 use std::ops::{Add, Sub};
 

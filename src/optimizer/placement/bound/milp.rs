@@ -6,12 +6,12 @@
 //! o[e] ≥ Σi cpu[i]·x[i][e] − threshold[e];  x[a][e] + Σ{f incompatible with e} x[b][f] ≤ 1
 //! ```
 //!
-//! `u` stands in the capacity rows because its LP bound is much stronger there than in `x ≤ u` alone. An edge between
-//! clusters of different latencies is a unit flow from `x[a]` to `x[b]`, the local polytope of W. P. Adams and
-//! T. A. Johnson's linearisation (*Improved linear programming-based lower bounds for the quadratic assignment problem*,
-//! DIMACS 16, 1994). Where all latencies are equal, `z[e] ≥ x[a][e] − x[b][e]` gives the same bound with fewer
-//! columns (J. Kleinberg, É. Tardos, *Approximation algorithms for classification problems with pairwise
-//! relationships*, JACM 49(5), 2002).
+//! `u` stands in the capacity rows because its LP bound is much stronger there than in `x ≤ u` alone. An edge
+//! between clusters of different latencies is a unit flow from `x[a]` to `x[b]`, the local polytope of W. P.
+//! Adams and T. A. Johnson's linearisation (*Improved linear programming-based lower bounds for the quadratic
+//! assignment problem*, DIMACS 16, 1994). Where all latencies are equal, `z[e] ≥ x[a][e] − x[b][e]` gives the
+//! same bound with fewer columns (J. Kleinberg, É. Tardos, *Approximation algorithms for classification
+//! problems with pairwise relationships*, JACM 49(5), 2002).
 
 use good_lp::{Constraint, Expression, Variable, variable};
 
@@ -24,8 +24,8 @@ use crate::optimizer::solver::{Answer, Formulation, Options, minimise};
 pub struct Exact {
     /// Best feasible assignment (item → cluster) and its nano-cost.
     pub incumbent: Option<(Vec<usize>, i64)>,
-    /// Lower bound, nano-cost; `i64::MAX` when no assignment is feasible. From a mixed-integer program it holds up to
-    /// the solver's tolerances.
+    /// Lower bound, nano-cost; `i64::MAX` when no assignment is feasible. From a mixed-integer program it
+    /// holds up to the solver's tolerances.
     pub bound: i64,
 }
 

@@ -1,8 +1,8 @@
 //! Lower bounds of the cost objective by Lagrangian decomposition, and exact optima of small models.
 //!
-//! The variables are `x[i][e]` (item on cluster) and `u[e]` (cluster in use). Copies of them split the problem in
-//! three, each of which is solved exactly for given multipliers; the sum of the three minima is a bound (M. Guignard,
-//! S. Kim, *Lagrangean decomposition*, Mathematical Programming 39, 1987):
+//! The variables are `x[i][e]` (item on cluster) and `u[e]` (cluster in use). Copies of them split the
+//! problem in three, each of which is solved exactly for given multipliers; the sum of the three minima is a
+//! bound (M. Guignard, S. Kim, *Lagrangean decomposition*, Mathematical Programming 39, 1987):
 //!
 //! ```text
 //! pairs     min Σ (cost + price)[i][e]·x[i][e] + traffic, each item on one cluster, pair rules kept   (`pairs`)
@@ -12,14 +12,14 @@
 //! ```
 //!
 //! Knapsacks with the activation inside are stronger than the LP relaxation with `u` in its capacity rows:
-//! neither items nor activations are cut. Traffic is bounded by the local polytope, as in the flow LP, through
-//! message passing (`pairs`); prices, rents and duties rise by subgradient steps (`ascent`); branch and bound
-//! closes the remaining gap (`branch_and_bound`).
+//! neither items nor activations are cut. Traffic is bounded by the local polytope, as in the flow LP,
+//! through message passing (`pairs`); prices, rents and duties rise by subgradient steps (`ascent`); branch
+//! and bound closes the remaining gap (`branch_and_bound`).
 //!
-//! *Validity.* Any non-negative multipliers give a bound, so how they were found does not matter: floats search, then
-//! multipliers are rounded to integers and every minimum is taken again in integers (`dual::Dual::certify`). Demands are
-//! rounded down to knapsack cells, capacities of the covering problem up. Nothing depends on a tolerance, except
-//! for [`exact_cost`], which believes its solver.
+//! *Validity.* Any non-negative multipliers give a bound, so how they were found does not matter: floats
+//! search, then multipliers are rounded to integers and every minimum is taken again in integers
+//! (`dual::Dual::certify`). Demands are rounded down to knapsack cells, capacities of the covering problem
+//! up. Nothing depends on a tolerance, except for [`exact_cost`], which believes its solver.
 
 mod ascent;
 mod branch_and_bound;
@@ -49,7 +49,8 @@ pub struct Effort {
     pub rounds: usize,
     /// Nodes of the branch and bound to split; one costs as much as 120 rounds.
     pub nodes: usize,
-    /// Time to use up: step lengths follow it, and the root may take all of it if its rounds do not end before.
+    /// Time to use up: step lengths follow it, and the root may take all of it if its rounds do not end
+    /// before.
     pub deadline: Option<Instant>,
 }
 
@@ -82,9 +83,9 @@ const ROOT: Schedule = Schedule { rounds: 0, first: 0.2, last: 0.002, memory: 0.
 /// Sums of costs from here on could overflow with the multipliers.
 const COST_LIMIT: f64 = (1_u64 << 58) as f64;
 
-/// A valid lower bound, nano-cost: no feasible assignment costs less. `i64::MAX` when it is proven that there is no
-/// feasible assignment. `upper` is the cost of an incumbent, if there is one: it sets step lengths, cuts the search,
-/// and the bound is never above it.
+/// A valid lower bound, nano-cost: no feasible assignment costs less. `i64::MAX` when it is proven that there
+/// is no feasible assignment. `upper` is the cost of an incumbent, if there is one: it sets step lengths,
+/// cuts the search, and the bound is never above it.
 #[must_use]
 pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort, stop: &Stop) -> i64 {
     if model.cost_ceiling() > COST_LIMIT {
@@ -94,8 +95,8 @@ pub fn lower_bound(model: &Model, upper: Option<i64>, effort: &Effort, stop: &St
     run(&dual, upper, effort, stop).bound()
 }
 
-/// Minimises the cost by branch and bound on the same bound, from a feasible assignment, if there is one. With enough
-/// effort the answer is an exact optimum, proven in integers.
+/// Minimises the cost by branch and bound on the same bound, from a feasible assignment, if there is one.
+/// With enough effort the answer is an exact optimum, proven in integers.
 #[must_use]
 pub fn branch_and_bound(model: &Model, start: Option<&[usize]>, effort: &Effort, stop: &Stop) -> Exact {
     let start = start.filter(|start| model.is_feasible(start));

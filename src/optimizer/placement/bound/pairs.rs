@@ -2,9 +2,10 @@
 //!
 //! Messages move cost between an item and its pairs without changing the cost of any assignment
 //! ("reparametrisation"), so that the sum of all local minima, a lower bound, rises. One pass is sequential
-//! reweighted message passing: V. Kolmogorov, *Convergent tree-reweighted message passing for energy minimization*,
-//! IEEE TPAMI 28(10), 2006, in the form of *A new look at reweighted message passing*, IEEE TPAMI 37(5), 2015.
-//! Its fixed points approach the bound of the local polytope, which is the flow LP of the quadratic term.
+//! reweighted message passing: V. Kolmogorov, *Convergent tree-reweighted message passing for energy
+//! minimization*, IEEE TPAMI 28(10), 2006, in the form of *A new look at reweighted message passing*, IEEE
+//! TPAMI 37(5), 2015. Its fixed points approach the bound of the local polytope, which is the flow LP of the
+//! quadratic term.
 
 use std::collections::BTreeMap;
 
@@ -120,8 +121,8 @@ impl Pairs {
         self.tables.len() - 1
     }
 
-    /// One pass over the items, in ascending or descending order. `unary[item][cluster]` are the items' own costs.
-    /// Fills `labels` with each item's cheapest cluster, and returns the bound.
+    /// One pass over the items, in ascending or descending order. `unary[item][cluster]` are the items' own
+    /// costs. Fills `labels` with each item's cheapest cluster, and returns the bound.
     pub(super) fn pass(
         &self,
         unary: &[f32],
@@ -196,8 +197,9 @@ impl Pairs {
     }
 
     /// The bound in integers: the minimum cost of each item alone plus that of each pair alone, over allowed
-    /// cells only. Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much more
-    /// than its best cluster a cluster costs the item. `None` when an item or a pair has no allowed cell.
+    /// cells only. Messages are rounded, none beyond `limit`. Fills `excess[item][cluster]` with how much
+    /// more than its best cluster a cluster costs the item. `None` when an item or a pair has no allowed
+    /// cell.
     pub(super) fn certify(
         &self,
         model: &Model,
@@ -284,8 +286,8 @@ fn smallest(values: &[f32]) -> (usize, f32) {
     best
 }
 
-/// A nano-cost that no local minimum accepts, and that loses little precision in sums: enough to keep the search
-/// for multipliers away from forbidden cells, which the final evaluation leaves out altogether.
+/// A nano-cost that no local minimum accepts, and that loses little precision in sums: enough to keep the
+/// search for multipliers away from forbidden cells, which the final evaluation leaves out altogether.
 pub(super) fn forbidding(model: &Model) -> f32 {
     let latency = (0..model.clusters()).flat_map(|cluster| model.latency.row(cluster)).max();
     let weight = model.edges.iter().map(|edge| edge.weight).max();

@@ -195,7 +195,8 @@ fn knapsacks_see_that_items_cannot_be_cut() {
     assert!((14_900_000_000..=15_000_000_000).contains(&bound), "{bound}");
 }
 
-/// Ten items of 1 core need three clusters of 4: the LP relaxation pays 2.5 activations of 2, the covering problem 3.
+/// Ten items of 1 core need three clusters of 4: the LP relaxation pays 2.5 activations of 2, the covering
+/// problem 3.
 #[test]
 fn the_covering_problem_rounds_the_number_of_clusters_up() {
     let mut model = Model::free(10, 4);

@@ -2,10 +2,11 @@
 //!
 //! Bound: every item costs at least its cheapest allowed cluster. Let the resident items stay; where they
 //! exceed a cluster's capacity, at least k of them must leave, k being the minimum number of largest-first
-//! removals that cover the excess of a resource (the largest such k over the resources), and they cost at least
-//! the k smallest surcharges of leaving. Pair rules can only add to that.
+//! removals that cover the excess of a resource (the largest such k over the resources), and they cost at
+//! least the k smallest surcharges of leaving. Pair rules can only add to that.
 //!
-//! Assignment: k residents leave each such cluster, as small ones as cover the excess, and are packed elsewhere.
+//! Assignment: k residents leave each such cluster, as small ones as cover the excess, and are packed
+//! elsewhere.
 
 use super::super::{Model, RESOURCES};
 use super::Placement;
@@ -84,8 +85,8 @@ fn exceeds_everything(model: &Model) -> bool {
     })
 }
 
-/// The minimum nano-cost of an item, and its current cluster if the item has that cost there; `None` when it is
-/// allowed nowhere.
+/// The minimum nano-cost of an item, and its current cluster if the item has that cost there; `None` when it
+/// is allowed nowhere.
 fn cheapest(model: &Model, item: usize) -> Option<(Option<usize>, i64)> {
     let allowed = |cluster: &usize| model.allowed.at(item, *cluster);
     let home = model.current[item].filter(allowed);
@@ -115,8 +116,8 @@ fn leavers(model: &Model, packing: &Packing<'_>, residents: &[usize], home: usiz
     leavers
 }
 
-/// The minimum number of leavers that can cover the excess, considering each resource alone; `None` when all of
-/// them together do not.
+/// The minimum number of leavers that can cover the excess, considering each resource alone; `None` when all
+/// of them together do not.
 fn fewest(leavers: &[Leaver], excess: &[i64; RESOURCES]) -> Option<usize> {
     let mut count = 0;
     for (resource, excess) in excess.iter().enumerate().filter(|(_, excess)| **excess > 0) {
@@ -132,8 +133,9 @@ fn fewest(leavers: &[Leaver], excess: &[i64; RESOURCES]) -> Option<usize> {
     Some(count)
 }
 
-/// Chooses who leaves: the best cover of the excess, one by one, then each is replaced by the cheapest and smallest
-/// that still lets the excess be covered. When several resources are exceeded, more may leave than have to.
+/// Chooses who leaves: the best cover of the excess, one by one, then each is replaced by the cheapest and
+/// smallest that still lets the excess be covered. When several resources are exceeded, more may leave than
+/// have to.
 fn choose(mut open: Vec<Leaver>, excess: &[i64; RESOURCES]) -> Vec<usize> {
     open.sort_by(|one, other| {
         (one.surcharge.cmp(&other.surcharge))

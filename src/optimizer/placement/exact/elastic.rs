@@ -18,8 +18,8 @@ const GAP: f64 = 1e-2;
 /// other rules; all zeros for a feasible model. Resources are weighted by the total demand of all items, and
 /// the weighted sum is within one percent of the minimum.
 ///
-/// `None` when no capacity helps, or when no way was found in time. When stopped early, the additional capacity
-/// suffices but may be further from the minimum.
+/// `None` when no capacity helps, or when no way was found in time. When stopped early, the additional
+/// capacity suffices but may be further from the minimum.
 #[must_use]
 pub fn elastic(model: &Model, stop: &Stop) -> Option<Vec<[i64; RESOURCES]>> {
     let program = Program::new(model, Objective::None, Grouping::Alike);

@@ -102,8 +102,8 @@ pub(super) fn groups(model: &Model, objective: Objective, grouping: Grouping) ->
 
 /// The current cluster of an item, and its costs there and elsewhere.
 ///
-/// Only costs that are flat elsewhere, and not lower than at home, let items of different homes share a group; others
-/// are costs without a home.
+/// Only costs that are flat elsewhere, and not lower than at home, let items of different homes share a
+/// group; others are costs without a home.
 fn costs(model: &Model, item: usize) -> (Option<usize>, i64, Costs) {
     let row = model.cost.row(item);
     let allowed = model.allowed.row(item);

@@ -1,12 +1,13 @@
 //! Exact answers about one [`Model`]: fewest moves, feasibility, and missing capacity.
 //!
-//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are considered;
-//! activation, traffic and overload are not. A combinatorial certificate comes first and usually suffices;
-//! cases it leaves open are decided by a mixed-integer program over groups of interchangeable items.
+//! Only the costs of items on clusters, the capacities, the allowed clusters and the pair rules are
+//! considered; activation, traffic and overload are not. A combinatorial certificate comes first and usually
+//! suffices; cases it leaves open are decided by a mixed-integer program over groups of interchangeable
+//! items.
 //!
-//! Every assignment that is returned keeps all constraints in integers, whatever the solver's tolerances. Which of
-//! several optima is returned: interchangeable items leave in the order of their ordinals and fill clusters in the
-//! order of theirs; beyond that it is the choice of the (deterministic) heuristic or solver.
+//! Every assignment that is returned keeps all constraints in integers, whatever the solver's tolerances.
+//! Which of several optima is returned: interchangeable items leave in the order of their ordinals and fill
+//! clusters in the order of theirs; beyond that it is the choice of the (deterministic) heuristic or solver.
 
 mod certificate;
 mod elastic;
@@ -91,8 +92,8 @@ pub enum Feasibility {
     Unknown,
 }
 
-/// Minimises `Σ cost[i][e(i)]`; with the costs of moving alone, the weighted number of moves. The seed decides the solver's
-/// choices between equals.
+/// Minimises `Σ cost[i][e(i)]`; with the costs of moving alone, the weighted number of moves. The seed
+/// decides the solver's choices between equals.
 #[must_use]
 pub fn min_moves(model: &Model, seed: u64, stop: &Stop) -> Minimum {
     match certificate::certify(model) {

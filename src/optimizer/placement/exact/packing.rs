@@ -82,8 +82,8 @@ impl<'a> Packing<'a> {
             .map(|(_, _, cluster)| cluster)
     }
 
-    /// Moves one item elsewhere so that another fits in its place, which is returned: the one that is cheapest to move,
-    /// of these the smallest.
+    /// Moves one item elsewhere so that another fits in its place, which is returned: the one that is
+    /// cheapest to move, of these the smallest.
     fn make_room(&mut self, item: usize) -> Option<usize> {
         let mut best: Option<(i64, f64, usize, usize)> = None;
         for other in 0..self.model.items() {

@@ -1,10 +1,10 @@
 //! The placement program: a mixed-integer program over groups of items.
 //!
-//! Per group g and cluster e two integers count the items that stay and those that come:
-//! `0 <= stay[g,e] <= residents`, `0 <= come[g,e] <= others`, `Σ_e (stay + come)[g,e] = |g|`, and per cluster and
-//! resource `Σ_g demand[g] (stay + come)[g,e] <= capacity[e]`. A pair rule (a, b, R) forbids a on a cluster while b is
-//! on an incompatible one: `Σ_{e in E} x[a,e] + Σ_{f not in R(E)} x[b,f] <= 1` for each set E of clusters that are
-//! compatible with the same others.
+//! Per group g and cluster e two integers count the items that stay and those that come: `0 <= stay[g,e] <=
+//! residents`, `0 <= come[g,e] <= others`, `Σ_e (stay + come)[g,e] = |g|`, and per cluster and resource `Σ_g
+//! demand[g] (stay + come)[g,e] <= capacity[e]`. A pair rule (a, b, R) forbids a on a cluster while b is on
+//! an incompatible one: `Σ_{e in E} x[a,e] + Σ_{f not in R(E)} x[b,f] <= 1` for each set E of clusters that
+//! are compatible with the same others.
 
 use std::collections::BTreeMap;
 
@@ -172,8 +172,8 @@ impl<'a> Program<'a> {
 
     /// Forbids the sets of items with which an assignment exceeds capacities; only for distinct items.
     ///
-    /// Of such a set the k largest that exceed the capacity already are a cover; of these and all items not smaller
-    /// than the largest of them, any k exceed it: at most k − 1 may be there.
+    /// Of such a set the k largest that exceed the capacity already are a cover; of these and all items not
+    /// smaller than the largest of them, any k exceed it: at most k − 1 may be there.
     pub(super) fn cut(&mut self, assignment: &[usize]) {
         let at = self.by_item();
         let used = self.model.used(assignment);

@@ -1,8 +1,8 @@
 //! Solving a placement program so that its answer holds in integers.
 //!
 //! A solver keeps a capacity up to a tolerance only, which in bytes can be hundreds. Where its answer exceeds
-//! one, the items are made distinct, the exceeding set is cut off, and the program is solved again. Cuts remove
-//! no feasible assignment, so the proof of any round is valid.
+//! one, the items are made distinct, the exceeding set is cut off, and the program is solved again. Cuts
+//! remove no feasible assignment, so the proof of any round is valid.
 
 use super::super::Model;
 use super::groups::{Grouping, Objective};

@@ -33,8 +33,8 @@ impl Scale {
         Self { unit, factor }
     }
 
-    /// The amount that corresponds to a lower bound in coefficients: the smallest multiple of the unit that is
-    /// not below it, up to the exactness of solvers, about 1e-6 in small and nine digits in large numbers.
+    /// The amount that corresponds to a lower bound in coefficients: the smallest multiple of the unit that
+    /// is not below it, up to the exactness of solvers, about 1e-6 in small and nine digits in large numbers.
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     pub(super) fn at_least(self, bound: f64) -> i64 {
         let certain = bound - 1e-5 - 1e-9 * bound.abs();
@@ -54,8 +54,8 @@ impl Scale {
 
     /// An upper limit of sums of the amounts, rounded down to units, which loses no solution.
     ///
-    /// Where coefficients are no integers it is a little too large: sums that meet a limit exactly are common, and a
-    /// solver should not have to decide about them within its tolerance.
+    /// Where coefficients are no integers it is a little too large: sums that meet a limit exactly are
+    /// common, and a solver should not have to decide about them within its tolerance.
     pub(super) fn limit(self, amount: i64) -> f64 {
         self.coefficient(amount) + if self.is_exact() { 0.0 } else { Self::LEEWAY }
     }

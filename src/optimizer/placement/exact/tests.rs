@@ -56,7 +56,8 @@ fn what_fits_stays() {
 
 #[test]
 fn the_smallest_sufficient_resident_leaves_an_overfull_cluster() {
-    // Cluster 0 has 10 for 2 + 3 + 4 + 4 = 13: one has to leave, 3 is the smallest that suffices and fits the free 3.
+    // Cluster 0 has 10 for 2 + 3 + 4 + 4 = 13: one has to leave, 3 is the smallest that suffices and fits the
+    // free 3.
     let model = model(&[2, 3, 4, 4], &[10, 3], &[Some(0); 4]);
     assert_eq!(optimum(min_moves(&model, 0, &Stop::never())), (vec![0, 1, 0, 0], MOVE, Proof::Certificate));
     assert_eq!(optimum(by_program(&model)), (vec![0, 1, 0, 0], MOVE, Proof::Program));
@@ -81,8 +82,8 @@ fn items_without_a_usable_cluster_have_to_move_and_new_ones_cost_the_same_anywhe
 
 #[test]
 fn a_chain_of_moves_that_the_count_does_not_see_is_found_by_the_program() {
-    // Cluster 0 has to lose 3, and only cluster 2 is open to item 0; there, item 1 frees capacity by moving to
-    // cluster 1.
+    // Cluster 0 has to lose 3, and only cluster 2 is open to item 0; there, item 1 frees capacity by moving
+    // to cluster 1.
     let mut model = model(&[3, 3], &[0, 3, 3], &[Some(0), Some(2)]);
     model.allowed.set(0, 1, false);
     model.allowed.set(0, 0, false);
@@ -145,7 +146,8 @@ fn bytes_are_exact_whatever_the_tolerance_of_the_solver() {
     let mut model = model(&[0, 0, 0], &[1, 1], &[Some(0); 3]);
     model.demand = vec![[0, half, 0, 0], [0, half + 1, 0, 0], [0, half + 3, 0, 0]];
     model.capacity = vec![[0, 2 * half + 2, 0, 0], [0, half + 1, 0, 0]];
-    // Only {0, 2} = 2·half + 3 and {1, 2} exceed cluster 0; {0, 1} fits, but then item 2 does not fit cluster 1.
+    // Only {0, 2} = 2·half + 3 and {1, 2} exceed cluster 0; {0, 1} fits, but then item 2 does not fit cluster
+    // 1.
     assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
     model.capacity[0][1] += 1;
     assert_eq!(optimum(by_program(&model)).0, [0, 1, 0]);

@@ -1,8 +1,9 @@
 //! A chain of simulated annealing (Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, 1983).
 //!
 //! While it is hot, a cluster's price of being used grows gradually with its number of items instead of being
-//! due as a whole for the first one (see [`State::soften`]): which clusters are used is decided by a slope, not
-//! by a step that one move at a time cannot climb. Only assignments feasible under the true costs are kept.
+//! due as a whole for the first one (see [`State::soften`]): which clusters are used is decided by a slope,
+//! not by a step that one move at a time cannot climb. Only assignments feasible under the true costs are
+//! kept.
 
 use std::time::Instant;
 
@@ -250,8 +251,8 @@ fn cooled(heat: i64, epoch: u64) -> i64 {
     half - half * (progress % EPOCHS) as i64 / (2 * EPOCHS as i64)
 }
 
-/// How gradual the price of using a cluster is, in parts of 1024: falls with the temperature to 0 at an eighth
-/// of [`HOT`].
+/// How gradual the price of using a cluster is, in parts of 1024: falls with the temperature to 0 at an
+/// eighth of [`HOT`].
 fn softness(warmth: i64) -> i64 {
     300 * (warmth - HOT / 8).max(0) / HOT
 }

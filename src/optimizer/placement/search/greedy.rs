@@ -9,8 +9,8 @@ use crate::optimizer::placement::{Model, RESOURCES};
 /// Maximum number of rounds of descent over all items.
 const ROUNDS: usize = 4;
 
-/// A feasible assignment by cheapest insertion, improved by moving single items; `None` if insertion finds none,
-/// although there may be some.
+/// A feasible assignment by cheapest insertion, improved by moving single items; `None` if insertion finds
+/// none, although there may be some.
 #[must_use]
 pub fn greedy(model: &Model) -> Option<Vec<usize>> {
     let landscape = Landscape::new(model)?;

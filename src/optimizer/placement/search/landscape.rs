@@ -200,8 +200,8 @@ fn adjacency<T: Copy>(items: usize, pairs: impl Iterator<Item = (usize, usize, T
     Lists::new(lists)
 }
 
-/// How many average items fill a capacity, by the resources that at least half of the items need. At most four
-/// times the mean number of items per cluster.
+/// How many average items fill a capacity, by the resources that at least half of the items need. At most
+/// four times the mean number of items per cluster.
 fn room(model: &Model, capacity: &[i64; RESOURCES], total: &[i64; RESOURCES]) -> i64 {
     let items = model.items() as i128;
     let most = 4 * items / model.clusters().max(1) as i128;

@@ -45,8 +45,8 @@ pub struct Budget {
 
 /// The best feasible assignment that the budget allows to find; `None` if none was found.
 ///
-/// Begins at the starts and at [`greedy()`]'s answer; starts that are not feasible are ignored. The result costs
-/// no more than any of these. Of equally cheap results it is the one with the fewest items away from
+/// Begins at the starts and at [`greedy()`]'s answer; starts that are not feasible are ignored. The result
+/// costs no more than any of these. Of equally cheap results it is the one with the fewest items away from
 /// [`Model::current`], then the lexicographically first.
 #[must_use]
 pub fn anneal(model: &Model, start: &[Vec<usize>], budget: &Budget, stop: &Stop) -> Option<Vec<usize>> {

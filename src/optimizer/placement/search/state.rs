@@ -6,7 +6,8 @@ use crate::optimizer::placement::RESOURCES;
 /// Prices are interpolated in parts of this.
 const PARTS: i64 = 1024;
 
-/// An assignment that keeps [`Model::allowed`](crate::optimizer::placement::model::Model::allowed) and may break the rest.
+/// An assignment that keeps [`Model::allowed`](crate::optimizer::placement::model::Model::allowed) and may
+/// break the rest.
 #[derive(Debug, Clone)]
 pub(super) struct State<'a> {
     pub(super) landscape: &'a Landscape<'a>,
@@ -263,11 +264,11 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Makes the price of using a cluster grow with its number of members, up to the activation cost when it is
-    /// full: in proportion if `softness` is large, at once if it is 0.
+    /// Makes the price of using a cluster grow with its number of members, up to the activation cost when it
+    /// is full: in proportion if `softness` is large, at once if it is 0.
     ///
-    /// With `f` for how full the cluster is and `s` for softness/1024, a part `f·(1 + s)/(f + s)` is due. With
-    /// `s → ∞` this is `f`, the charge of the relaxation `load ≤ capacity·used` with fractional `used`.
+    /// With `f` for how full the cluster is and `s` for softness/1024, a part `f·(1 + s)/(f + s)` is due.
+    /// With `s → ∞` this is `f`, the charge of the relaxation `load ≤ capacity·used` with fractional `used`.
     pub(super) fn soften(&mut self, softness: i64) {
         if softness == self.softness {
             return;

@@ -64,8 +64,8 @@ fn the_only_assignment_is_found_without_a_budget() {
 
 #[test]
 fn greedy_places_the_largest_item_first() {
-    // 3 takes the cheap cluster 0 (capacity 4); the first 2 does not fit beside it and pays 5 on cluster 1, the
-    // second one too. No single item can improve that.
+    // 3 takes the cheap cluster 0 (capacity 4); the first 2 does not fit beside it and pays 5 on cluster 1,
+    // the second one too. No single item can improve that.
     let mut model = Model::of_cpu(&[2, 3, 2], &[4, 4]);
     model.cost = matrix(&[vec![1, 5], vec![1, 5], vec![1, 5]], 2, 0);
     assert_eq!(greedy(&model), Some(vec![1, 0, 1]));
@@ -74,8 +74,8 @@ fn greedy_places_the_largest_item_first() {
 
 #[test]
 fn greedy_corrects_what_it_could_not_foresee() {
-    // Insertion: 2 -> cluster 0 (cost 1 of 1 or 3), then 1, pinned -> cluster 1, at latency 5. Descent: 2 follows
-    // to cluster 1: 3 instead of 1 + 5.
+    // Insertion: 2 -> cluster 0 (cost 1 of 1 or 3), then 1, pinned -> cluster 1, at latency 5. Descent: 2
+    // follows to cluster 1: 3 instead of 1 + 5.
     let mut model = Model::of_cpu(&[2, 1], &[4, 4]);
     model.cost = matrix(&[vec![1, 3], vec![0, 0]], 2, 0);
     model.allowed.set(1, 0, false);
@@ -86,7 +86,8 @@ fn greedy_corrects_what_it_could_not_foresee() {
 
 #[test]
 fn search_leaves_the_cheap_cluster_to_where_it_saves_most() {
-    // Greedy: 3 -> cluster 0 (1), 2 and 2 -> cluster 1 (5 + 5): 11. Better: 2 and 2 -> 0 (1 + 1), 3 -> 1 (5): 7.
+    // Greedy: 3 -> cluster 0 (1), 2 and 2 -> cluster 1 (5 + 5): 11. Better: 2 and 2 -> 0 (1 + 1), 3 -> 1 (5):
+    // 7.
     let mut model = Model::of_cpu(&[2, 3, 2], &[4, 4]);
     model.cost = matrix(&[vec![1, 5], vec![1, 5], vec![1, 5]], 2, 0);
     assert_eq!(anneal(&model, &[], &budget(1, 20_000), &Stop::never()), Some(vec![0, 1, 0]));
@@ -126,8 +127,9 @@ fn of_equally_cheap_assignments_the_one_with_fewest_moves_wins() {
 
 #[test]
 fn search_repairs_what_insertion_breaks() {
-    // 4 and 1 must be together, 3 + 3 + 3 = 9 then are the rest. Capacities 7 and 7: 4 + 1 leave 2, no 3 fits.
-    // Capacities 7 and 9: only [4, 1] | [3, 3, 3]. Insertion puts 4 and 3 on cluster 0 and has no place for 1.
+    // 4 and 1 must be together, 3 + 3 + 3 = 9 then are the rest. Capacities 7 and 7: 4 + 1 leave 2, no 3
+    // fits. Capacities 7 and 9: only [4, 1] | [3, 3, 3]. Insertion puts 4 and 3 on cluster 0 and has no place
+    // for 1.
     let mut model = Model::of_cpu(&[4, 3, 3, 3, 1], &[7, 7]);
     model.relations = vec![same(2)];
     model.pair_rules = vec![PairRule { a: 0, b: 4, relation: 0 }];
@@ -323,8 +325,8 @@ prop_compose! {
     }
 }
 
-/// The search does not promise the optimum: it misses one of some ten thousand tiny models. So that the test says the
-/// same each time, its models are the same each time.
+/// The search does not promise the optimum: it misses one of some ten thousand tiny models. So that the test
+/// says the same each time, its models are the same each time.
 #[test]
 fn nearly_all_tiny_models_are_solved_to_the_optimum() {
     let mut runner = TestRunner::deterministic();

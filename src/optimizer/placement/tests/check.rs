@@ -117,8 +117,8 @@ fn claims_about_the_objective_are_computed_again() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Moves one service somewhere else: either the checker refuses the plan for a broken constraint, or for its
-    /// objective, or the mutated plan is just as good and claims nothing that is not so.
+    /// Moves one service somewhere else: either the checker refuses the plan for a broken constraint, or for
+    /// its objective, or the mutated plan is just as good and claims nothing that is not so.
     #[test]
     fn mutated_plans_are_refused(problem in any_problem(), victim in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
         let outcome = decide(&problem).unwrap();

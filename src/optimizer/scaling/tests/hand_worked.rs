@@ -35,7 +35,8 @@ fn rates_of_the_original_services_need_what_their_coefficients_say() {
 
 #[test]
 fn an_unneeded_replica_is_given_up() {
-    // 20 requests/s need (20 + 16.66) / 33.33 = 1.1 → 2 replicas, and 22 (10 % more) need (38.66) / 33.33 = 1.16 → 2.
+    // 20 requests/s need (20 + 16.66) / 33.33 = 1.1 → 2 replicas, and 22 (10 % more) need (38.66) / 33.33 =
+    // 1.16 → 2.
     let plan = plan_of(exact, &brussels([20.0, 0.0, 0.0], [3, 3, 3], 9000));
     assert_eq!(numbers(&plan.replicas), [2, 1, 1]);
     assert_eq!(reasons(&plan)[1], "no requests; the minimum is 1 replica");
@@ -43,7 +44,8 @@ fn an_unneeded_replica_is_given_up() {
 
 #[test]
 fn a_replica_within_the_tolerance_is_held_while_there_is_room() {
-    // 48 requests/s need 64.66 / 33.33 = 1.94 → 2; 52.8 need 69.46 / 33.33 = 2.08 → 3, so the third one is held.
+    // 48 requests/s need 64.66 / 33.33 = 1.94 → 2; 52.8 need 69.46 / 33.33 = 2.08 → 3, so the third one is
+    // held.
     let rates = [48.0, 0.0, 0.0];
     let plan = plan_of(exact, &brussels(rates, [3, 1, 1], 2500));
     assert_eq!(numbers(&plan.replicas), [3, 1, 1]);
@@ -65,7 +67,8 @@ fn a_replica_within_the_tolerance_is_held_while_there_is_room() {
 
 #[test]
 fn of_two_held_replicas_the_smaller_sufficient_one_is_given_up() {
-    // Both may give up one; 600 millicores are missing: neither the 500 of `a` nor less will do, the 700 of `b` will.
+    // Both may give up one; 600 millicores are missing: neither the 500 of `a` nor less will do, the 700 of
+    // `b` will.
     let held = |name, millicores| ScaledService {
         needs: cpu(millicores),
         scale_down_blocked: true,
@@ -193,8 +196,8 @@ fn the_minimum_over_all_services_finds_room_on_several_clusters() {
 
 #[test]
 fn memory_and_gpus_limit_like_cpu() {
-    // Three services hold 2 replicas of 1 core, 1 GiB and 1 GPU; the cluster has 5 GiB and 4 GPUs: one must give up
-    // for memory, two for GPUs.
+    // Three services hold 2 replicas of 1 core, 1 GiB and 1 GPU; the cluster has 5 GiB and 4 GPUs: one must
+    // give up for memory, two for GPUs.
     let needs = Resources { cpu_millicores: 1000, ram_bytes: GIB, storage_bytes: 0, gpus: 1 };
     let held = |name| ScaledService { needs, scale_down_blocked: true, ..service(name, 5.0, 2, 10.0, 0.0) };
     let mut problem = problem(9000, vec![held("a"), held("b"), held("c")]);

@@ -61,7 +61,8 @@ fn a_program_is_solved_like_by_brute_force() {
 
 #[test]
 fn large_numbers_without_a_common_divisor_are_solved_exactly() {
-    // Costs nearly proportional to usage, the hard kind: 300 groups, millicores with gcd 1, a thousand cores to save.
+    // Costs nearly proportional to usage, the hard kind: 300 groups, millicores with gcd 1, a thousand cores
+    // to save.
     let mut random = Random(13);
     let group = |random: &mut Random| {
         let millicores = i128::from(random.within(1000, 9000));
