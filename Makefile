@@ -23,7 +23,7 @@ install = test "$$($(TOOLS)/bin/$(firstword $(subst @, ,$(1))) --version 2>/dev/
 	env -u CARGO_TARGET_DIR $(CARGO) install --locked --root $(TOOLS) $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-deploy testbed-up testbed-down testbed-env setup-solver \
+.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-deploy bench-reflectors testbed-up testbed-down testbed-env setup-solver \
 	setup-postgres setup-tools clean
 
 help: ## List the targets
@@ -95,6 +95,11 @@ bench-deploy: setup-solver ## Time deployments through smo against plain helm, o
 	$(CARGO) build --locked --release
 	$(TESTBED) up
 	source <($(TESTBED) env); python3 benches/deploy.py --binary $(dir $(BINARY))../release/smo
+
+bench-reflectors: ## What watching 50 000 Secrets of Helm on a real API server costs (SECRETS=N)
+	$(CARGO) build --locked --release
+	$(TESTBED) up
+	source <($(TESTBED) env); python3 benches/reflectors.py --binary $(dir $(BINARY))../release/smo --secrets $(or $(SECRETS),50000)
 
 testbed-up: ## Start every real system as a local process
 	$(TESTBED) up

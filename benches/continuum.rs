@@ -240,7 +240,8 @@ impl Run {
     }
 
     async fn services(&self) -> Result<Vec<ServiceRecord>> {
-        let (_, graphs) = self.store.snapshot_of_scaled(true).await?;
+        let everything = i64::MAX;
+        let (_, graphs) = self.store.snapshot_of_scaled(true, "", everything).await?;
         Ok(graphs.into_iter().flat_map(|found| found.services).collect())
     }
 

@@ -168,7 +168,7 @@ def variable(name: str) -> str:
 class Server:
     """A `smo` of this run: SQLite, real clusters, a class of tiny services."""
 
-    def __init__(self, binary: str):
+    def __init__(self, binary: str, settle: float = 3):
         self.url = f"http://127.0.0.1:{free_port()}"
         self.data = tempfile.mkdtemp(prefix="smo-bench-")
         config = pathlib.Path(self.data) / "smo.yaml"
@@ -182,7 +182,7 @@ class Server:
                 sys.exit("smo does not start")
             time.sleep(0.005)
         self.start_seconds = time.monotonic() - begin
-        time.sleep(3)
+        time.sleep(settle)
 
     def __enter__(self):
         return self
@@ -196,6 +196,11 @@ class Server:
         """Memory that the process holds."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the process has used, all threads together."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def call(self, method: str, path: str, body: str | None = None):
         request = urllib.request.Request(self.url + path, data=body and body.encode(), method=method,

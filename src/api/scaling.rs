@@ -14,6 +14,7 @@ use super::extract::{Context, GraphPath, JsonBody, ServicePath};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, ScalingView};
 use crate::config::ScalingProfile;
+use crate::model::TickReport;
 
 const TAG: &str = "scaling";
 
@@ -38,17 +39,8 @@ pub(super) struct Scaling {
 pub(super) struct Tick {
     /// When it was.
     at: DateTime<Utc>,
-    /// `outcome` (`decided`, `infeasible`, `invalid`), and with it `services` (each with `rate` in requests
-    /// per second or null when unknown, `previous` and new `replicas`, `reason`), or `reason` and the
-    /// replicas `needed`; `replacement` reports the result of rescheduling the graph, `shortage` the replicas
-    /// that did not fit when its services had to share the available capacity, `postponed` why new numbers
-    /// were not adopted.
     #[serde(flatten)]
-    #[schema(value_type = BTreeMap<String, Value>, example = json!({"outcome": "decided", "strategy": "exact", "services": [{
-        "service": "noise-reduction", "cluster": "edge-1", "rate": 0.9, "previous": 1, "replicas": 3, "needed": 3,
-        "saturated": false, "reason": "rate 0.9 requests/s needs 3 replicas"
-    }]}))]
-    data: Value,
+    report: TickReport,
 }
 
 impl From<ScalingView> for Scaling {
@@ -57,7 +49,7 @@ impl From<ScalingView> for Scaling {
             enabled: view.enabled,
             strategy: view.strategy,
             interval_seconds: view.interval.as_secs_f64(),
-            ticks: view.ticks.into_iter().map(|tick| Tick { at: tick.at, data: tick.data }).collect(),
+            ticks: view.ticks.into_iter().map(|tick| Tick { at: tick.at, report: tick.report }).collect(),
         }
     }
 }
@@ -186,8 +178,9 @@ pub(super) async fn get_profile(
     Ok(Json(app.profile(&name).await?.into()))
 }
 
-/// Set the profile of a service, for every graph that has a service of that name. It comes before the
-/// descriptor's.
+/// Set the profile of a service, for every graph that has a service of that name.
+///
+/// It comes before the descriptor's.
 #[utoipa::path(
     put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ServicePath),
     request_body = SetProfileRequest,

@@ -90,17 +90,30 @@ impl CapacityLedger {
         Ok(GraphSnapshot { capacity: self.with_attributes(state).await?, services, usage })
     }
 
-    /// The snapshot that a tick of the scaling loop is based on, and the graphs it covers.
+    /// The snapshot that the scaling loop decides on, with the next `limit` graphs that are scaled, by name, from
+    /// `after` on.
     ///
     /// # Errors
     /// As [`Self::snapshot_for`].
     pub(super) async fn snapshot_of_scaled(
         &self,
         at: DateTime<Utc>,
+        after: &str,
+        limit: i64,
     ) -> Result<(CapacitySnapshot, Vec<GraphUse>)> {
         self.require_fresh(at).await?;
-        let (state, graphs) = self.store.snapshot_of_scaled(self.settings.scaling.enabled).await?;
+        let by_default = self.settings.scaling.enabled;
+        let (state, graphs) = self.store.snapshot_of_scaled(by_default, after, limit).await?;
         Ok((self.with_attributes(state).await?, graphs))
+    }
+
+    /// The clusters and the use of all graphs together.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot_for`].
+    pub(super) async fn snapshot(&self, at: DateTime<Utc>) -> Result<CapacitySnapshot> {
+        self.require_fresh(at).await?;
+        self.with_attributes(self.store.cluster_use().await?).await
     }
 
     /// The clusters as last observed; read now if they never were.

@@ -60,14 +60,3 @@ pub struct ProfileRecord {
     /// When it was written.
     pub updated_at: DateTime<Utc>,
 }
-
-/// A step of scaling of one graph: the observed load and the decisions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScalingTick {
-    /// The graph.
-    pub graph: String,
-    /// When the load was measured.
-    pub at: DateTime<Utc>,
-    /// The observed load and the decisions.
-    pub data: Value,
-}

@@ -11,6 +11,7 @@ mod graph;
 mod service;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tick;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -19,12 +20,13 @@ pub use cluster::{
     merge_round_trip_times,
 };
 pub use condition::{Condition, ConditionStatus, ConditionUpdate};
-pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord, ScalingTick};
+pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord};
 pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
 pub use service::{ServiceRecord, ServiceState, is_ready};
+pub use tick::{ScalingTick, TickOutcome, TickReport, TickService};
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.
 #[must_use]

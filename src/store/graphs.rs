@@ -30,7 +30,8 @@ const LIST: &str = "SELECT * FROM graphs
     WHERE ($1 IS NULL OR project = $1) AND ($2 IS NULL OR desired = $2) AND ($3 IS NULL OR name > $3)
     ORDER BY name LIMIT $4";
 const SCALED: &str = "SELECT * FROM graphs
-    WHERE desired = 'running' AND COALESCE(scaling_enabled, scaling_requested, $1) ORDER BY name";
+    WHERE desired = 'running' AND COALESCE(scaling_enabled, scaling_requested, $1) AND name > $2
+    ORDER BY name LIMIT $3";
 const NAMES: &str = "SELECT name FROM graphs ORDER BY name";
 
 #[derive(sqlx::FromRow)]
@@ -201,7 +202,7 @@ pub(super) async fn row(conn: Conn<'_>, name: &str) -> Result<Option<GraphRow>> 
     Ok(on!(conn, c => sqlx::query_as(GET).bind(name).fetch_optional(c).await)?)
 }
 
-/// The running graphs that are scaled, by name; `default` applies where nothing is specified.
-pub(super) async fn scaled(conn: Conn<'_>, default: bool) -> Result<Vec<GraphRow>> {
-    Ok(on!(conn, c => sqlx::query_as(SCALED).bind(default).fetch_all(c).await)?)
+/// The next running graphs that are scaled, by name, from `after` on; `default` applies where nothing is specified.
+pub(super) async fn scaled(conn: Conn<'_>, default: bool, after: &str, limit: i64) -> Result<Vec<GraphRow>> {
+    Ok(on!(conn, c => sqlx::query_as(SCALED).bind(default).bind(after).bind(limit).fetch_all(c).await)?)
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::QueryBuilder;
 
 use super::db::{CHUNK, Conn, Tx, micros, on};
 use super::json::JsonText;
 use super::{Result, Store};
-use crate::model::ScalingTick;
+use crate::model::{ScalingTick, TickReport};
 
 const LIST: &str = "SELECT graph, at, data FROM scaling_ticks WHERE graph = $1 ORDER BY id DESC LIMIT $2";
 const OLD: &str = "DELETE FROM scaling_ticks WHERE id IN (SELECT id FROM (
@@ -20,7 +19,7 @@ const OLD: &str = "DELETE FROM scaling_ticks WHERE id IN (SELECT id FROM (
 struct TickRow {
     graph: String,
     at: DateTime<Utc>,
-    data: JsonText<Value>,
+    data: JsonText<TickReport>,
 }
 
 impl Store {
@@ -32,7 +31,7 @@ impl Store {
         let mut connection = self.db.acquire().await?;
         let rows: Vec<TickRow> = on!(connection.conn(), c =>
             sqlx::query_as(LIST).bind(graph).bind(limit).fetch_all(c).await)?;
-        let tick = |row: TickRow| ScalingTick { graph: row.graph, at: row.at, data: row.data.0 };
+        let tick = |row: TickRow| ScalingTick { graph: row.graph, at: row.at, report: row.data.0 };
         Ok(rows.into_iter().map(tick).collect())
     }
 }
@@ -78,7 +77,7 @@ async fn insert(conn: Conn<'_>, ticks: &[&ScalingTick]) -> Result<()> {
     on!(conn, c => {
         let mut query = QueryBuilder::new("INSERT INTO scaling_ticks (graph, at, data) ");
         query.push_values(ticks, |mut row, tick| {
-            row.push_bind(&tick.graph).push_bind(micros(tick.at)).push_bind(JsonText(&tick.data));
+            row.push_bind(&tick.graph).push_bind(micros(tick.at)).push_bind(JsonText(&tick.report));
         });
         query.build().persistent(false).execute(c).await.map(drop)
     })?;

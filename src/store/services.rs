@@ -29,7 +29,7 @@ const UPDATE_OBSERVATION: &str =
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND COALESCE(g.scaling_enabled, g.scaling_requested, $1)
-    ORDER BY s.graph, s.position, s.name";
+    AND s.graph > $2 AND s.graph <= $3 ORDER BY s.graph, s.position, s.name";
 const CONDITIONAL_GRAPHS: &str = "SELECT DISTINCT graph FROM services WHERE conditional ORDER BY graph";
 const CONDITIONAL: &str = "SELECT s.graph, g.project FROM services s JOIN graphs g ON g.name = s.graph
     WHERE s.name = $1 AND s.conditional ORDER BY s.graph";
@@ -250,8 +250,11 @@ pub(super) async fn of_graph(conn: Conn<'_>, graph: &str) -> Result<Vec<ServiceR
 pub(super) async fn of_scaled_graphs(
     conn: Conn<'_>,
     default: bool,
+    after: &str,
+    last: &str,
 ) -> Result<BTreeMap<String, Vec<ServiceRecord>>> {
-    let rows: Vec<ServiceRow> = on!(conn, c => sqlx::query_as(OF_SCALED).bind(default).fetch_all(c).await)?;
+    let rows: Vec<ServiceRow> = on!(conn, c =>
+        sqlx::query_as(OF_SCALED).bind(default).bind(after).bind(last).fetch_all(c).await)?;
     let mut services = BTreeMap::<String, Vec<ServiceRecord>>::new();
     for service in rows.into_iter().map(ServiceRecord::from) {
         services.entry(service.graph.clone()).or_default().push(service);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::clusters;
 use super::db::{Reader, on};
-use super::graphs::{self, GraphRow};
+use super::graphs;
 use super::json::JsonText;
 use super::ledger::{all_entries, charges_of};
 use super::services;
@@ -14,7 +14,7 @@ use crate::model::{Charge, ClusterRecord, GraphRecord, LedgerEntry, ServiceRecor
 
 const CHARGES_OF_RUNNING: &str = "SELECT s.graph, s.charge FROM services s JOIN graphs g ON g.name = s.graph
     WHERE g.desired = 'running' AND COALESCE(g.scaling_enabled, g.scaling_requested, $1) AND s.charge IS NOT NULL
-    ORDER BY s.graph";
+    AND s.graph > $2 AND s.graph <= $3 ORDER BY s.graph";
 
 /// Clusters and the usage of all services on them, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -59,29 +59,40 @@ impl Store {
         Ok((state, services, usage))
     }
 
-    /// Clusters and ledger as they are now, with the running graphs that are scaled, by name; `default` says
+    /// Clusters and ledger as they are now, with the next `limit` running graphs that are scaled, by name, from `after` on; `default` says
     /// whether those are of which neither descriptor nor interface says anything.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn snapshot_of_scaled(&self, default: bool) -> Result<(ClusterUse, Vec<GraphUse>)> {
+    pub async fn snapshot_of_scaled(
+        &self,
+        default: bool,
+        after: &str,
+        limit: i64,
+    ) -> Result<(ClusterUse, Vec<GraphUse>)> {
         let mut reader = self.db.begin_reading().await?;
         let state = cluster_use(&mut reader).await?;
-        let rows: Vec<GraphRow> = graphs::scaled(reader.conn(), default).await?;
-        let mut services = services::of_scaled_graphs(reader.conn(), default).await?;
-        let charges: Vec<ChargeRow> = on!(reader.conn(), c =>
-            sqlx::query_as(CHARGES_OF_RUNNING).bind(default).fetch_all(c).await)?;
+        let graphs: Vec<GraphRecord> = graphs::scaled(reader.conn(), default, after, limit)
+            .await?
+            .into_iter()
+            .map(GraphRecord::from)
+            .collect();
+        let Some(last) = graphs.last().map(|graph| graph.name.clone()) else {
+            return Ok((state, Vec::new()));
+        };
+        let mut services = services::of_scaled_graphs(reader.conn(), default, after, &last).await?;
+        let charges: Vec<ChargeRow> = on!(reader.conn(), c => sqlx::query_as(CHARGES_OF_RUNNING)
+            .bind(default).bind(after).bind(&last).fetch_all(c).await)?;
         let mut usage = BTreeMap::<String, Vec<Charge>>::new();
         for row in charges {
             usage.entry(row.graph).or_default().push(row.charge.0);
         }
-        let with_use = |row: GraphRow| {
-            let graph = GraphRecord::from(row);
+        let with_use = |graph: GraphRecord| {
             let services = services.remove(&graph.name).unwrap_or_default();
             let usage = usage_by_cluster(usage.get(&graph.name).into_iter().flatten());
             GraphUse { graph, services, usage }
         };
-        Ok((state, rows.into_iter().map(with_use).collect()))
+        Ok((state, graphs.into_iter().map(with_use).collect()))
     }
 
     /// Clusters and ledger as they are now.

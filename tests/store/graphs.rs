@@ -199,12 +199,24 @@ async fn scaled_graphs_come_with_their_services_and_their_use(database: TestData
     let by_default = scaled("default", None, None);
     deploy(&database.store, &by_default, &[]).await;
     let names = async |default| {
-        let (_, found) = database.store.snapshot_of_scaled(default).await.unwrap();
+        let (_, found) = database.store.snapshot_of_scaled(default, "", 10).await.unwrap();
         found.into_iter().map(|found| found.graph.name).collect::<Vec<_>>()
     };
     assert_eq!(names(false).await, ["b", "z"]);
     assert_eq!(names(true).await, ["b", "default", "z"]);
-    let (state, found) = database.store.snapshot_of_scaled(false).await.unwrap();
+    for (after, expected) in [("", ["b"].as_slice()), ("b", &["default"]), ("default", &["z"]), ("z", &[])] {
+        let (_, page) = database.store.snapshot_of_scaled(true, after, 1).await.unwrap();
+        assert_eq!(page.iter().map(|found| found.graph.name.as_str()).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            page.iter().map(|found| found.services.len()).sum::<usize>(),
+            match after {
+                "" => 1,
+                "default" => 2,
+                _ => 0,
+            }
+        );
+    }
+    let (state, found) = database.store.snapshot_of_scaled(false, "", 10).await.unwrap();
     assert_eq!(found[1].services, [service("z", "z1", 0), service("z", "z2", 1)]);
     let counted = found[1].services[0].counted_needs().times(12);
     assert_eq!(found[1].usage["edge-1"].wanted, counted);

@@ -1,8 +1,7 @@
-use serde_json::json;
-use smo::model::ScalingTick;
+use smo::model::{ScalingTick, TickOutcome, TickReport, TickService};
 use smo::store::Store;
 
-use super::records::{at, awkward_json, deploy, graph, service};
+use super::records::{at, deploy, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -13,7 +12,20 @@ on_every_engine!(
 );
 
 fn tick(graph: &str, number: i64) -> ScalingTick {
-    ScalingTick { graph: graph.to_owned(), at: at(number), data: json!({ "number": number }) }
+    let service = TickService {
+        service: "s".to_owned(),
+        cluster: "c \"\0é".to_owned(),
+        rate: Some(1.5e300),
+        previous: 0,
+        replicas: number,
+        needed: None,
+        saturated: false,
+        reason: String::new(),
+    };
+    let outcome = TickOutcome::Decided { strategy: "exact".to_owned(), services: vec![service] };
+    let report =
+        TickReport { outcome, shortage: None, replacement: None, postponed: Some("later".to_owned()) };
+    ScalingTick { graph: graph.to_owned(), at: at(number), report }
 }
 
 async fn write(store: &Store, ticks: &[ScalingTick], keep: i64) {
@@ -24,7 +36,11 @@ async fn write(store: &Store, ticks: &[ScalingTick], keep: i64) {
 
 async fn numbers(store: &Store, graph: &str, limit: i64) -> Vec<i64> {
     let ticks = store.scaling_ticks(graph, limit).await.unwrap();
-    ticks.iter().map(|tick| tick.data["number"].as_i64().unwrap()).collect()
+    let number = |tick: &ScalingTick| match &tick.report.outcome {
+        TickOutcome::Decided { services, .. } => services[0].replicas,
+        other => panic!("{other:?}"),
+    };
+    ticks.iter().map(number).collect()
 }
 
 async fn only_the_last_ticks_of_a_graph_are_kept(database: TestDatabase) {
@@ -38,9 +54,20 @@ async fn only_the_last_ticks_of_a_graph_are_kept(database: TestDatabase) {
     assert_eq!(numbers(store, "a", 10).await, [5, 4, 3]);
     assert_eq!(numbers(store, "a", 2).await, [5, 4]);
     assert_eq!(store.scaling_ticks("b", 10).await.unwrap(), [tick("b", 0)]);
-    write(store, &[ScalingTick { data: awkward_json(), ..tick("b", 1) }], 3).await;
-    let read = store.scaling_ticks("b", 1).await.unwrap().remove(0);
-    assert_eq!(read.data.to_string(), awkward_json().to_string());
+    let refused = [
+        TickOutcome::Invalid { reason: "\0\"\n".to_owned() },
+        TickOutcome::Infeasible {
+            strategy: "exact".to_owned(),
+            reason: "é".to_owned(),
+            needed: [("a".to_owned(), 3)].into(),
+        },
+    ];
+    for outcome in refused {
+        let mut refusal = tick("b", 1);
+        refusal.report.outcome = outcome;
+        write(store, std::slice::from_ref(&refusal), 3).await;
+        assert_eq!(store.scaling_ticks("b", 1).await.unwrap(), [refusal]);
+    }
 }
 
 async fn ticks_of_many_graphs_are_written_at_once(database: TestDatabase) {

@@ -21,10 +21,10 @@ pub(super) struct ScalingMemory {
 
 impl ScalingMemory {
     /// Forgets all other graphs.
-    pub(super) fn keep_only(&mut self, graphs: &BTreeSet<&str>) {
-        self.specs.retain(|name, _| graphs.contains(name.as_str()));
-        self.rescheduled.retain(|name, _| graphs.contains(name.as_str()));
-        self.changed.retain(|(name, _), _| graphs.contains(name.as_str()));
+    pub(super) fn keep_only(&mut self, graphs: &BTreeSet<String>) {
+        self.specs.retain(|name, _| graphs.contains(name));
+        self.rescheduled.retain(|name, _| graphs.contains(name));
+        self.changed.retain(|(name, _), _| graphs.contains(name));
     }
 
     pub(super) fn note_changes<'a>(&mut self, graph: &str, services: impl Iterator<Item = &'a String>) {

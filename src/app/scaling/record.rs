@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize as _;
-use serde_json::{Value, json};
 
 use crate::app::placement::Move;
 use crate::app::planner::scaling_record;
 use crate::error::Result;
 use crate::model::condition::{ConditionUpdate, RATE_MEASURED, RATE_MISSING};
-use crate::model::{DecisionRecord, ScalingTick};
+use crate::model::{DecisionRecord, ScalingTick, TickOutcome, TickReport, TickService};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
 use crate::optimizer::{ScalingSample, ServiceSample};
+
+const POSTPONED: &str =
+    "the graph was changed or its capacity was taken in the meantime; the next tick decides again";
 
 /// The outcome of one tick for one graph.
 pub(super) struct Step {
@@ -74,52 +75,53 @@ pub(super) fn decision(step: &Step, at: DateTime<Utc>) -> Result<DecisionRecord>
     scaling_record(&step.problem, &step.outcome, step.duration, at)
 }
 
-/// A tick as it is shown.
+/// A tick as it is kept and shown.
 pub(super) fn tick(graph: &str, step: &Step, at: DateTime<Utc>) -> ScalingTick {
-    let mut data = match &step.outcome {
-        ScalingOutcome::Decided(plan) => {
-            let services: Vec<Value> =
-                plan.services.iter().map(|service| shown(service, &step.problem)).collect();
-            json!({ "outcome": "decided", "strategy": plan.strategy, "services": services })
-        }
-        ScalingOutcome::Infeasible(cause) => json!({
-            "outcome": "infeasible", "strategy": cause.strategy, "reason": cause.summary, "needed": cause.needed,
-        }),
+    let outcome = match &step.outcome {
+        ScalingOutcome::Decided(plan) => TickOutcome::Decided {
+            strategy: plan.strategy.to_string(),
+            services: plan.services.iter().map(|service| shown(service, &step.problem)).collect(),
+        },
+        ScalingOutcome::Infeasible(cause) => TickOutcome::Infeasible {
+            strategy: cause.strategy.to_string(),
+            reason: cause.summary.clone(),
+            needed: cause.needed.clone(),
+        },
         ScalingOutcome::Invalid(cause) => {
             let faults: Vec<String> = cause.faults.iter().map(ToString::to_string).collect();
-            json!({ "outcome": "invalid", "reason": faults.join("; ") })
+            TickOutcome::Invalid { reason: faults.join("; ") }
         }
     };
-    let postponed =
-        "the graph was changed or its capacity was taken in the meantime; the next tick decides again";
-    let texts = [
-        ("shortage", step.shortage.clone()),
-        ("replacement", step.rescheduling.as_ref().map(describe)),
-        ("postponed", step.postponed.then(|| postponed.to_owned())),
-    ];
-    if let Some(data) = data.as_object_mut() {
-        data.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
-    }
-    ScalingTick { graph: graph.to_owned(), at, data }
+    let report = TickReport {
+        outcome,
+        shortage: step.shortage.clone(),
+        replacement: step.rescheduling.as_ref().map(describe),
+        postponed: step.postponed.then(|| POSTPONED.to_owned()),
+    };
+    ScalingTick { graph: graph.to_owned(), at, report }
 }
 
 /// A tick as external strategies see it later; `None` when it has no services to show.
-pub(super) fn sample(tick: &ScalingTick) -> Option<ScalingSample> {
-    let services = tick.data.get("services")?.as_array()?;
-    let sample = |service: &Value| {
-        let name = service.get("service")?.as_str()?.to_owned();
-        Some((name, ServiceSample::deserialize(service).ok()?))
+pub(super) fn sample(tick: ScalingTick) -> Option<ScalingSample> {
+    let TickOutcome::Decided { services, .. } = tick.report.outcome else { return None };
+    let sample = |service: TickService| {
+        (service.service, ServiceSample { rate: service.rate, replicas: service.replicas })
     };
-    Some(ScalingSample { at: tick.at, services: services.iter().filter_map(sample).collect() })
+    Some(ScalingSample { at: tick.at, services: services.into_iter().map(sample).collect() })
 }
 
-fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> Value {
+fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> TickService {
     let scaled = problem.services.iter().find(|scaled| scaled.name == service.service);
-    json!({
-        "service": service.service, "cluster": service.cluster, "rate": scaled.and_then(|scaled| scaled.rate),
-        "previous": service.previous, "replicas": service.replicas, "needed": service.needed,
-        "saturated": service.saturated, "reason": service.reason,
-    })
+    TickService {
+        service: service.service.clone(),
+        cluster: service.cluster.clone(),
+        rate: scaled.and_then(|scaled| scaled.rate),
+        previous: service.previous,
+        replicas: service.replicas,
+        needed: service.needed,
+        saturated: service.saturated,
+        reason: service.reason.clone(),
+    }
 }
 
 /// The result of a rescheduling, in words.

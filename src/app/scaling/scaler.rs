@@ -41,6 +41,9 @@ pub struct TickSummary {
     pub rescheduled: usize,
 }
 
+/// Graphs that are read and decided on together: bounds the memory of a tick and the length of a query.
+const PAGE: i64 = 500;
+
 /// Runs ticks and holds the memory between them.
 pub struct Scaler {
     app: App,
@@ -78,13 +81,29 @@ impl Scaler {
     /// The database failed, or the known state of the clusters is too old. The failure of a single graph is
     /// logged.
     pub async fn tick(&mut self) -> Result<TickSummary> {
-        let at = now();
-        let (mut snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(at).await?;
-        let targets = self.targets(graphs).await?;
-        let mut summary = TickSummary { graphs: targets.len(), ..TickSummary::default() };
-        if targets.is_empty() {
-            return Ok(summary);
+        let (at, mut summary) = (now(), TickSummary::default());
+        let (mut names, mut after) = (BTreeSet::new(), String::new());
+        loop {
+            let (snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(at, &after, PAGE).await?;
+            let Some(last) = graphs.last() else { break };
+            after.clone_from(&last.graph.name);
+            names.extend(graphs.iter().map(|found| found.graph.name.clone()));
+            self.scale_page(snapshot, graphs, at, &mut summary).await?;
         }
+        self.memory.keep_only(&names);
+        Ok(summary)
+    }
+
+    /// Decides on some of the graphs.
+    async fn scale_page(
+        &mut self,
+        mut snapshot: CapacitySnapshot,
+        graphs: Vec<GraphUse>,
+        at: DateTime<Utc>,
+        summary: &mut TickSummary,
+    ) -> Result<()> {
+        let targets = self.targets(graphs).await?;
+        summary.graphs += targets.len();
         let rates = self.rates(&targets).await;
         let mut ticks = Vec::new();
         for target in &targets {
@@ -106,7 +125,7 @@ impl Scaler {
                     summary.scaled += usize::from(step.changed);
                     summary.rescheduled += usize::from(step.is_rescheduled());
                     if step.is_rescheduled() {
-                        (snapshot, _) = self.app.parts.ledger.snapshot_of_scaled(at).await?;
+                        snapshot = self.app.parts.ledger.snapshot(at).await?;
                     } else {
                         take(&mut snapshot, &step);
                     }
@@ -117,8 +136,7 @@ impl Scaler {
                 }
             }
         }
-        self.record_ticks(&ticks).await?;
-        Ok(summary)
+        self.record_ticks(&ticks).await
     }
 
     fn settings(&self) -> &ScalingSettings {
@@ -138,7 +156,6 @@ impl Scaler {
     /// How each of these graphs is to be scaled.
     async fn targets(&mut self, graphs: Vec<GraphUse>) -> Result<Vec<Target>> {
         let profiles: BTreeMap<String, ScalingProfile> = self.app.stored_profiles().await?;
-        self.memory.keep_only(&graphs.iter().map(|found| found.graph.name.as_str()).collect());
         let mut targets = Vec::new();
         for GraphUse { graph, services, usage } in graphs {
             let Some(spec) = self.spec_of(&graph) else { continue };
@@ -242,7 +259,7 @@ impl Scaler {
                 let context = DecisionContext::new(&descriptor, &target.graph.project, now());
                 let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
                 let ticks = self.app.parts.store.scaling_ticks(&target.graph.name, limit).await?;
-                let history: Vec<_> = ticks.iter().rev().filter_map(record::sample).collect();
+                let history: Vec<_> = ticks.into_iter().rev().filter_map(record::sample).collect();
                 planner.scale_outside(problem.clone(), name, &context, &history).await
             }
         }
