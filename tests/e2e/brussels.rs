@@ -111,7 +111,7 @@ async fn services_on_two_clusters_are_wired_where_their_callers_are() {
         conditions.iter().find(|condition| condition["type"] == "ResourcesMatch").expect("ResourcesMatch");
     assert_eq!(told["status"], "False");
     assert!(
-        told["message"].as_str().is_some_and(|m| m.contains("8 cores") && m.contains("1 cores")),
+        told["message"].as_str().is_some_and(|m| m.contains("8 cores") && m.contains("1 core,")),
         "{told}"
     );
     server.delete_graph("brussels-demo").await;
