@@ -287,7 +287,7 @@ fn service_records(
             ready: false,
             replicas_observed: None,
             replicas_ready: None,
-            observed_needs: None,
+            workloads: Vec::new(),
             conditions: Vec::new(),
         };
         record.state = record.initial_state();

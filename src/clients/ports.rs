@@ -85,7 +85,7 @@ pub struct WorkloadObservation {
     pub deployment: String,
     /// `spec.replicas`.
     pub replicas: i64,
-    /// The resource requests of one replica: the larger of request and limit of each container, summed.
+    /// What one of its pods requests, as the scheduler counts it.
     pub requests: Resources,
     /// The state of the ResourceBinding; `None` while Karmada has not created one.
     pub binding: Option<BindingObservation>,

@@ -143,13 +143,18 @@ pub fn charge(
     at: DateTime<Utc>,
 ) -> Option<Charge> {
     let cluster = service.cluster.clone().filter(|_| graph.desired == Desired::Running)?;
-    let (needs, replicas) = (service.counted_needs(), service.counted_replicas());
-    let usage = Usage {
-        wanted: needs.times(replicas),
-        reserved: needs.times(hidden_replicas(graph, service, settle, at)),
-        shown: needs.times(shown_replicas(graph, service, settle, at)),
+    let wanted = service.counted_needs().times(service.counted_replicas());
+    let (waits, fresh) = (service.state == ServiceState::Pending, is_fresh(graph, settle, at));
+    // A report that predates the intent may or may not show a service. A service that waits for its event keeps its
+    // capacity, at least that of one replica. Later on, replicas that are not ready may have found no node, and then
+    // they do not show.
+    let reserved = if waits || fresh {
+        service.counted_needs().times(service.counted_replicas().max(1))
+    } else {
+        wanted.minus_clamped(service.ready_use())
     };
-    Some(Charge { cluster, usage })
+    let shown = if fresh && !waits { wanted } else { service.ready_use() };
+    Some(Charge { cluster, usage: Usage { wanted, reserved, shown } })
 }
 
 /// When the charge of a service has to be recomputed because time alone changes it; `None` when it does not.
@@ -182,23 +187,6 @@ fn is_fresh(graph: &GraphRecord, settle: Duration, at: DateTime<Utc>) -> bool {
 
 fn time_delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
-}
-
-/// Replicas that may not show in a cluster's report: all of them when the intent is fresh or the service
-/// waits for its event, else those that are not ready.
-fn hidden_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
-    let replicas = service.counted_replicas();
-    if service.state == ServiceState::Pending || is_fresh(graph, settle, at) {
-        return replicas.max(1);
-    }
-    (replicas - service.replicas_ready.unwrap_or(0)).max(0)
-}
-
-/// Replicas that can show in a cluster's report: those that are ready, and of a fresh service all. Later on,
-/// replicas that are not ready may have found no node, and then they do not show.
-fn shown_replicas(graph: &GraphRecord, service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> i64 {
-    let all = service.state != ServiceState::Pending && is_fresh(graph, settle, at);
-    if all { service.counted_replicas() } else { service.replicas_ready.unwrap_or(0).max(0) }
 }
 
 fn exceeds(amounts: Resources, limit: Resources) -> bool {

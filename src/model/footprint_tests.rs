@@ -1,7 +1,7 @@
 //! Tests of the arithmetic of charges and free capacity.
 
 use super::*;
-use crate::model::testing;
+use crate::model::{WorkloadUse, testing};
 
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -151,4 +151,57 @@ fn a_change_fits_when_everything_the_graph_has_there_does() {
     assert!(to(6).fits(&cluster(8000, 5000), &entry));
     assert!(!to(7).fits(&cluster(8000, 5000), &entry));
     assert!(to(4).takes_more() && !to(3).takes_more() && !to(2).takes_more());
+}
+
+/// A settled service with workloads of so many millicores, replicas and ready replicas.
+fn with_workloads(workloads: &[(i64, i64, i64)]) -> (GraphRecord, ServiceRecord) {
+    let (graph, service) = settled("g", 1);
+    let workload = |&(millicores, replicas, ready): &(i64, i64, i64)| WorkloadUse {
+        requests: cpu(millicores),
+        replicas,
+        ready,
+    };
+    let workloads: Vec<WorkloadUse> = workloads.iter().map(workload).collect();
+    let sum = |count: fn(&WorkloadUse) -> i64| Some(workloads.iter().map(count).sum());
+    let (replicas_observed, replicas_ready) = (sum(|w| w.replicas), sum(|w| w.ready));
+    (graph, ServiceRecord { workloads, replicas_observed, replicas_ready, ..service })
+}
+
+#[test]
+fn several_workloads_count_by_their_own_requests_and_replicas() {
+    let counted = |workloads| usage(&[with_workloads(workloads)], |_| true);
+    // Eight Deployments of one replica each: 6.25 cores in all, not 6.25 for each of eight replicas.
+    let eight: Vec<(i64, i64, i64)> =
+        [1000, 1000, 1000, 1000, 1000, 500, 500, 250].iter().map(|millicores| (*millicores, 1, 1)).collect();
+    let used = counted(&eight);
+    assert_eq!((used.wanted, used.reserved, used.shown), (cpu(6250), cpu(0), cpu(6250)));
+    // Two of three small replicas and the large one are ready: the third may not show yet.
+    let used = counted(&[(100, 3, 2), (2000, 1, 1)]);
+    assert_eq!((used.wanted, used.reserved, used.shown), (cpu(2300), cpu(100), cpu(2200)));
+    assert_eq!(counted(&[(100, 0, 0), (2000, 0, 0)]).wanted, cpu(0), "switched off by their chart");
+}
+
+#[test]
+fn requests_count_where_a_chart_states_them_and_the_intent_where_it_does_not() {
+    let (graph, mut service) = with_workloads(&[(100, 2, 2)]);
+    service.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 20, gpus: 0 };
+    let each = |replicas: i64| Resources {
+        cpu_millicores: 100 * replicas,
+        ram_bytes: 10 * replicas,
+        storage_bytes: 20 * replicas,
+        gpus: 0,
+    };
+    assert_eq!(charge(&graph, &service, SETTLE, at(0)).unwrap().usage.wanted, each(2));
+    service.workloads.push(WorkloadUse { requests: cpu(200), replicas: 1, ready: 1 });
+    // The intent describes the service as a whole, so what no workload requests counts once.
+    let both = Resources { cpu_millicores: 400, ..each(1) };
+    assert_eq!(charge(&graph, &service, SETTLE, at(0)).unwrap().usage.wanted, both);
+}
+
+#[test]
+fn a_service_with_one_workload_counts_as_many_replicas_as_were_decided() {
+    let (graph, mut service) = with_workloads(&[(300, 1, 1)]);
+    service.replicas_decided = Some(4);
+    let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
+    assert_eq!((used.wanted, used.reserved, used.shown), (cpu(1200), cpu(900), cpu(300)));
 }

@@ -25,7 +25,7 @@ pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
-pub use service::{ServiceRecord, ServiceState, is_ready};
+pub use service::{ServiceRecord, ServiceState, WorkloadUse, is_ready};
 pub use tick::{ScalingTick, TickOutcome, TickReport, TickService};
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.

@@ -96,10 +96,26 @@ pub struct ServiceRecord {
     pub replicas_observed: Option<i64>,
     /// Observed: ready replicas.
     pub replicas_ready: Option<i64>,
-    /// Observed: actual requests of one replica.
-    pub observed_needs: Option<Resources>,
+    /// Observed: its workloads, by name; empty until one was seen. They count until others are seen.
+    pub workloads: Vec<WorkloadUse>,
     /// Conditions of the service.
     pub conditions: Vec<Condition>,
+}
+
+/// What was seen of one workload of a service, such as a Deployment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadUse {
+    /// Request of one of its pods, as the scheduler counts it.
+    pub requests: Resources,
+    /// Pods that it is to have.
+    pub replicas: i64,
+    /// Pods that are ready where the service was placed.
+    pub ready: i64,
+}
+
+fn total(workloads: &[WorkloadUse], count: impl Fn(&WorkloadUse) -> i64) -> Resources {
+    let used = workloads.iter().map(|workload| workload.requests.times(count(workload).max(0)));
+    used.fold(Resources::default(), |sum, next| sum + next)
 }
 
 impl ServiceRecord {
@@ -121,16 +137,42 @@ impl ServiceRecord {
         graph.desired == Desired::Running && self.is_due()
     }
 
-    /// Resources that decisions assume for one replica: the larger of intent and observation.
+    /// Resources that decisions assume for one replica: those that its chart requests, and those of the intent where
+    /// the chart requests none. Several workloads, which are scaled one by one, count as one replica of all of them.
     #[must_use]
     pub fn counted_needs(&self) -> Resources {
-        self.observed_needs.map_or(self.needs, |observed| observed.max(self.needs))
+        match self.workloads.as_slice() {
+            [] => self.needs,
+            [only] => self.stated_or_intended(only.requests),
+            several => self.stated_or_intended(total(several, |workload| workload.replicas)),
+        }
     }
 
     /// Its actual or desired replicas: as decided by scaling, else as observed, else one.
     #[must_use]
     pub fn counted_replicas(&self) -> i64 {
-        self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0)
+        match self.workloads.as_slice() {
+            [] | [_] => self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0),
+            several => i64::from(several.iter().any(|workload| workload.replicas > 0)),
+        }
+    }
+
+    /// Resources of the replicas that are ready.
+    #[must_use]
+    pub fn ready_use(&self) -> Resources {
+        match self.workloads.as_slice() {
+            [] | [_] => self.counted_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
+            several => total(several, |workload| workload.ready),
+        }
+    }
+
+    fn stated_or_intended(&self, stated: Resources) -> Resources {
+        let is_stated =
+            |dimension| self.workloads.iter().any(|workload| workload.requests.get(dimension) > 0);
+        Resources::from_fn(|dimension| match is_stated(dimension) {
+            true => stated.get(dimension),
+            false => self.needs.get(dimension),
+        })
     }
 
     /// The state in which it begins when its graph is deployed or started.

@@ -53,7 +53,7 @@ pub(crate) fn service(name: &str) -> ServiceRecord {
         ready: false,
         replicas_observed: None,
         replicas_ready: None,
-        observed_needs: None,
+        workloads: Vec::new(),
         conditions: Vec::new(),
     }
 }

@@ -142,14 +142,17 @@ fn apply_verdict(
         service.replicas_observed = verdict.replicas_observed;
         service.replicas_ready = verdict.replicas_ready;
         // The last observation continues to count while the Deployment is being replaced.
-        service.observed_needs = verdict.observed_needs.or(service.observed_needs);
+        if !verdict.workloads.is_empty() {
+            service.workloads.clone_from(&verdict.workloads);
+        }
         condition::set(&mut service.conditions, verdict.ready.clone(), at);
-        if let Some(update) = resources_match(service.needs, verdict.observed_needs) {
+        if let Some(update) = resources_match(service) {
             condition::set(&mut service.conditions, update, at);
         }
     } else {
         service.ready = false;
         (service.replicas_observed, service.replicas_ready) = (None, None);
+        service.workloads.iter_mut().for_each(|workload| workload.ready = 0);
         condition::clear(&mut service.conditions, RESOURCES_MATCH);
         let message = condition::get(&service.conditions, INSTALLED)
             .map_or_else(|| "not installed".to_owned(), |condition| condition.message.clone());

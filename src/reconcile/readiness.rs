@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::clients::WorkloadObservation;
 use crate::hdag::{Dimension, Resources};
 use crate::model::condition::{self, ConditionUpdate};
+use crate::model::{ServiceRecord, WorkloadUse};
 
 /// Whether a service runs where it was placed, with its observed replicas and requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct Verdict {
     pub replicas_observed: Option<i64>,
     /// Ready replicas in the clusters that count.
     pub replicas_ready: Option<i64>,
-    /// Requests of one replica; several Deployments add up.
-    pub observed_needs: Option<Resources>,
+    /// Its Deployments.
+    pub workloads: Vec<WorkloadUse>,
 }
 
 /// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available`
@@ -35,7 +36,7 @@ pub fn judge(
     if workloads.is_empty() {
         let ready =
             ConditionUpdate::new(condition::NO_WORKLOAD, "Karmada has no Deployment of this release yet");
-        return Verdict { ready, replicas_observed: None, replicas_ready: None, observed_needs: None };
+        return Verdict { ready, replicas_observed: None, replicas_ready: None, workloads: Vec::new() };
     }
     let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
     let ready = missing.unwrap_or_else(|| {
@@ -46,38 +47,50 @@ pub fn judge(
         ready,
         replicas_observed: Some(workloads.iter().map(|workload| workload.replicas).sum()),
         replicas_ready: Some(workloads.iter().map(|workload| ready_replicas(cluster, workload)).sum()),
-        observed_needs: workloads.iter().map(|workload| workload.requests).reduce(|sum, next| sum + next),
+        workloads: workloads
+            .iter()
+            .map(|workload| WorkloadUse {
+                requests: workload.requests,
+                replicas: workload.replicas,
+                ready: ready_replicas(cluster, workload),
+            })
+            .collect(),
     }
 }
 
-/// Compares the requests of a replica with its intent; `None` while nothing was observed.
-///
-/// Storage is left out: charts rarely state it, and if they do, it is a request of scratch space.
+/// Compares what a chart requests with its intent; `None` while nothing was observed. Resources that the chart does not
+/// request are left out: of them the intent counts.
 #[must_use]
-pub fn resources_match(needs: Resources, observed: Option<Resources>) -> Option<ConditionUpdate> {
-    let observed = observed?;
-    let compared = || Dimension::ALL.into_iter().filter(|dimension| *dimension != Dimension::Storage);
+pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
+    let (who, requested) = match service.workloads.as_slice() {
+        [] => return None,
+        [only] => ("a replica requests".to_owned(), only.requests),
+        several => (format!("its {} workloads request", several.len()), service.counted_needs()),
+    };
+    let is_stated = |dimension: &Dimension| {
+        service.workloads.iter().any(|workload| workload.requests.get(*dimension) > 0)
+    };
+    let stated: Vec<Dimension> = Dimension::ALL.into_iter().filter(is_stated).collect();
     let amounts = |resources: Resources| {
-        let text = |dimension: Dimension| {
-            let amount = resources.get(dimension);
+        let text = |dimension: &Dimension| {
+            let amount = resources.get(*dimension);
             format!("{} {}", dimension.exact(amount), dimension.noun(amount))
         };
-        compared().map(text).collect::<Vec<_>>().join(", ")
+        stated.iter().map(text).collect::<Vec<_>>().join(", ")
     };
-    let same = compared().all(|dimension| needs.get(dimension) == observed.get(dimension));
-    Some(if same {
-        ConditionUpdate::new(
-            condition::REQUESTS_AS_INTENDED,
-            format!("a replica requests {}", amounts(needs)),
-        )
+    let update = if stated.is_empty() {
+        (condition::REQUESTS_AS_INTENDED, "the chart requests nothing; decisions count the intent".to_owned())
+    } else if stated.iter().all(|dimension| requested.get(*dimension) == service.needs.get(*dimension)) {
+        (condition::REQUESTS_AS_INTENDED, format!("{who} {}", amounts(requested)))
     } else {
         let message = format!(
-            "the intent says {}, the chart's Deployment requests {}; decisions count the larger of each",
-            amounts(needs),
-            amounts(observed)
+            "{who} {}, the intent says {}; decisions count what is requested",
+            amounts(requested),
+            amounts(service.needs)
         );
-        ConditionUpdate::new(condition::CHART_DIFFERS, message)
-    })
+        (condition::CHART_DIFFERS, message)
+    };
+    Some(ConditionUpdate::new(update.0, update.1))
 }
 
 fn missing(
@@ -157,7 +170,7 @@ fn places(workloads: &[WorkloadObservation]) -> String {
 mod tests {
     use super::*;
     use crate::clients::{BindingObservation, MemberStatus};
-    use crate::model::ConditionStatus;
+    use crate::model::{ConditionStatus, testing};
 
     fn running_on(cluster: &str) -> WorkloadObservation {
         let status = MemberStatus { applied: true, healthy: true, ready_replicas: 1, message: None };
@@ -212,16 +225,54 @@ mod tests {
     }
 
     #[test]
+    fn every_workload_is_judged_and_counted() {
+        let mut second = running_on("edge-1");
+        (second.replicas, second.deployment) = (3, "b".into());
+        second.binding.as_mut().unwrap().up_to_date = false;
+        let available = BTreeMap::from([("edge-1".into(), true)]);
+        let verdict = judge(Some("edge-1"), &[running_on("edge-1"), second], &available);
+        assert_eq!(verdict.ready.reason, "NotHealthy");
+        assert_eq!(verdict.ready.message, "1 of 3 replicas of b are ready on edge-1");
+        assert_eq!((verdict.replicas_observed, verdict.replicas_ready), (Some(4), Some(2)));
+        let counts: Vec<(i64, i64)> = verdict.workloads.iter().map(|w| (w.replicas, w.ready)).collect();
+        assert_eq!(counts, [(1, 1), (3, 1)]);
+    }
+
+    /// What is told of a service that is intended to need this, and the workloads that were seen of it.
+    fn told(workloads: &[(i64, i64, i64)]) -> Option<(ConditionStatus, String)> {
+        let workload = |&(cpu_millicores, mebibytes, replicas): &(i64, i64, i64)| WorkloadUse {
+            requests: Resources { cpu_millicores, ram_bytes: mebibytes << 20, ..Resources::default() },
+            replicas,
+            ready: replicas,
+        };
+        let service = ServiceRecord {
+            needs: Resources { cpu_millicores: 500, ram_bytes: 500 << 20, ..Resources::default() },
+            workloads: workloads.iter().map(workload).collect(),
+            ..testing::service("a")
+        };
+        resources_match(&service).map(|update| (update.status, update.message))
+    }
+
+    #[test]
     fn a_chart_that_requests_something_else_is_told_with_both_numbers() {
-        let needs = Resources { cpu_millicores: 500, ram_bytes: 500 << 20, ..Resources::default() };
-        assert_eq!(resources_match(needs, None), None);
-        assert_eq!(resources_match(needs, Some(needs)).map(|f| f.status), Some(ConditionStatus::True));
-        let update = resources_match(needs, Some(Resources { cpu_millicores: 2000, ..needs })).unwrap();
-        assert_eq!(update.status, ConditionStatus::False);
-        assert!(
-            update.message.contains("0.5 cores") && update.message.contains("2 cores"),
-            "{}",
-            update.message
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[(500, 500, 1)]).unwrap().0, ConditionStatus::True);
+        assert_eq!(
+            told(&[(0, 0, 1)]).unwrap().0,
+            ConditionStatus::True,
+            "the intent counts, there is no difference"
+        );
+        let (status, message) = told(&[(2000, 0, 1)]).unwrap();
+        assert_eq!(status, ConditionStatus::False);
+        assert_eq!(
+            message,
+            "a replica requests 2 cores, the intent says 0.5 cores; decisions count what is requested"
+        );
+        let (_, message) = told(&[(500, 100, 1), (250, 100, 3)]).unwrap();
+        assert_eq!(
+            message,
+            "its 2 workloads request 1.25 cores, 400MiB RAM, the intent says 0.5 cores, 500MiB RAM; \
+             decisions count what is requested"
         );
     }
 }

@@ -334,7 +334,7 @@ fn fitting(free: Resources, workload: &Workload) -> i64 {
     each.into_iter().fold(workload.replicas, i64::min)
 }
 
-/// Resources that a replica requests according to the values of its chart: the larger of requests and limits.
+/// Resources that a replica requests according to the values of its chart: its requests, and limits without a request.
 fn requests(values: &Value) -> Option<Resources> {
     let resources = values.get("resources")?;
     let read = |section: &str| {
@@ -349,5 +349,9 @@ fn requests(values: &Value) -> Option<Resources> {
             gpus: text("nvidia.com/gpu").and_then(|text| hdag::count(&text).ok()).unwrap_or(0),
         }
     };
-    Some(read("requests").max(read("limits")))
+    let (requests, limits) = (read("requests"), read("limits"));
+    Some(Resources::from_fn(|dimension| match requests.get(dimension) {
+        0 => limits.get(dimension),
+        requested => requested,
+    }))
 }

@@ -12,19 +12,19 @@ use super::db::{CHUNK, Conn, Tx, on};
 use super::json::JsonText;
 use super::{Result, Store, StoreError};
 use crate::hdag::{Resources, Trigger};
-use crate::model::{Condition, ServiceRecord, ServiceState};
+use crate::model::{Condition, ServiceRecord, ServiceState, WorkloadUse};
 
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
-    replicas_observed, replicas_ready, observed_needs, conditions) ";
+    replicas_observed, replicas_ready, workloads, conditions) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
         replicas_decided = $6
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
     "UPDATE services SET state = $3, ready = $4, replicas_observed = $5, replicas_ready = $6,
-        observed_needs = $7, conditions = $8
+        workloads = $7, conditions = $8
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
@@ -55,7 +55,7 @@ pub(super) struct ServiceRow {
     ready: bool,
     replicas_observed: Option<i64>,
     replicas_ready: Option<i64>,
-    observed_needs: Option<JsonText<Resources>>,
+    workloads: JsonText<Vec<WorkloadUse>>,
     conditions: JsonText<Vec<Condition>>,
 }
 
@@ -79,7 +79,7 @@ impl From<ServiceRow> for ServiceRecord {
             ready: row.ready,
             replicas_observed: row.replicas_observed,
             replicas_ready: row.replicas_ready,
-            observed_needs: row.observed_needs.map(|needs| needs.0),
+            workloads: row.workloads.0,
             conditions: row.conditions.0,
         }
     }
@@ -206,7 +206,7 @@ impl Tx {
         written(updated, service)
     }
 
-    /// Writes the observation of a service: state, readiness, replicas, real needs, conditions.
+    /// Writes the observation of a service: state, readiness, replicas, workloads, conditions.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -218,7 +218,7 @@ impl Tx {
             .bind(service.ready)
             .bind(service.replicas_observed)
             .bind(service.replicas_ready)
-            .bind(service.observed_needs.map(JsonText))
+            .bind(JsonText(&service.workloads))
             .bind(JsonText(&service.conditions))
             .execute(c).await?.rows_affected());
         self.touch(&service.graph);
@@ -286,7 +286,7 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(service.ready)
                 .push_bind(service.replicas_observed)
                 .push_bind(service.replicas_ready)
-                .push_bind(service.observed_needs.map(JsonText))
+                .push_bind(JsonText(&service.workloads))
                 .push_bind(JsonText(&service.conditions));
         });
         query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()

@@ -67,7 +67,8 @@ async fn two_servers_never_overcommit_a_cluster_under_200_concurrent_deploys(dat
 
 async fn a_stopped_graph_gives_its_capacity_back(database: TestDatabase) {
     let app = TestApp::start(&database).await;
-    assert_eq!(deploy(&app, "g", "medium").await.status, 202);
+    // What the simulated chart requests, too.
+    assert_eq!(deploy(&app, "g", "light").await.status, 202);
     let wanted = || async {
         wanted_and_allocatable(&database.store).await.values().map(|(wanted, _)| wanted).sum::<i64>()
     };

@@ -5,7 +5,7 @@ use proptest::prelude::Strategy as _;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use smo::hdag::Resources;
-use smo::model::{Desired, GraphRecord, LedgerEntry, ServiceRecord, ServiceState, now};
+use smo::model::{Desired, GraphRecord, LedgerEntry, ServiceRecord, ServiceState, WorkloadUse, now};
 use smo::store::{Store, StoreError};
 
 use super::records::{conditional_service, deploy, graph, observation, service};
@@ -29,7 +29,7 @@ fn small(graph: &str, name: &str, cluster: &str) -> ServiceRecord {
         cluster: Some(cluster.to_owned()),
         namespace: graph.to_owned(),
         needs: NEEDS,
-        observed_needs: None,
+        workloads: Vec::new(),
         replicas_decided: None,
         replicas_observed: None,
         replicas_ready: None,
@@ -77,10 +77,11 @@ async fn try_to_deploy(store: &Store, name: &str, cluster: &str) -> Result<(), S
 
 async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestDatabase) {
     let store = &database.store;
-    // Less CPU than the intent, more memory: the larger of each counts.
+    // Less CPU than the intent, more memory: what is requested counts.
     let mut light = service("running", "light", 0);
     light.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 0, gpus: 0 };
-    light.observed_needs = Some(Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0 });
+    let requests = Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0 };
+    light.workloads = vec![WorkloadUse { requests, replicas: 4, ready: 3 }];
     let mut waiting = conditional_service("running", "waiting", 1);
     waiting.cluster = Some("cloud".to_owned());
     let unplaced = conditional_service("running", "unplaced", 2);
@@ -91,7 +92,7 @@ async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestD
     }
     let entries = ledger(store).await;
     // Six replicas are decided, three of them are ready.
-    let each = |n: i64| Resources { cpu_millicores: 500 * n, ram_bytes: 20 * n, storage_bytes: 0, gpus: 0 };
+    let each = |n: i64| Resources { cpu_millicores: 100 * n, ram_bytes: 20 * n, storage_bytes: 0, gpus: 0 };
     assert_eq!((entries["edge-1"].wanted, entries["edge-1"].reserved), (each(6), each(3)));
     assert_eq!((entries["cloud"].wanted, entries["cloud"].reserved), (waiting.needs, waiting.needs));
     assert_eq!(entries.len(), 2);

@@ -8,6 +8,7 @@ use smo::hdag::{Event, EventCondition, Resources, Trigger};
 use smo::model::ClusterObservation;
 use smo::model::{
     Condition, ConditionStatus, DecisionRecord, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState,
+    WorkloadUse,
 };
 use smo::store::Store;
 use uuid::Uuid;
@@ -87,7 +88,7 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         ready: true,
         replicas_observed: Some(4),
         replicas_ready: Some(3),
-        observed_needs: Some(resources(2)),
+        workloads: vec![WorkloadUse { requests: resources(2), replicas: 4, ready: 3 }],
         conditions: vec![condition("Installed", ConditionStatus::True)],
     }
 }
@@ -112,7 +113,7 @@ pub fn conditional_service(graph: &str, name: &str, position: i64) -> ServiceRec
         ready: false,
         replicas_observed: None,
         replicas_ready: None,
-        observed_needs: None,
+        workloads: Vec::new(),
         conditions: Vec::new(),
         ..service(graph, name, position)
     }

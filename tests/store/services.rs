@@ -156,7 +156,7 @@ async fn observation_can_be_withdrawn(database: TestDatabase) {
         ready: false,
         replicas_observed: None,
         replicas_ready: None,
-        observed_needs: None,
+        workloads: Vec::new(),
         conditions: vec![condition("Ready", ConditionStatus::Unknown)],
         ..service("brussels", "a", 0)
     };

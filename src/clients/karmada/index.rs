@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::PodSpec;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde::Deserialize;
 
-use super::Condition;
-use super::inventory::resources;
+use super::{Condition, pod};
 use crate::clients::mirror::{Change, Mirror, ObjectKey};
 use crate::clients::{BindingObservation, MemberStatus, ReleaseKey, WorkloadObservation};
 use crate::hdag::Resources;
@@ -116,31 +115,20 @@ impl DeploymentState {
             release,
             generation: object.metadata.generation.unwrap_or_default(),
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1).into(),
-            requests: pod.map(|pod| requests(&pod.containers, &key)).unwrap_or_default(),
+            requests: pod.map(|pod| requests(pod, &key)).unwrap_or_default(),
         })
     }
 }
 
-/// The resource requests of one replica. A limit without a request counts as a request; init containers end
-/// before the others run.
-fn requests(containers: &[Container], key: &ObjectKey) -> Resources {
-    let mut sum = Resources::default();
-    for container in containers {
-        let Some(given) = &container.resources else { continue };
-        let mut needed = Resources::default();
-        for list in [&given.requests, &given.limits].into_iter().flatten() {
-            let list = list.iter().map(|(name, quantity)| (name.clone(), quantity.0.clone())).collect();
-            match resources(&list) {
-                Ok(amount) => needed = needed.max(amount),
-                Err(error) => tracing::warn!(
-                    deployment = key.1, namespace = key.0, container = container.name, %error,
-                    "resources of deployment {} cannot be read", key.1
-                ),
-            }
-        }
-        sum += needed;
-    }
-    sum
+/// What one pod requests; nothing, with a warning, when that cannot be read.
+fn requests(pod: &PodSpec, key: &ObjectKey) -> Resources {
+    pod::request(pod).unwrap_or_else(|error| {
+        tracing::warn!(
+            deployment = key.1, namespace = key.0, %error,
+            "resources of deployment {} cannot be read", key.1
+        );
+        Resources::default()
+    })
 }
 
 #[derive(Deserialize)]

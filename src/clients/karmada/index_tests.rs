@@ -14,7 +14,7 @@ fn deployment(name: &str, release: &str, generation: i64, containers: Value) -> 
             "replicas": 2, "selector": {},
             "template": {"spec": {
                 "containers": containers,
-                "initContainers": [{"name": "init", "resources": {"limits": {"cpu": "64"}}}],
+                "initContainers": [{"name": "init", "resources": {"limits": {"cpu": "600m"}}}],
             }},
         },
     }))
@@ -89,16 +89,16 @@ fn a_deployment_and_its_binding_are_found_by_release() {
 }
 
 #[test]
-fn requests_are_the_larger_of_request_and_limit_of_each_container_summed() {
+fn requests_of_containers_add_up_and_limits_count_where_nothing_is_requested() {
     let containers = json!([
         {"name": "c", "resources": {
             "requests": {"cpu": "500m", "memory": "1Gi"},
-            "limits": {"cpu": "1", "memory": "512Mi", "nvidia.com/gpu": "1"},
+            "limits": {"cpu": "1", "memory": "2Gi", "nvidia.com/gpu": "1"},
         }},
         {"name": "d", "resources": {"requests": {"cpu": "250m", "ephemeral-storage": "1Gi"}}},
     ]);
     let index = index(vec![deployment("d", "a", 1, containers)], vec![]);
-    let expected = Resources { cpu_millicores: 1250, ram_bytes: 1 << 30, storage_bytes: 1 << 30, gpus: 1 };
+    let expected = Resources { cpu_millicores: 750, ram_bytes: 1 << 30, storage_bytes: 1 << 30, gpus: 1 };
     assert_eq!(index.of_release(&release("a"))[0].requests, expected);
 }
 

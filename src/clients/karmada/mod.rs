@@ -7,6 +7,7 @@
 
 mod index;
 mod inventory;
+mod pod;
 mod workloads;
 
 pub use inventory::KarmadaInventory;
