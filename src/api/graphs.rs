@@ -194,13 +194,19 @@ pub(super) async fn get_graph(
     Ok(Json(app.get_graph(&name).await?.into()))
 }
 
-/// Start a stopped graph: install its services again. Conditional ones wait for their event again.
+/// Start a stopped graph: install its services again, conditional ones once their event happens again.
+///
+/// They go where they were; when a cluster of the graph is gone, down or full, the graph is placed again.
 #[utoipa::path(
     post, path = "/graphs/{name}/start", operation_id = "start_graph", tag = TAG,
     params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "All releases are installed", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
+        (status = 409, description = "Its clusters have no capacity for it any more, and no other placement is feasible \
+            (`explanation` says what is missing where)",
+            body = Problem, content_type = "application/problem+json"),
+        DecisionErrors,
         CommonErrors
     )
 )]

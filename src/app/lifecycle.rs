@@ -3,18 +3,29 @@
 use serde_json::Value;
 
 use super::change::Change;
+use super::ledger::until_uncontended;
 use super::{Accepted, App, Deletion, RequestContext};
 use crate::error::{Error, Result};
 use crate::model::event;
 use crate::model::{Desired, GraphRecord};
 
 impl App {
-    /// Installs a stopped graph again: every service, conditional ones back to waiting for their event.
+    /// Installs a stopped graph again: every service where it was, conditional ones back to waiting for their event. If
+    /// a cluster of it is gone, down or full, the graph is placed again.
     ///
     /// # Errors
-    /// It does not exist, or is not stopped.
+    /// It does not exist, or is not stopped; there is no placement; the known state of the clusters is too old.
     pub async fn start_graph(&self, name: &str, context: &RequestContext) -> Result<Accepted> {
-        self.change(name, Desired::Running, event::GRAPH_STARTED, context).await
+        let graph = until_uncontended(|| self.try_to_start(name, context)).await?;
+        self.carried_out(&graph, context).await
+    }
+
+    async fn try_to_start(&self, name: &str, context: &RequestContext) -> Result<GraphRecord> {
+        self.parts.ledger.refresh().await?;
+        match self.record_desired(name, Desired::Running, event::GRAPH_STARTED, context).await {
+            Err(Error::Contended { .. }) => self.start_elsewhere(name, context).await,
+            recorded => recorded,
+        }
     }
 
     /// Uninstalls the services of a graph and keeps its record.
@@ -22,7 +33,8 @@ impl App {
     /// # Errors
     /// It does not exist, or is not running.
     pub async fn stop_graph(&self, name: &str, context: &RequestContext) -> Result<Accepted> {
-        self.change(name, Desired::Stopped, event::GRAPH_STOPPED, context).await
+        let graph = self.record_desired(name, Desired::Stopped, event::GRAPH_STOPPED, context).await?;
+        self.carried_out(&graph, context).await
     }
 
     /// Uninstalls the services of a graph, then removes its record.
@@ -36,16 +48,9 @@ impl App {
         Ok(Deletion { name: name.to_owned(), remaining })
     }
 
-    async fn change(
-        &self,
-        name: &str,
-        desired: Desired,
-        kind: &str,
-        context: &RequestContext,
-    ) -> Result<Accepted> {
-        let graph = self.record_desired(name, desired, kind, context).await?;
-        let progress = self.wake_and_wait(&graph, context).await;
-        let view = self.get_graph(name).await?;
+    async fn carried_out(&self, graph: &GraphRecord, context: &RequestContext) -> Result<Accepted> {
+        let progress = self.wake_and_wait(graph, context).await;
+        let view = self.get_graph(&graph.name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: Vec::new(), unchanged: false })
     }
 
@@ -61,25 +66,36 @@ impl App {
         if graph.desired == desired && desired == Desired::Deleted {
             return Ok(graph);
         }
-        check_transition(&graph, desired)?;
-        graph.desired = desired;
-        graph.generation += 1;
-        graph.updated_at = change.at;
+        change_desired(&mut change, &mut graph, desired).await?;
         graph.version = change.tx.update_graph(&graph).await?;
-        for mut service in change.tx.services(name).await? {
-            service.triggered = false;
-            // The previous load does not predict the load after the next start.
-            service.replicas_decided = None;
-            if desired == Desired::Running {
-                service.state = service.initial_state();
-            }
-            change.tx.update_service_intent(&service).await?;
-            change.tx.update_service_observation(&service).await?;
-        }
+        change.tx.require_capacity();
         let event = change.cause.graph_event(kind, name, Value::Null);
         change.commit("desire", &event).await?;
         Ok(graph)
     }
+}
+
+/// Changes the desired state of a graph, whose row the caller writes, and resets its services.
+pub(super) async fn change_desired(
+    change: &mut Change,
+    graph: &mut GraphRecord,
+    desired: Desired,
+) -> Result<()> {
+    check_transition(graph, desired)?;
+    graph.desired = desired;
+    graph.generation += 1;
+    graph.updated_at = change.at;
+    for mut service in change.tx.services(&graph.name).await? {
+        service.triggered = false;
+        // The previous load does not predict the load after the next start.
+        service.replicas_decided = None;
+        if desired == Desired::Running {
+            service.state = service.initial_state();
+        }
+        change.tx.update_service_intent(&service).await?;
+        change.tx.update_service_observation(&service).await?;
+    }
+    Ok(())
 }
 
 fn check_transition(graph: &GraphRecord, desired: Desired) -> Result<()> {

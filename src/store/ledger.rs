@@ -145,7 +145,7 @@ impl Store {
 
 impl Tx {
     /// Lets the commit be refused with [`StoreError::NoCapacity`] when the additional usage of this
-    /// transaction does not fit.
+    /// transaction does not fit, or its cluster is not available.
     pub fn require_capacity(&mut self) {
         self.unsettled.must_fit = true;
     }
@@ -214,7 +214,7 @@ impl Tx {
         let current = found.unwrap_or_default();
         if self.unsettled.must_fit && change.takes_more() {
             let report = cluster_named(self.conn(), cluster).await?;
-            if !report.is_some_and(|report| change.fits(&report, &current)) {
+            if !report.is_some_and(|report| report.available && change.fits(&report, &current)) {
                 return Err(StoreError::NoCapacity { cluster: cluster.to_owned() });
             }
         }

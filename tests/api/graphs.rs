@@ -18,6 +18,7 @@ on_every_engine!(
     a_graph_that_fits_nowhere_is_refused_and_nothing_is_stored,
     what_is_placed_but_not_seen_yet_counts_as_used,
     stop_removes_everything_and_start_restores_it,
+    start_places_a_graph_again_when_its_cluster_is_down_or_full_and_refuses_when_none_is_left,
     delete_leaves_nothing_behind_and_the_history_stays,
     static_placement_leaves_the_values_alone,
     callers_import_what_they_call,
@@ -129,6 +130,56 @@ async fn what_is_placed_but_not_seen_yet_counts_as_used(database: TestDatabase) 
     assert_eq!(app.post(DEMO, &graph("g", &[waiting])).await.status, 200);
     let refused = app.post(DEMO, &graph("h", &[service("b", gpu)])).await;
     assert_eq!(refused.status, 409, "{:#}", refused.body);
+    app.shutdown().await;
+}
+
+/// A service of four cores: as much as an edge cluster has.
+fn heavy(name: &str) -> Value {
+    let requests = json!({ "resources": { "requests": { "cpu": "4", "memory": "1Gi" } } });
+    let intent = json!({ "compute": { "cpu": "medium" } });
+    service(name, json!({ "deployment": { "intent": intent }, "artifact": { "valuesOverwrite": requests } }))
+}
+
+async fn start_places_a_graph_again_when_its_cluster_is_down_or_full_and_refuses_when_none_is_left(
+    database: TestDatabase,
+) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(app.post(DEMO, &graph("g", &[heavy("a")])).await.status, 200);
+    let place = async || {
+        let graph = app.until("g", "is ready", |answer| answer.body["ready"] == true).await.body;
+        named(&graph, "a")["cluster_affinity"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(place().await, "cloud");
+    let stop = async || {
+        assert_eq!(app.post("/graphs/g/stop", &Value::Null).await.status, 200);
+        // Reads what the clusters report without it.
+        assert_eq!(app.get("/clusters").await.status, 200);
+    };
+    let start = async || app.post("/graphs/g/start", &Value::Null).await;
+
+    stop().await;
+    app.world.set_cluster_available("cloud", false).unwrap();
+    let started = start().await;
+    assert_eq!(started.status, 200, "{:#}", started.body);
+    assert_eq!(place().await, "edge-1");
+
+    stop().await;
+    assert_eq!(app.post(DEMO, &graph("h", &[heavy("b")])).await.status, 200, "takes edge-1");
+    assert_eq!(start().await.status, 200);
+    assert_eq!(place().await, "edge-2");
+    let events = app.get("/graphs/g/events").await.body;
+    let kinds: Vec<&str> =
+        events.as_array().unwrap().iter().filter_map(|event| event["type"].as_str()).collect();
+    for kind in ["graph.started", "graph.placed"] {
+        assert_eq!(kinds.iter().filter(|found| **found == kind).count(), 2, "{kinds:?}");
+    }
+
+    stop().await;
+    assert_eq!(app.post(DEMO, &graph("i", &[heavy("c")])).await.status, 200, "takes edge-2");
+    let refused = start().await;
+    assert_eq!(refused.status, 409, "{:#}", refused.body);
+    assert_eq!(refused.body["type"], "urn:smo:problem:infeasible");
+    assert_eq!(app.get("/graphs/g").await.body["status"], "Stopped");
     app.shutdown().await;
 }
 

@@ -33,7 +33,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("states in Helm's storage", &["pending-", "pending-install", "pending-upgrade", "pending-rollback"]),
     ("recommended label of Kubernetes; its value is the program's name", &["app.kubernetes.io/managed-by"]),
-    ("resources of the Kubernetes API", &["ephemeral-storage", ".com/gpu"]),
+    (
+        "resources of the Kubernetes API",
+        &[
+            "ephemeral-storage",
+            ".com/gpu",
+            ".com/gpu.shared",
+            "nvidia.com/mig-",
+            "gpu.intel.com/i915",
+            "gpu.intel.com/xe",
+        ],
+    ),
     ("scheme of chart references", &["oci://"]),
     (
         "files below Helm's own folders or the data folder, which is a setting",

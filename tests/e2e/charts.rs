@@ -58,3 +58,19 @@ async fn push(bed: &Bed) {
     let output = pushing.output().await.expect("push-charts.sh runs");
     assert!(output.status.success(), "push-charts.sh: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Pushes a chart of `tests/charts` and returns its reference.
+pub async fn push_own(bed: &Bed, name: &str) -> String {
+    let packages = tempfile::tempdir().expect("a folder");
+    let helm = async |arguments: &[&str]| {
+        let output = command(&bed.helm()).args(arguments).output().await.expect("helm runs");
+        assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (folder, packages) = (packages.path().display().to_string(), packages);
+    let chart = root().join("tests/charts").join(name);
+    helm(&["package", &chart.display().to_string(), "--destination", &folder]).await;
+    let repository = format!("oci://{}/own", bed.registry());
+    helm(&["push", &format!("{folder}/{name}-1.0.0.tgz"), &repository, "--plain-http"]).await;
+    drop(packages);
+    format!("{repository}/{name}")
+}

@@ -14,6 +14,7 @@ mod bed;
 mod brussels;
 mod charts;
 mod contract;
+mod counted;
 mod failures;
 mod kills;
 mod leftovers;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::policy::{Occasion, PlacementOptions};
 use super::problem::problem;
 use crate::app::change::Change;
 use crate::app::ledger::until_uncontended;
+use crate::app::lifecycle::change_desired;
 use crate::app::planner::{Caller, Decided, PLACEMENT, verify_placement};
 use crate::app::{Accepted, App, RequestContext};
 use crate::error::{Error, Result};
@@ -59,6 +60,14 @@ struct PlanToApply<'a> {
     replicas: &'a BTreeMap<String, i64>,
     /// When a step of scaling asked for it.
     rescheduled_at: Option<DateTime<Utc>>,
+    /// The graph is stopped and starts with it.
+    starts: bool,
+}
+
+impl<'a> PlanToApply<'a> {
+    fn new(decided: &'a Decided) -> Self {
+        Self { decided, is_new: true, replicas: &UNCHANGED, rescheduled_at: None, starts: false }
+    }
 }
 
 /// No changed replicas.
@@ -119,9 +128,7 @@ impl App {
         let decided =
             self.decide_rescheduling(&graph, &descriptor, options, &UNCHANGED, Caller::Request).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
-        let plan =
-            PlanToApply { decided: &decided, is_new: true, replicas: &UNCHANGED, rescheduled_at: None };
-        let graph = self.apply(graph, &descriptor, plan, context.cause()).await?;
+        let graph = self.apply(graph, &descriptor, PlanToApply::new(&decided), context.cause()).await?;
         Ok((graph, decided.record.id, moves))
     }
 
@@ -151,8 +158,7 @@ impl App {
             return Err(Error::WorldChanged { plan: plan_id.to_string(), changes });
         }
         verify_placement(&current, &decided.outcome)?;
-        let plan =
-            PlanToApply { decided: &decided, is_new: false, replicas: &UNCHANGED, rescheduled_at: None };
+        let plan = PlanToApply { is_new: false, ..PlanToApply::new(&decided) };
         Ok((self.apply(graph, &descriptor, plan, context.cause()).await?, moves))
     }
 
@@ -181,9 +187,28 @@ impl App {
         let decided = self.decide_rescheduling(&graph, &descriptor, &options, replicas, Caller::Loop).await?;
         let moves = moves(self.plan_or_record(&decided).await?);
         let rescheduled_at = Some(decided.record.created_at);
-        let plan = PlanToApply { decided: &decided, is_new: true, replicas, rescheduled_at };
+        let plan = PlanToApply { replicas, rescheduled_at, ..PlanToApply::new(&decided) };
         self.apply(graph, &descriptor, plan, Cause::internal("scaling")).await?;
         Ok(moves)
+    }
+
+    /// Starts a stopped graph whose old places have no capacity for it: decides where it goes.
+    ///
+    /// # Errors
+    /// It does not exist, or is not stopped; otherwise as [`Self::reschedule_graph`].
+    pub(in crate::app) async fn start_elsewhere(
+        &self,
+        name: &str,
+        context: &RequestContext,
+    ) -> Result<GraphRecord> {
+        let graph = self.parts.store.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        let descriptor = self.descriptor_of(&graph)?;
+        let options = PlacementOptions::default();
+        let decided =
+            self.decide_rescheduling(&graph, &descriptor, &options, &UNCHANGED, Caller::Request).await?;
+        self.plan_or_record(&decided).await?;
+        let plan = PlanToApply { starts: true, ..PlanToApply::new(&decided) };
+        self.apply(graph, &descriptor, plan, context.cause()).await
     }
 
     /// The graph and its descriptor, if a placement of it can be decided.
@@ -284,6 +309,11 @@ impl App {
             }
         }
         let moves = moves(decided.plan()?);
+        if plan.starts {
+            change_desired(&mut change, &mut graph, Desired::Running).await?;
+            let started = change.cause.graph_event(event::GRAPH_STARTED, &graph.name, Value::Null);
+            change.tx.insert_event(&started, change.at).await?;
+        }
         if !(moves.is_empty() && plan.replicas.is_empty()) {
             write_assignment(&mut change, &graph, descriptor, &plan).await?;
             graph.generation += 1;

@@ -182,6 +182,15 @@ fn location(spec: &Spec) -> Option<String> {
     }
 }
 
+/// Whether a resource is a GPU or a part of one that pods ask for by the piece: `VENDOR.com/gpu`, time slices
+/// (`.shared`), MIG devices (`nvidia.com/mig-1g.5gb`), Intel's drivers.
+fn is_gpu(name: &str) -> bool {
+    name.ends_with(".com/gpu")
+        || name.ends_with(".com/gpu.shared")
+        || name.starts_with("nvidia.com/mig-")
+        || matches!(name, "gpu.intel.com/i915" | "gpu.intel.com/xe")
+}
+
 /// The amounts that placement counts, out of a Kubernetes resource list.
 pub(super) fn resources(quantities: &Quantities) -> Result<Resources, QuantityError> {
     let mut sum = Resources::default();
@@ -190,7 +199,7 @@ pub(super) fn resources(quantities: &Quantities) -> Result<Resources, QuantityEr
             "cpu" => sum.cpu_millicores = millicores(quantity)?,
             "memory" => sum.ram_bytes = bytes(quantity)?,
             "ephemeral-storage" => sum.storage_bytes = bytes(quantity)?,
-            gpu if gpu.ends_with(".com/gpu") => sum.gpus = sum.gpus.saturating_add(count(quantity)?),
+            gpu if is_gpu(gpu) => sum.gpus = sum.gpus.saturating_add(count(quantity)?),
             _ => {}
         }
     }
@@ -249,6 +258,18 @@ mod tests {
         assert_eq!(observed.allocatable.gpus, 3);
         assert!(observed.acceleration && observed.storage_reported);
         assert_eq!(observed.allocatable.storage_bytes, 100 * GIB);
+    }
+
+    #[test]
+    fn shared_and_partitioned_gpus_count_by_the_piece() {
+        let mut object = cluster("edge");
+        object["status"]["resourceSummary"]["allocatable"] = json!({
+            "nvidia.com/gpu": "0", "nvidia.com/gpu.shared": "8", "nvidia.com/mig-1g.5gb": "7",
+            "gpu.intel.com/i915": "1", "gpu.intel.com/xe": "2", "nvidia.com/gpumem": "40000", "example.com/fpga": "5",
+        });
+        let observed = seen(object);
+        assert_eq!(observed.allocatable.gpus, 8 + 7 + 1 + 2);
+        assert!(observed.acceleration);
     }
 
     #[test]

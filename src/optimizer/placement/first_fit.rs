@@ -38,11 +38,12 @@ fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usiz
         several => format!("co-located {} need", several.join(", ")),
     };
     let free_of = &compiled.problem.clusters[cluster];
-    let unused: &[Dimension] = if needs.gpus > 0 { &[] } else { &[Dimension::Gpus] };
+    let unused: Vec<Dimension> =
+        Dimension::ALL.into_iter().filter(|dimension| needs.get(*dimension) == 0).collect();
     format!(
         "first cluster in name order with room: {who} {}; free {}",
-        amounts(needs, unused),
-        amounts(free, &[unused, free_of.unlimited()].concat())
+        amounts(needs, &unused),
+        amounts(free, &[unused.as_slice(), free_of.unlimited()].concat())
     )
 }
 

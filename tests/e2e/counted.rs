@@ -1,0 +1,53 @@
+//! What a chart requests, workload by workload, is what decisions count.
+
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+use crate::charts::push_own;
+use crate::leftovers::Inventory;
+use crate::server::{Data, Options, Server, service};
+
+/// The resources and replicas that a placement decision counts for a service.
+async fn counted(server: &Server, graph: &str, name: &str) -> (i64, i64) {
+    let (status, plan) = server.trigger(&format!("/graphs/{graph}/placement?dry_run=true")).await;
+    assert_eq!((status, &plan["moves"]), (200, &json!([])), "{plan:#}");
+    let id = plan["plan_id"].as_str().expect("a plan has an id");
+    let (_, decision) = server.get(&format!("/graphs/{graph}/decisions/{id}")).await;
+    let services = decision["problem"]["services"].as_array().expect("services");
+    let found = services.iter().find(|service| service["name"] == name).expect("the service");
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("{found:#}"));
+    (number(&found["needs"]["cpu_millicores"]), number(&found["replicas"]["min"]))
+}
+
+#[tokio::test]
+async fn several_deployments_and_sidecars_count_what_the_scheduler_counts() {
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let environment =
+        vec![("SMO_WAIT".to_owned(), "60".to_owned()), ("SMO_SETTLE".to_owned(), "1s".to_owned())];
+    let server = Server::start(&bed, &data, &Options { port: None, environment }).await;
+    let mut services = Vec::new();
+    for chart in ["several-deployments", "sidecar"] {
+        services.push(json!({
+            "id": chart,
+            "deployment": {
+                "trigger": { "auto": { "dependencies": [] } },
+                "intent": { "compute": { "cpu": "light", "ram": "light" } },
+            },
+            "artifact": { "ociImage": push_own(&bed, chart).await },
+        }));
+    }
+    let graph = json!({ "hdaGraph": { "id": "counted", "services": services } });
+    let (status, answer) =
+        server.post("/project/counted/graphs", "application/json", graph.to_string()).await;
+    assert_eq!(status, 200, "{answer:#}");
+    let ready = server.until_ready("counted").await;
+
+    // 2 × 0.5 + 0.75 cores, in three Deployments of four replicas together.
+    assert_eq!(service(&ready, "several-deployments")["replicas"], json!({ "wanted": 4, "ready": 4 }));
+    assert_eq!(counted(&server, "counted", "several-deployments").await, (1750, 1));
+    // 0.5 cores and a sidecar of 0.25, more than the init container of 0.6 needs before them.
+    assert_eq!(counted(&server, "counted", "sidecar").await, (750, 1));
+    server.delete_graph("counted").await;
+    before.assert_restored(&bed).await;
+}
