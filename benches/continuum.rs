@@ -160,16 +160,20 @@ impl Run {
         Ok(fields)
     }
 
-    /// Posts one graph through the HTTP interface; the seconds until the answer.
+    /// Posts one graph through the HTTP interface, again when it is told to come back; the seconds until the answer.
     async fn post(&self, graph: usize) -> Result<f64> {
         let services: Vec<Value> =
             (0..self.size.services).map(|service| descriptor(graph, service)).collect();
         let body = json!({ "hdaGraph": { "id": format!("g{graph}"), "services": services } }).to_string();
-        let request = Request::post(format!("/project/p{}/graphs", graph % 100))
-            .header("content-type", "application/json")
-            .body(Body::from(body))?;
         let begun = Instant::now();
-        let answer = self.server.router.clone().oneshot(request).await?;
+        let answer = loop {
+            let request = Request::post(format!("/project/p{}/graphs", graph % 100))
+                .header("content-type", "application/json")
+                .body(Body::from(body.clone()))?;
+            let answer = self.server.router.clone().oneshot(request).await?;
+            let Some(wait) = answer.headers().get("retry-after") else { break answer };
+            tokio::time::sleep(Duration::from_secs(wait.to_str()?.parse()?)).await;
+        };
         let (status, seconds) = (answer.status(), begun.elapsed().as_secs_f64());
         if !status.is_success() {
             let text = to_bytes(answer.into_body(), usize::MAX).await?;

@@ -77,7 +77,7 @@ def create(proxy: "Proxy", count: int) -> None:
         for number in range(first, count, CONNECTIONS):
             name = f"app-{number:05d}"
             labels = {"owner": "helm", "name": name, "status": "deployed", "version": "1", "modifiedAt": "1700000000",
-                      "smo-graph": f"graph-{number // 5}", "smo-digest": f"{number:064x}"}
+                      "smo-graph": f"graph-{number // 5}", "smo-digest": f"{number:040x}"}
             metadata = {"name": f"sh.helm.release.v1.{name}.v1", "labels": labels}
             secret = {"metadata": metadata, "type": "helm.sh/release.v1"}
             proxy.send("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", secret, allow=409, connection=connection)

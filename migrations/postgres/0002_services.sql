@@ -38,8 +38,8 @@ CREATE TABLE services (
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
     replicas_observed BIGINT,
     replicas_ready   BIGINT,
-    -- Observed: what one replica really requests, in the form of needs.
-    observed_needs   JSON,
+    -- Observed: its workloads, list of {requests, replicas, ready}; requests in the form of needs.
+    workloads        JSON NOT NULL,
     -- Conditions of the service: list of {type, status, reason, message, since}.
     conditions       JSON NOT NULL,
     PRIMARY KEY (graph, name),

@@ -38,8 +38,8 @@ CREATE TABLE services (
     -- Observed: spec.replicas, and how many are ready; null while nothing is known.
     replicas_observed INTEGER,
     replicas_ready   INTEGER,
-    -- Observed: what one replica really requests, in the form of needs.
-    observed_needs   TEXT CHECK (json_valid(observed_needs)),
+    -- Observed: its workloads, list of {requests, replicas, ready}; requests in the form of needs.
+    workloads        TEXT NOT NULL CHECK (json_valid(workloads)),
     -- Conditions of the service: list of {type, status, reason, message, since}.
     conditions       TEXT NOT NULL CHECK (json_valid(conditions)),
     PRIMARY KEY (graph, name),

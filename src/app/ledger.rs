@@ -147,7 +147,9 @@ impl CapacityLedger {
         Ok(CapacitySnapshot { clusters: state.clusters, attributes, entries: state.entries })
     }
 
-    async fn require_fresh(&self, at: DateTime<Utc>) -> Result<()> {
+    /// # Errors
+    /// The clusters were not read for too long ([`Error::Stale`]), or never and cannot be read now.
+    pub(super) async fn require_fresh(&self, at: DateTime<Utc>) -> Result<()> {
         let mut observed_at = self.store.clusters_observed_at().await?;
         if observed_at.is_none() {
             self.clusters.sync().await?;

@@ -7,7 +7,7 @@ use super::ledger::until_uncontended;
 use super::{Accepted, App, Deletion, RequestContext};
 use crate::error::{Error, Result};
 use crate::model::event;
-use crate::model::{Desired, GraphRecord};
+use crate::model::{Desired, GraphRecord, now};
 
 impl App {
     /// Installs a stopped graph again: every service where it was, conditional ones back to waiting for their event. If
@@ -21,7 +21,12 @@ impl App {
     }
 
     async fn try_to_start(&self, name: &str, context: &RequestContext) -> Result<GraphRecord> {
-        self.parts.ledger.refresh().await?;
+        let graph = self.parts.store.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
+        check_transition(&graph, Desired::Running)?;
+        if !graph.static_placement {
+            self.parts.ledger.refresh().await?;
+            self.parts.ledger.require_fresh(now()).await?;
+        }
         match self.record_desired(name, Desired::Running, event::GRAPH_STARTED, context).await {
             Err(Error::Contended { .. }) => self.start_elsewhere(name, context).await,
             recorded => recorded,

@@ -191,7 +191,13 @@ fn requests_count_where_a_chart_states_them_and_the_intent_where_it_does_not() {
         storage_bytes: 20 * replicas,
         gpus: 0,
     };
-    assert_eq!(charge(&graph, &service, SETTLE, at(0)).unwrap().usage.wanted, each(2));
+    let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
+    assert_eq!((used.wanted, used.shown), (each(2), cpu(200)));
+    assert_eq!(
+        used.reserved,
+        Resources { cpu_millicores: 0, ..each(2) },
+        "the report never shows the intent"
+    );
     service.workloads.push(WorkloadUse { requests: cpu(200), replicas: 1, ready: 1 });
     // The intent describes the service as a whole, so what no workload requests counts once.
     let both = Resources { cpu_millicores: 400, ..each(1) };

@@ -157,12 +157,12 @@ impl ServiceRecord {
         }
     }
 
-    /// Resources of the replicas that are ready.
+    /// What the ready replicas request, as their cluster reports it.
     #[must_use]
     pub fn ready_use(&self) -> Resources {
         match self.workloads.as_slice() {
-            [] | [_] => self.counted_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
-            several => total(several, |workload| workload.ready),
+            [] => self.counted_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
+            seen => total(seen, |workload| workload.ready),
         }
     }
 

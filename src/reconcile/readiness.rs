@@ -65,10 +65,18 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
     let (who, requested) = match service.workloads.as_slice() {
         [] => return None,
         [only] => ("a replica requests".to_owned(), only.requests),
-        several => (format!("its {} workloads request", several.len()), service.counted_needs()),
+        several => {
+            let used = several.iter().map(|workload| workload.requests.times(workload.replicas));
+            (
+                format!("its {} workloads request", several.len()),
+                used.fold(Resources::default(), |a, b| a + b),
+            )
+        }
     };
+    // A pod that should have a GPU and does not request one may run where there is none.
     let is_stated = |dimension: &Dimension| {
         service.workloads.iter().any(|workload| workload.requests.get(*dimension) > 0)
+            || (*dimension == Dimension::Gpus && service.needs.gpus > 0)
     };
     let stated: Vec<Dimension> = Dimension::ALL.into_iter().filter(is_stated).collect();
     let amounts = |resources: Resources| {
@@ -84,7 +92,7 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
         (condition::REQUESTS_AS_INTENDED, format!("{who} {}", amounts(requested)))
     } else {
         let message = format!(
-            "{who} {}, the intent says {}; decisions count what is requested",
+            "{who} {}, the intent says {}; decisions count what is requested, else the intent",
             amounts(requested),
             amounts(service.needs)
         );
@@ -266,13 +274,21 @@ mod tests {
         assert_eq!(status, ConditionStatus::False);
         assert_eq!(
             message,
-            "a replica requests 2 cores, the intent says 0.5 cores; decisions count what is requested"
+            "a replica requests 2 cores, the intent says 0.5 cores; decisions count what is requested, else the intent"
         );
+        let gpu = ServiceRecord {
+            needs: Resources { gpus: 1, ..Resources::default() },
+            workloads: vec![WorkloadUse::default()],
+            ..testing::service("a")
+        };
+        let update = resources_match(&gpu).unwrap();
+        assert_eq!(update.status, ConditionStatus::False);
+        assert!(update.message.contains("0 GPUs") && update.message.contains("1 GPU;"), "{}", update.message);
         let (_, message) = told(&[(500, 100, 1), (250, 100, 3)]).unwrap();
         assert_eq!(
             message,
             "its 2 workloads request 1.25 cores, 400MiB RAM, the intent says 0.5 cores, 500MiB RAM; \
-             decisions count what is requested"
+             decisions count what is requested, else the intent"
         );
     }
 }

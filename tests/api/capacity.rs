@@ -51,7 +51,8 @@ async fn two_servers_never_overcommit_a_cluster_under_200_concurrent_deploys(dat
     let statuses: Vec<u16> =
         futures::future::join_all(deploys).await.iter().map(|answer| answer.status).collect();
     let count = |status| statuses.iter().filter(|found| **found == status).count();
-    let (accepted, refused, contended) = (count(202), count(409), count(503));
+    // 503: told to come back because others were faster; 429: because too many wait.
+    let (accepted, refused, contended) = (count(202), count(409), count(503) + count(429));
     assert_eq!(accepted + refused + contended, 200, "{statuses:?}");
     // 24 cores in half cores. Under contention a few may be told to come back, never more than fit.
     assert!((40..=48).contains(&accepted), "{accepted} accepted, {refused} refused, {contended} contended");

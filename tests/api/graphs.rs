@@ -320,6 +320,8 @@ async fn stale_knowledge_of_clusters_refuses_a_decision(database: TestDatabase) 
         settings.stale_after = std::time::Duration::from_millis(20);
     };
     let app = TestApp::start_with(&database, world(), Faults::none(), soon).await;
+    assert_eq!(app.post(DEMO, &graph("stopped", &[service("s", json!({}))])).await.status, 200);
+    assert_eq!(app.post("/graphs/stopped/stop", &Value::Null).await.status, 200);
     assert_eq!(app.get("/clusters/").await.body[0]["stale"], false);
     let down = ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
     app.world.fail_next(smo::simulation::Operation::ListClusters, down, usize::MAX);
@@ -332,6 +334,9 @@ async fn stale_knowledge_of_clusters_refuses_a_decision(database: TestDatabase) 
     assert_eq!(refused.status, 503, "{:#}", refused.body);
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(app.get("/graphs/g").await.status, 404);
+    let refused = app.post("/graphs/stopped/start", &Value::Null).await;
+    assert_eq!(refused.status, 503, "{:#}", refused.body);
+    assert_eq!(app.get("/graphs/stopped").await.body["status"], "Stopped");
     app.shutdown().await;
 }
 

@@ -260,6 +260,8 @@ impl App {
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
         let mut problem = problem(descriptor, &snapshot, policy);
         for service in &mut problem.services {
+            // Nothing runs that high availability could keep in its place.
+            service.pinned &= graph.desired == Desired::Running;
             if let Some(wanted) = replicas.get(&service.name) {
                 service.replicas = ReplicaBounds::exactly(*wanted);
             }

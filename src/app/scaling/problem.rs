@@ -51,6 +51,10 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
         let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
+        // Of several workloads nobody says which one carries the load.
+        if record.workloads.len() > 1 {
+            return None;
+        }
         // Until its Deployment has been observed, the number of replicas is unknown.
         record.replicas_decided.or(record.replicas_observed)?;
         let since = inputs.memory.since_change(&target.graph.name, &record.name);

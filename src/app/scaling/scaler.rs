@@ -84,7 +84,7 @@ impl Scaler {
         let (at, mut summary) = (now(), TickSummary::default());
         let (mut names, mut after) = (BTreeSet::new(), String::new());
         loop {
-            let (snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(at, &after, PAGE).await?;
+            let (snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(now(), &after, PAGE).await?;
             let Some(last) = graphs.last() else { break };
             after.clone_from(&last.graph.name);
             names.extend(graphs.iter().map(|found| found.graph.name.clone()));
@@ -125,7 +125,7 @@ impl Scaler {
                     summary.scaled += usize::from(step.changed);
                     summary.rescheduled += usize::from(step.is_rescheduled());
                     if step.is_rescheduled() {
-                        snapshot = self.app.parts.ledger.snapshot(at).await?;
+                        snapshot = self.app.parts.ledger.snapshot(now()).await?;
                     } else {
                         take(&mut snapshot, &step);
                     }
@@ -136,7 +136,10 @@ impl Scaler {
                 }
             }
         }
-        self.record_ticks(&ticks).await
+        if let Err(error) = self.record_ticks(&ticks).await {
+            tracing::warn!("a scaling tick is not recorded: {error}");
+        }
+        Ok(())
     }
 
     fn settings(&self) -> &ScalingSettings {
