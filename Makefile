@@ -96,7 +96,7 @@ bench-deploy: setup-solver ## Time deployments through smo against plain helm, o
 	$(TESTBED) up
 	source <($(TESTBED) env); python3 benches/deploy.py --binary $(dir $(BINARY))../release/smo
 
-bench-reflectors: ## What watching 50 000 Secrets of Helm on a real API server costs (SECRETS=N)
+bench-reflectors: ## Measure the cost of watching 50 000 Secrets of Helm on the test bed (SECRETS=N)
 	$(CARGO) build --locked --release
 	$(TESTBED) up
 	source <($(TESTBED) env); python3 benches/reflectors.py --binary $(dir $(BINARY))../release/smo --secrets $(or $(SECRETS),50000)

@@ -85,10 +85,10 @@ pub struct DescriptorDocument {
         (status = 200, description = "All releases are installed, or the same graph was there before", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph,
             headers(("Location" = String, description = "Where the graph tells how far it is"))),
+        DecisionErrors,
         (status = 409, description = "The name is taken by another descriptor, a release of that name is not ours, \
             or no placement is feasible (`explanation` says what is missing where)",
             body = Problem, content_type = "application/problem+json"),
-        DecisionErrors,
         CommonErrors
     )
 )]
@@ -196,16 +196,13 @@ pub(super) async fn get_graph(
 
 /// Start a stopped graph: install its services again, conditional ones once their event happens again.
 ///
-/// They go where they were; when a cluster of the graph is gone, down or full, the graph is placed again.
+/// They go where they were; when one of its clusters is gone, down or full, the graph is placed again.
 #[utoipa::path(
     post, path = "/graphs/{name}/start", operation_id = "start_graph", tag = TAG,
     params(GraphPath, PreferHeader),
     responses(
         (status = 200, description = "All releases are installed", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
-        (status = 409, description = "Its clusters have no capacity for it any more, and no other placement is feasible \
-            (`explanation` says what is missing where)",
-            body = Problem, content_type = "application/problem+json"),
         DecisionErrors,
         CommonErrors
     )

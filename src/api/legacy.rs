@@ -9,7 +9,7 @@ use super::extract::{Context, GraphPath, Parameters, PreferHeader};
 use super::graph_view::Graph;
 use super::graphs;
 use super::placement::{self, PlaceGraphRequest, PlacedGraph, PlacementAnswer, PlacementParameters};
-use super::problem::{ApiError, CommonErrors, DecisionErrors, Problem};
+use super::problem::{ApiError, CommonErrors, DecisionErrors};
 use crate::app::App;
 
 const TAG: &str = "legacy";
@@ -31,9 +31,6 @@ pub(super) async fn list_clusters_with_slash(app: State<App>) -> Result<Json<Vec
     responses(
         (status = 200, description = "All releases are installed", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph),
-        (status = 409, description = "Its clusters have no capacity for it any more, and no other placement is feasible \
-            (`explanation` says what is missing where)",
-            body = Problem, content_type = "application/problem+json"),
         DecisionErrors,
         CommonErrors
     )

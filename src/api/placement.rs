@@ -107,9 +107,9 @@ pub(super) struct PlacementProposal {
     responses(
         (status = 200, description = "The graph as it is now wanted, or the proposal of a dry run", body = PlacementAnswer),
         (status = 202, description = "Accepted; the work goes on", body = PlacedGraph),
+        DecisionErrors,
         (status = 409, description = "No placement is feasible (`explanation`), the world has changed since the plan was made \
             (`changes`), or the graph has a static placement", body = Problem, content_type = "application/problem+json"),
-        DecisionErrors,
         CommonErrors
     )
 )]

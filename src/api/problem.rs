@@ -315,6 +315,12 @@ impl IntoResponses for DecisionErrors {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         BTreeMap::from([
             (
+                "409".to_owned(),
+                problem(
+                    "No placement is feasible (`explanation` says what is missing where), or the graph does not allow it",
+                ),
+            ),
+            (
                 "429".to_owned(),
                 problem("Too many decisions wait already; `Retry-After` says when to ask again"),
             ),

@@ -52,7 +52,7 @@ pub(super) struct CapacitySnapshot {
 impl CapacitySnapshot {
     /// The capacity of a cluster for a graph that uses this much.
     pub(super) fn free(&self, cluster: &ClusterRecord, own: &GraphUsage) -> FreeCapacity {
-        let entry = self.entries.get(&cluster.name).cloned().unwrap_or_default();
+        let entry = self.entries.get(&cluster.name).copied().unwrap_or_default();
         free_capacity(cluster, &entry, &own.get(&cluster.name).copied().unwrap_or_default())
     }
 

@@ -10,11 +10,12 @@ use crate::model::event;
 use crate::model::{Desired, GraphRecord, now};
 
 impl App {
-    /// Installs a stopped graph again: every service where it was, conditional ones back to waiting for their event. If
-    /// a cluster of it is gone, down or full, the graph is placed again.
+    /// Installs a stopped graph again: every service where it was, conditional ones back to waiting for their
+    /// event. When one of its clusters is gone, down or full, the graph is placed again.
     ///
     /// # Errors
-    /// It does not exist, or is not stopped; there is no placement; the known state of the clusters is too old.
+    /// It does not exist, or is not stopped; there is no placement; the known state of the clusters is too
+    /// old.
     pub async fn start_graph(&self, name: &str, context: &RequestContext) -> Result<Accepted> {
         let graph = until_uncontended(|| self.try_to_start(name, context)).await?;
         self.carried_out(&graph, context).await
@@ -28,7 +29,7 @@ impl App {
             self.parts.ledger.require_fresh(now()).await?;
         }
         match self.record_desired(name, Desired::Running, event::GRAPH_STARTED, context).await {
-            Err(Error::Contended { .. }) => self.start_elsewhere(name, context).await,
+            Err(Error::Contended { .. }) => self.start_elsewhere(graph, context).await,
             recorded => recorded,
         }
     }
@@ -92,8 +93,7 @@ pub(super) async fn change_desired(
     graph.updated_at = change.at;
     for mut service in change.tx.services(&graph.name).await? {
         service.triggered = false;
-        // The previous load does not predict the load after the next start.
-        service.replicas_decided = None;
+        service.forget_load();
         if desired == Desired::Running {
             service.state = service.initial_state();
         }

@@ -85,7 +85,7 @@ pub struct WorkloadObservation {
     pub deployment: String,
     /// `spec.replicas`.
     pub replicas: i64,
-    /// What one of its pods requests, as the scheduler counts it.
+    /// The request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
     /// The state of the ResourceBinding; `None` while Karmada has not created one.
     pub binding: Option<BindingObservation>,

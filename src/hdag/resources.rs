@@ -88,6 +88,12 @@ impl Dimension {
         }
     }
 
+    /// An exact amount with its noun: `0.5 cores`, `500MiB RAM`, `1 GPU`.
+    #[must_use]
+    pub fn exact_with_noun(self, amount: i64) -> String {
+        format!("{} {}", self.exact(amount), self.noun(amount))
+    }
+
     /// Its unit in words.
     #[must_use]
     pub const fn unit(self) -> &'static str {

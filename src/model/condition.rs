@@ -110,9 +110,9 @@ reasons! {
     NOT_APPLIED: Service READY False "NotApplied", "The cluster has not taken a Deployment yet, or refuses it.";
     NOT_HEALTHY: Service READY False "NotHealthy", "Not all replicas are ready on the cluster.";
     WORKLOADS_UNSEEN: Service READY Unknown "Unseen", "The state of the Deployments could not be read.";
-    REQUESTS_AS_INTENDED: Service RESOURCES_MATCH True "AsIntended", "The chart requests the amounts of the intent, or none.";
+    REQUESTS_AS_INTENDED: Service RESOURCES_MATCH True "AsIntended", "The chart requests the amounts of the intent, or leaves them out (GPUs have to be requested).";
     CHART_DIFFERS: Service RESOURCES_MATCH False "ChartDiffers",
-        "The chart requests other amounts than the intent; decisions count what it requests.";
+        "The chart requests other amounts than the intent; decisions count what it requests, and the intent where it requests nothing.";
     REPLICAS_AS_DECIDED: Service SCALED True "AsDecided", "The Deployment has the number of replicas that was decided.";
     SCALING_RETRIED: Service SCALED False "Retrying",
         "Setting the replicas failed in a way that may pass; it is tried again, with backoff.";

@@ -211,3 +211,19 @@ fn a_service_with_one_workload_counts_as_many_replicas_as_were_decided() {
     let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
     assert_eq!((used.wanted, used.reserved, used.shown), (cpu(1200), cpu(900), cpu(300)));
 }
+
+#[test]
+fn a_start_expects_the_workloads_that_were_there_and_not_their_load() {
+    let remembered = |workloads, decided| {
+        let (_, mut service) = with_workloads(workloads);
+        service.replicas_decided = decided;
+        // As after the graph was stopped.
+        (service.replicas_observed, service.replicas_ready) = (None, None);
+        service.forget_load();
+        service.counted_needs().times(service.counted_replicas())
+    };
+    assert_eq!(remembered(&[(100, 3, 3)], None), cpu(300), "the chart has three replicas");
+    assert_eq!(remembered(&[(100, 5, 5)], Some(5)), cpu(100), "scaling had made five of them");
+    assert_eq!(remembered(&[(100, 0, 0), (200, 0, 0)], None), cpu(300), "somebody had switched them off");
+    assert_eq!(remembered(&[(100, 2, 2), (200, 1, 1)], None), cpu(400));
+}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Condition, Desired, GraphRecord};
-use crate::hdag::{Resources, Trigger};
+use crate::hdag::{Dimension, Resources, Trigger};
 
 /// Whether a graph is ready: all of its services that should run do. A conditional service that waits for its
 /// event should not, so it does not count.
@@ -102,7 +102,7 @@ pub struct ServiceRecord {
     pub conditions: Vec<Condition>,
 }
 
-/// What was seen of one workload of a service, such as a Deployment.
+/// One observed workload of a service, such as a Deployment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadUse {
     /// Request of one of its pods, as the scheduler counts it.
@@ -137,27 +137,44 @@ impl ServiceRecord {
         graph.desired == Desired::Running && self.is_due()
     }
 
-    /// Resources that decisions assume for one replica: those that its chart requests, and those of the intent where
-    /// the chart requests none. Several workloads, which are scaled one by one, count as one replica of all of them.
+    /// Resources that decisions assume for one replica: those that its chart requests, and those of the
+    /// intent where the chart requests none. Several workloads, which are scaled one by one, count as one
+    /// replica of all of them.
     #[must_use]
     pub fn counted_needs(&self) -> Resources {
+        let requested = self.requested();
+        Resources::from_fn(|dimension| match self.requests_any(dimension) {
+            true => requested.get(dimension),
+            false => self.needs.get(dimension),
+        })
+    }
+
+    /// Requests of its chart: for one replica of its only workload, or for all replicas of several.
+    #[must_use]
+    pub fn requested(&self) -> Resources {
         match self.workloads.as_slice() {
-            [] => self.needs,
-            [only] => self.stated_or_intended(only.requests),
-            several => self.stated_or_intended(total(several, |workload| workload.replicas)),
+            [only] => only.requests,
+            several => total(several, |workload| workload.replicas),
         }
+    }
+
+    /// Whether its chart requests any of a resource.
+    #[must_use]
+    pub fn requests_any(&self, dimension: Dimension) -> bool {
+        self.workloads.iter().any(|workload| workload.requests.get(dimension) > 0)
     }
 
     /// Its actual or desired replicas: as decided by scaling, else as observed, else one.
     #[must_use]
     pub fn counted_replicas(&self) -> i64 {
         match self.workloads.as_slice() {
-            [] | [_] => self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0),
+            [] => self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0),
+            [only] => self.replicas_decided.unwrap_or(only.replicas).max(0),
             several => i64::from(several.iter().any(|workload| workload.replicas > 0)),
         }
     }
 
-    /// What the ready replicas request, as their cluster reports it.
+    /// Requests of the ready replicas, as their cluster reports them.
     #[must_use]
     pub fn ready_use(&self) -> Resources {
         match self.workloads.as_slice() {
@@ -166,13 +183,18 @@ impl ServiceRecord {
         }
     }
 
-    fn stated_or_intended(&self, stated: Resources) -> Resources {
-        let is_stated =
-            |dimension| self.workloads.iter().any(|workload| workload.requests.get(dimension) > 0);
-        Resources::from_fn(|dimension| match is_stated(dimension) {
-            true => stated.get(dimension),
-            false => self.needs.get(dimension),
-        })
+    /// Notes that none of its workloads was seen; their requests and replicas go on counting.
+    pub fn nothing_is_ready(&mut self) {
+        self.workloads.iter_mut().for_each(|workload| workload.ready = 0);
+    }
+
+    /// Forgets the replicas that the previous load led to: it does not predict the load after the next start.
+    /// Workloads are expected to come back with at least one replica each.
+    pub fn forget_load(&mut self) {
+        let scaled = self.replicas_decided.take().is_some();
+        for workload in &mut self.workloads {
+            workload.replicas = if scaled { 1 } else { workload.replicas.max(1) };
+        }
     }
 
     /// The state in which it begins when its graph is deployed or started.

@@ -20,7 +20,7 @@ pub struct ScalingTick {
 /// The result of a tick, with what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TickReport {
-    /// What was decided.
+    /// The decision.
     #[serde(flatten)]
     pub outcome: TickOutcome,
     /// The replicas that did not fit, when the services had to share the available capacity.
@@ -37,7 +37,7 @@ pub struct TickReport {
     pub postponed: Option<String>,
 }
 
-/// What a tick decided.
+/// The decision of a tick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum TickOutcome {

@@ -16,8 +16,3 @@ pub(in crate::optimizer) fn amounts(resources: Resources, hidden: &[Dimension]) 
         .collect();
     parts.join(", ")
 }
-
-/// An exact amount of one resource: `0.5 cores`, `500MiB RAM`.
-pub(in crate::optimizer) fn amount(dimension: Dimension, amount: i64) -> String {
-    format!("{} {}", dimension.exact(amount), dimension.noun(amount))
-}

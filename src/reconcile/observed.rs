@@ -11,7 +11,9 @@ use crate::model::condition::{
     self, ConditionUpdate, INSTALLED, READY, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
 };
 use crate::model::event::{self, Cause};
-use crate::model::{ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState};
+use crate::model::{
+    ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState, WorkloadUse,
+};
 
 /// Records that differ from those stored, each service's with the events of it.
 #[derive(Debug, Default, PartialEq)]
@@ -139,10 +141,14 @@ fn apply_verdict(
     let was_ready = service.ready;
     if let Some(verdict) = verdict {
         service.ready = verdict.ready.status == ConditionStatus::True;
-        service.replicas_observed = verdict.replicas_observed;
-        service.replicas_ready = verdict.replicas_ready;
-        // The last observation continues to count while the Deployment is being replaced.
-        if !verdict.workloads.is_empty() {
+        let sum = |count: fn(&WorkloadUse) -> i64| {
+            (!verdict.workloads.is_empty()).then(|| verdict.workloads.iter().map(count).sum())
+        };
+        service.replicas_observed = sum(|workload| workload.replicas);
+        service.replicas_ready = sum(|workload| workload.ready);
+        if verdict.workloads.is_empty() {
+            service.nothing_is_ready();
+        } else {
             service.workloads.clone_from(&verdict.workloads);
         }
         condition::set(&mut service.conditions, verdict.ready.clone(), at);
@@ -152,7 +158,7 @@ fn apply_verdict(
     } else {
         service.ready = false;
         (service.replicas_observed, service.replicas_ready) = (None, None);
-        service.workloads.iter_mut().for_each(|workload| workload.ready = 0);
+        service.nothing_is_ready();
         condition::clear(&mut service.conditions, RESOURCES_MATCH);
         let message = condition::get(&service.conditions, INSTALLED)
             .map_or_else(|| "not installed".to_owned(), |condition| condition.message.clone());
@@ -174,7 +180,9 @@ mod tests {
 
     use super::*;
     use crate::clients::{ClientError, ClientErrorKind};
+    use crate::hdag::Resources;
     use crate::model::testing::{at, graph, service};
+    use crate::reconcile::readiness::judge;
 
     fn seen(release: State) -> Seen {
         Seen {
@@ -213,6 +221,25 @@ mod tests {
         assert_eq!(told(&failure(ClientErrorKind::NotFound, "no such chart")), failed);
         assert_eq!(told(&State::Present), Some(event::SERVICE_DEPLOYED.to_owned()));
         assert_eq!(told(&failure(ClientErrorKind::NotFound, "no such chart")), failed);
+    }
+
+    #[test]
+    fn replicas_that_are_gone_are_not_ready_while_their_requests_go_on_counting() {
+        let (graph, mut service) = (graph("g"), service("a"));
+        let requests = Resources { cpu_millicores: 100, ..Resources::default() };
+        let workloads = vec![WorkloadUse { requests, replicas: 2, ready: 2 }];
+        let ready = ConditionUpdate::new(condition::RUNNING, "runs");
+        apply_verdict(&graph, &mut service, Some(&Verdict { ready, workloads }), at(1));
+        assert_eq!((service.replicas_observed, service.replicas_ready), (Some(2), Some(2)));
+        assert_eq!(service.ready_use(), requests.times(2));
+        let nothing = judge(Some("c"), &[], &BTreeMap::new());
+        for verdict in [Some(&nothing), None] {
+            apply_verdict(&graph, &mut service, verdict, at(2));
+            assert_eq!((service.replicas_observed, service.replicas_ready), (None, None));
+            assert_eq!(service.ready_use(), Resources::default());
+            assert_eq!(service.counted_needs().times(service.counted_replicas()).cpu_millicores, 200);
+            service.workloads[0].ready = 2;
+        }
     }
 
     #[test]

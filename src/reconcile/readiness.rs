@@ -17,11 +17,7 @@ use crate::model::{ServiceRecord, WorkloadUse};
 pub struct Verdict {
     /// The condition `Ready`.
     pub ready: ConditionUpdate,
-    /// Replicas desired over all its Deployments; `None` when there is none.
-    pub replicas_observed: Option<i64>,
-    /// Ready replicas in the clusters that count.
-    pub replicas_ready: Option<i64>,
-    /// Its Deployments.
+    /// Its Deployments, with the replicas that are ready in the clusters that count.
     pub workloads: Vec<WorkloadUse>,
 }
 
@@ -36,7 +32,7 @@ pub fn judge(
     if workloads.is_empty() {
         let ready =
             ConditionUpdate::new(condition::NO_WORKLOAD, "Karmada has no Deployment of this release yet");
-        return Verdict { ready, replicas_observed: None, replicas_ready: None, workloads: Vec::new() };
+        return Verdict { ready, workloads: Vec::new() };
     }
     let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
     let ready = missing.unwrap_or_else(|| {
@@ -45,8 +41,6 @@ pub fn judge(
     });
     Verdict {
         ready,
-        replicas_observed: Some(workloads.iter().map(|workload| workload.replicas).sum()),
-        replicas_ready: Some(workloads.iter().map(|workload| ready_replicas(cluster, workload)).sum()),
         workloads: workloads
             .iter()
             .map(|workload| WorkloadUse {
@@ -58,32 +52,23 @@ pub fn judge(
     }
 }
 
-/// Compares what a chart requests with its intent; `None` while nothing was observed. Resources that the chart does not
-/// request are left out: of them the intent counts.
+/// Compares what a chart requests with its intent; `None` while nothing was observed. Resources that the
+/// chart does not request are left out: of them the intent counts.
 #[must_use]
 pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
-    let (who, requested) = match service.workloads.as_slice() {
-        [] => return None,
-        [only] => ("a replica requests".to_owned(), only.requests),
-        several => {
-            let used = several.iter().map(|workload| workload.requests.times(workload.replicas));
-            (
-                format!("its {} workloads request", several.len()),
-                used.fold(Resources::default(), |a, b| a + b),
-            )
-        }
+    let who = match service.workloads.len() {
+        0 => return None,
+        1 => "a replica requests".to_owned(),
+        several => format!("its {several} workloads request"),
     };
+    let requested = service.requested();
     // A pod that should have a GPU and does not request one may run where there is none.
     let is_stated = |dimension: &Dimension| {
-        service.workloads.iter().any(|workload| workload.requests.get(*dimension) > 0)
-            || (*dimension == Dimension::Gpus && service.needs.gpus > 0)
+        service.requests_any(*dimension) || (*dimension == Dimension::Gpus && service.needs.gpus > 0)
     };
     let stated: Vec<Dimension> = Dimension::ALL.into_iter().filter(is_stated).collect();
     let amounts = |resources: Resources| {
-        let text = |dimension: &Dimension| {
-            let amount = resources.get(*dimension);
-            format!("{} {}", dimension.exact(amount), dimension.noun(amount))
-        };
+        let text = |dimension: &Dimension| dimension.exact_with_noun(resources.get(*dimension));
         stated.iter().map(text).collect::<Vec<_>>().join(", ")
     };
     let update = if stated.is_empty() {
@@ -92,7 +77,7 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
         (condition::REQUESTS_AS_INTENDED, format!("{who} {}", amounts(requested)))
     } else {
         let message = format!(
-            "{who} {}, the intent says {}; decisions count what is requested, else the intent",
+            "{who} {}, the intent says {}; decisions count what the chart requests, and the intent where it requests nothing",
             amounts(requested),
             amounts(service.needs)
         );
@@ -241,13 +226,13 @@ mod tests {
         let verdict = judge(Some("edge-1"), &[running_on("edge-1"), second], &available);
         assert_eq!(verdict.ready.reason, "NotHealthy");
         assert_eq!(verdict.ready.message, "1 of 3 replicas of b are ready on edge-1");
-        assert_eq!((verdict.replicas_observed, verdict.replicas_ready), (Some(4), Some(2)));
         let counts: Vec<(i64, i64)> = verdict.workloads.iter().map(|w| (w.replicas, w.ready)).collect();
         assert_eq!(counts, [(1, 1), (3, 1)]);
     }
 
-    /// What is told of a service that is intended to need this, and the workloads that were seen of it.
-    fn told(workloads: &[(i64, i64, i64)]) -> Option<(ConditionStatus, String)> {
+    /// The condition of a service of half a core and 500 MiB whose workloads have these millicores, MiB and
+    /// replicas.
+    fn condition_of(workloads: &[(i64, i64, i64)]) -> Option<(ConditionStatus, String)> {
         let workload = |&(cpu_millicores, mebibytes, replicas): &(i64, i64, i64)| WorkloadUse {
             requests: Resources { cpu_millicores, ram_bytes: mebibytes << 20, ..Resources::default() },
             replicas,
@@ -263,18 +248,18 @@ mod tests {
 
     #[test]
     fn a_chart_that_requests_something_else_is_told_with_both_numbers() {
-        assert_eq!(told(&[]), None);
-        assert_eq!(told(&[(500, 500, 1)]).unwrap().0, ConditionStatus::True);
+        assert_eq!(condition_of(&[]), None);
+        assert_eq!(condition_of(&[(500, 500, 1)]).unwrap().0, ConditionStatus::True);
         assert_eq!(
-            told(&[(0, 0, 1)]).unwrap().0,
+            condition_of(&[(0, 0, 1)]).unwrap().0,
             ConditionStatus::True,
             "the intent counts, there is no difference"
         );
-        let (status, message) = told(&[(2000, 0, 1)]).unwrap();
+        let (status, message) = condition_of(&[(2000, 0, 1)]).unwrap();
         assert_eq!(status, ConditionStatus::False);
         assert_eq!(
             message,
-            "a replica requests 2 cores, the intent says 0.5 cores; decisions count what is requested, else the intent"
+            "a replica requests 2 cores, the intent says 0.5 cores; decisions count what the chart requests, and the intent where it requests nothing"
         );
         let gpu = ServiceRecord {
             needs: Resources { gpus: 1, ..Resources::default() },
@@ -284,11 +269,11 @@ mod tests {
         let update = resources_match(&gpu).unwrap();
         assert_eq!(update.status, ConditionStatus::False);
         assert!(update.message.contains("0 GPUs") && update.message.contains("1 GPU;"), "{}", update.message);
-        let (_, message) = told(&[(500, 100, 1), (250, 100, 3)]).unwrap();
+        let (_, message) = condition_of(&[(500, 100, 1), (250, 100, 3)]).unwrap();
         assert_eq!(
             message,
             "its 2 workloads request 1.25 cores, 400MiB RAM, the intent says 0.5 cores, 500MiB RAM; \
-             decisions count what is requested, else the intent"
+             decisions count what the chart requests, and the intent where it requests nothing"
         );
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct State {
     pub(super) releases: BTreeMap<ReleaseKey, Release>,
     /// Releases by the installation and the graph that own them.
     owned: HashMap<(String, String), BTreeSet<ReleaseKey>>,
-    /// What is scheduled to each cluster, whether there is room for it or not.
+    /// The workloads scheduled to each cluster, whether they fit or not.
     scheduled: HashMap<String, Scheduled>,
     /// By name, with the installation that made them.
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
@@ -334,24 +334,18 @@ fn fitting(free: Resources, workload: &Workload) -> i64 {
     each.into_iter().fold(workload.replicas, i64::min)
 }
 
-/// Resources that a replica requests according to the values of its chart: its requests, and limits without a request.
+/// Resources that a replica requests according to the values of its chart: its requests, and limits without a
+/// request.
 fn requests(values: &Value) -> Option<Resources> {
     let resources = values.get("resources")?;
-    let read = |section: &str| {
-        let text = |key: &str| {
-            let value = resources.get(section)?.get(key)?;
-            Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        };
-        Resources {
-            cpu_millicores: text("cpu").and_then(|text| hdag::millicores(&text).ok()).unwrap_or(0),
-            ram_bytes: text("memory").and_then(|text| hdag::bytes(&text).ok()).unwrap_or(0),
-            storage_bytes: 0,
-            gpus: text("nvidia.com/gpu").and_then(|text| hdag::count(&text).ok()).unwrap_or(0),
-        }
+    let text = |key: &str| {
+        let value = ["requests", "limits"].iter().find_map(|section| resources.get(section)?.get(key))?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
-    let (requests, limits) = (read("requests"), read("limits"));
-    Some(Resources::from_fn(|dimension| match requests.get(dimension) {
-        0 => limits.get(dimension),
-        requested => requested,
-    }))
+    Some(Resources {
+        cpu_millicores: text("cpu").and_then(|text| hdag::millicores(&text).ok()).unwrap_or(0),
+        ram_bytes: text("memory").and_then(|text| hdag::bytes(&text).ok()).unwrap_or(0),
+        storage_bytes: 0,
+        gpus: text("nvidia.com/gpu").and_then(|text| hdag::count(&text).ok()).unwrap_or(0),
+    })
 }

@@ -65,23 +65,32 @@ impl Db {
                 Self::Lite(pool, writer) => {
                     let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).lock_owned());
                     let turn = turn.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?;
-                    TxInner::Lite(begin_with(pool, "BEGIN IMMEDIATE").await?, turn)
+                    let pool = pool.clone();
+                    // The turn lasts as long as the statement, whoever leaves meanwhile.
+                    let begin = async move { Ok((pool.begin_with("BEGIN IMMEDIATE").await?, turn)) };
+                    let (transaction, turn) = uncancelled(begin).await?;
+                    TxInner::Lite(transaction, turn)
                 }
             },
         })
     }
 }
 
-/// Begins a transaction, to the end of its `BEGIN` even if the caller is cancelled meanwhile: sqlx 0.9
-/// returns a connection to the pool in the open transaction otherwise, and the next caller works in it, maybe
-/// a read-only one.
 async fn begin_with<DB: Database>(
     pool: &sqlx::Pool<DB>,
     statement: &'static str,
 ) -> sqlx::Result<Transaction<'static, DB>> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await }.in_current_span());
-    begun.await.map_err(|_ended| sqlx::Error::WorkerCrashed)?
+    uncancelled(async move { pool.begin_with(statement).await }).await
+}
+
+/// Runs the begin of a transaction to its end, even if the caller is cancelled meanwhile. Otherwise sqlx 0.9
+/// returns the connection to the pool inside the open transaction, which may be read-only, and the next
+/// caller works in it.
+async fn uncancelled<T: Send + 'static>(
+    begin: impl Future<Output = sqlx::Result<T>> + Send + 'static,
+) -> sqlx::Result<T> {
+    tokio::spawn(begin.in_current_span()).await.map_err(|_ended| sqlx::Error::WorkerCrashed)?
 }
 
 /// A connection taken from the pool.

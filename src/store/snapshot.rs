@@ -59,8 +59,9 @@ impl Store {
         Ok((state, services, usage))
     }
 
-    /// Clusters and ledger as they are now, with the next `limit` running graphs that are scaled, by name, from `after` on; `default` says
-    /// whether those are of which neither descriptor nor interface says anything.
+    /// Clusters and ledger as they are now, with the next `limit` running graphs that are scaled, by name,
+    /// from `after` on; `default` says whether those are of which neither descriptor nor interface says
+    /// anything.
     ///
     /// # Errors
     /// The database failed.

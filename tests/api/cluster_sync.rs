@@ -1,4 +1,4 @@
-//! What is observed of clusters is kept for decisions.
+//! Observations of clusters are kept for decisions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is not about graphs: clusters, health, documents, and requests that make no sense.
+//! Everything but graphs: clusters, health, documents, and requests that make no sense.
 
 use axum::body::Body;
 use serde_json::json;

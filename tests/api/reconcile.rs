@@ -1,4 +1,4 @@
-//! What the reconciler does, and above all what it does not do.
+//! The effects of the reconciler and, above all, the calls that it does not make.
 
 use serde_json::{Value, json};
 use smo::clients::{GraphRules, ReleaseKey, ReleaseSpec};

@@ -14,6 +14,7 @@ on_every_engine!(
     the_rate_of_a_service_may_come_from_its_caller,
     what_does_not_fit_its_cluster_is_placed_again_once,
     what_cannot_be_placed_again_gets_the_room_that_there_is,
+    a_service_with_several_workloads_is_not_scaled,
     scaling_is_switched_per_graph,
     a_replacement_keeps_the_scaled_replicas,
     profiles_are_set_and_reset,
@@ -81,6 +82,30 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
     assert_eq!([&decisions[0]["kind"], &decisions[1]["kind"]], ["scaling", "scaling"]);
     let path = format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap());
     assert!(app.get(&format!("{path}?format=text")).await.text.contains('a'));
+    app.shutdown().await;
+}
+
+/// Nobody says which of them carries the load. The simulated continuum has one Deployment per release, so
+/// that the observation of the second one is written by hand.
+async fn a_service_with_several_workloads_is_not_scaled(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let mut record = database.store.services("g").await.unwrap().remove(0);
+    record.workloads.push(record.workloads[0]);
+    let mut tx = database.store.begin().await.unwrap();
+    tx.update_service_observation(&record).await.unwrap();
+    tx.commit("observation").await.unwrap();
+    let mut scaler = app.scaler();
+    app.world.set_rate("a", 25.0);
+    for _ in 0..2 {
+        assert_eq!(app.tick(&mut scaler).await.scaled, 0);
+    }
+    assert_eq!(database.store.services("g").await.unwrap()[0].replicas_decided, None);
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    assert!(
+        decisions.as_array().unwrap().iter().all(|decision| decision["kind"] == "placement"),
+        "{decisions:#}"
+    );
     app.shutdown().await;
 }
 

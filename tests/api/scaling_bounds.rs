@@ -1,5 +1,4 @@
-//! What keeps replicas from changing with the load: the original's weights, cooldowns, and bounds of the
-//! whole graph.
+//! Limits on how replicas follow the load: the original's weights, cooldowns, and bounds of the whole graph.
 
 use std::time::Duration;
 

@@ -16,7 +16,9 @@ use smo::clients::{Calls, ClientErrorKind, Outside, Ports, ReleaseKey};
 use smo::config::Settings;
 use smo::faults::Faults;
 use smo::simulation::{Continuum, World};
-use tokio::time::sleep;
+use tokio::time::Instant;
+
+use crate::wait::eventually;
 
 /// Lists nothing, and takes watches without ever answering.
 async fn black_hole(Query(query): Query<HashMap<String, String>>) -> Response {
@@ -37,10 +39,29 @@ async fn what_a_dead_watch_showed_is_believed_only_for_a_while() {
     let outside = Outside::new(ports, calls, settings.stale_after);
     let release = ReleaseKey { namespace: "demo".to_owned(), name: "a".to_owned() };
 
-    sleep(settings.stale_after - Duration::from_secs(1)).await;
-    assert_eq!(outside.workloads_of(&release).await, Ok(Vec::new()));
-    sleep(Duration::from_secs(2)).await;
-    let error = outside.workloads_of(&release).await.unwrap_err();
+    let begun = Instant::now();
+    eventually("the workloads are listed", settings.stale_after, async || {
+        outside.workloads_of(&release).await.map_err(|error| error.to_string())
+    })
+    .await;
+    let mut believed = begun.elapsed();
+    let error = eventually("nothing is believed any more", settings.stale_after * 2, async || match outside
+        .workloads_of(&release)
+        .await
+    {
+        Ok(found) => {
+            assert_eq!(found, Vec::new());
+            believed = begun.elapsed();
+            Err(format!("still believed after {believed:?}"))
+        }
+        Err(error) => Ok(error),
+    })
+    .await;
+    let tolerance = Duration::from_secs(1);
+    assert!(
+        (settings.stale_after - tolerance..=settings.stale_after + tolerance).contains(&believed),
+        "{believed:?}"
+    );
     assert_eq!((error.system, error.kind), ("karmada", ClientErrorKind::Unreachable));
     assert!(error.message.starts_with("the observed state of the workloads is too old: "), "{error}");
 
@@ -52,7 +73,7 @@ async fn what_a_dead_watch_showed_is_believed_only_for_a_while() {
     outside.register(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
-    let age = r#"smo_watch_age_seconds{system="karmada",watch="bindings"} 301"#;
+    let age = r#"smo_watch_age_seconds{system="karmada",watch="bindings"} 300"#;
     assert!(text.contains(age), "{text}");
     let errors = r#"smo_watch_errors_total{system="karmada",watch="bindings"} "#;
     assert!(text.contains(errors) && !text.contains(&format!("{errors}0")), "{text}");

@@ -1,6 +1,6 @@
 //! Names of outside objects are settings: namespaces, labels, ports and queries differ between installations.
-//! What stands in the code of `src/clients/` is either the protocol of a system, the same everywhere, or it
-//! belongs into the settings.
+//! Every name in the code of `src/clients/` is either part of a system's protocol, the same everywhere, or it
+//! belongs in the settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! What every implementation of the ports must do. Runs on the simulated continuum in `cargo test`, and on
+//! Duties of every implementation of the ports. Runs on the simulated continuum in `cargo test`, and on
 //! the real systems of the test bed in the end-to-end tests.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a chart requests, workload by workload, is what decisions count.
+//! Decisions count the requests of a chart, workload by workload.
 
 use serde_json::{Value, json};
 

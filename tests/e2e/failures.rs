@@ -1,4 +1,4 @@
-//! What the caller sees when something outside fails, and that work goes on when it is back.
+//! Failures of outside systems: how the caller sees them, and that work goes on when they are back.
 
 use std::time::Duration;
 

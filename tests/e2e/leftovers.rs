@@ -1,4 +1,4 @@
-//! What a graph can leave behind anywhere, to compare before and after.
+//! Objects that a graph can leave behind anywhere, to compare before and after.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What integration tests stand on.
+//! Support for the integration tests.
 
 pub mod app;
 pub mod database;

@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::OnceCell;
 
 use super::scratch::{self, User};
+use crate::wait::eventually;
 
 const NOT_INSTALLED: &str = "PostgreSQL is not installed, and the suite must run on it: \
     apt-get install postgresql (`make test` does it)";
@@ -99,13 +100,14 @@ impl Server {
 
     /// Waits until the server answers; false when it has given up.
     async fn answers(&mut self) -> bool {
-        while PgConnection::connect_with(&self.options()).await.is_err() {
-            if !matches!(self.watchdog.try_wait(), Ok(None)) {
-                return false;
+        eventually("PostgreSQL answers or has given up", START_TIMEOUT, async || {
+            match PgConnection::connect_with(&self.options()).await {
+                Ok(_) => Ok(true),
+                Err(_) if !matches!(self.watchdog.try_wait(), Ok(None)) => Ok(false),
+                Err(error) => Err(error.to_string()),
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        true
+        })
+        .await
     }
 
     /// Panics unless the server behind the socket keeps its data in our folder.

@@ -195,13 +195,12 @@ impl App {
     /// Starts a stopped graph whose old places have no capacity for it: decides where it goes.
     ///
     /// # Errors
-    /// It does not exist, or is not stopped; otherwise as [`Self::reschedule_graph`].
+    /// It was changed since it was read; otherwise as [`Self::reschedule_graph`].
     pub(in crate::app) async fn start_elsewhere(
         &self,
-        name: &str,
+        graph: GraphRecord,
         context: &RequestContext,
     ) -> Result<GraphRecord> {
-        let graph = self.parts.store.graph(name).await?.ok_or_else(|| Error::no_graph(name))?;
         let descriptor = self.descriptor_of(&graph)?;
         let options = PlacementOptions::default();
         let decided =
@@ -266,8 +265,7 @@ impl App {
                 service.replicas = ReplicaBounds::exactly(*wanted);
             }
         }
-        let decided = self.parts.planner.place(problem, &context, caller).await?;
-        Ok(decided)
+        self.parts.planner.place(problem, &context, caller).await
     }
 
     /// The problem that a plan was made for, as it would be made now.
@@ -318,8 +316,10 @@ impl App {
         }
         if !(moves.is_empty() && plan.replicas.is_empty()) {
             write_assignment(&mut change, &graph, descriptor, &plan).await?;
-            graph.generation += 1;
-            graph.updated_at = change.at;
+            if !plan.starts {
+                graph.generation += 1;
+                graph.updated_at = change.at;
+            }
         }
         // Also when nothing moves: this is why everything is where it is.
         graph.decision_id = Some(decided.record.id);

@@ -1,7 +1,7 @@
 //! Scaling by measured load: a tick covers all graphs, decides each by its strategy, and records the desired
 //! replicas; the reconciler carries them out.
 //!
-//! A tick makes one Prometheus query per query template, whatever the number of graphs. Capacity that a tick
+//! A tick makes one Prometheus query per query template, and page of 500 graphs. Capacity that a tick
 //! assigns to one graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them
 //! costs no more than a premature change.
 

@@ -51,7 +51,7 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
         let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
-        // Of several workloads nobody says which one carries the load.
+        // With several workloads, it is unknown which one carries the load.
         if record.workloads.len() > 1 {
             return None;
         }

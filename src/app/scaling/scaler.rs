@@ -57,9 +57,10 @@ impl Scaler {
         Self { app, memory: ScalingMemory::default() }
     }
 
-    /// Ticks until it is dropped.
+    /// Ticks until it is dropped, first when an interval has passed: by then the clusters have been read.
     pub async fn run(mut self) {
-        let mut ticks = tokio::time::interval(self.settings().interval);
+        let interval = self.settings().interval;
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -137,7 +138,7 @@ impl Scaler {
             }
         }
         if let Err(error) = self.record_ticks(&ticks).await {
-            tracing::warn!("a scaling tick is not recorded: {error}");
+            tracing::warn!("could not record a scaling tick: {error}");
         }
         Ok(())
     }

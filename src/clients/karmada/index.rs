@@ -120,7 +120,7 @@ impl DeploymentState {
     }
 }
 
-/// What one pod requests; nothing, with a warning, when that cannot be read.
+/// The request of one pod; nothing, with a warning, when it cannot be read.
 fn requests(pod: &PodSpec, key: &ObjectKey) -> Resources {
     pod::request(pod).unwrap_or_else(|error| {
         tracing::warn!(

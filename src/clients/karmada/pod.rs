@@ -1,13 +1,13 @@
 //! The request of a pod, as Kubernetes' scheduler counts it.
 //!
-//! Follows `PodRequests` of `k8s.io/component-helpers` and the defaults that the API server sets before (1.35): a limit
-//! without a request is a request; init containers run one after the other, so that the largest counts; those that restart
-//! always (sidecars) go on running and add up; requests of the pod as a whole come before those of its containers; the
-//! overhead of the runtime class is added.
+//! Follows `PodRequests` of `k8s.io/component-helpers` and the defaults that the API server sets before
+//! (1.35): a limit without a request is a request; init containers run one after the other, so that the
+//! largest counts; those that restart always (sidecars) go on running and add up; requests of the pod as a
+//! whole come before those of its containers; the overhead of the runtime class is added.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::inventory::resources;
@@ -15,7 +15,7 @@ use crate::hdag::{Dimension, QuantityError, Resources};
 
 type Quantities = BTreeMap<String, Quantity>;
 
-/// What one pod requests.
+/// The request of one pod.
 ///
 /// # Errors
 /// A quantity cannot be read.
@@ -35,9 +35,7 @@ pub(super) fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
         starting = starting.max(needed);
     }
     let mut request = running.max(starting);
-    if let Some(whole) = &pod.resources {
-        override_with(&mut request, whole)?;
-    }
+    override_with(&mut request, pod)?;
     Ok(request + amounts(pod.overhead.as_ref())?)
 }
 
@@ -49,19 +47,31 @@ fn of_container(container: &Container) -> Result<Resources, QuantityError> {
     amounts(Some(&list))
 }
 
-/// Requests of the pod as a whole, which exist for CPU and memory only, replace those of its containers; its limits count
-/// where neither it nor a container requests anything.
-fn override_with(request: &mut Resources, whole: &ResourceRequirements) -> Result<(), QuantityError> {
+/// Requests of the pod as a whole, which exist for CPU and memory only, replace those of its containers; its
+/// limits count where neither it nor a container names the resource.
+fn override_with(request: &mut Resources, pod: &PodSpec) -> Result<(), QuantityError> {
+    let Some(whole) = &pod.resources else { return Ok(()) };
     let (requests, limits) = (amounts(whole.requests.as_ref())?, amounts(whole.limits.as_ref())?);
-    for dimension in [Dimension::Cpu, Dimension::Ram] {
-        let (asked, limit) = (requests.get(dimension), limits.get(dimension));
-        if asked > 0 {
-            request.set(dimension, asked);
-        } else if request.get(dimension) == 0 {
-            request.set(dimension, limit);
+    let containers = || pod.containers.iter().chain(pod.init_containers.iter().flatten());
+    for (dimension, name) in [(Dimension::Cpu, "cpu"), (Dimension::Ram, "memory")] {
+        if names(&whole.requests, name) {
+            request.set(dimension, requests.get(dimension));
+        } else if !containers().any(|container| mentions(container, name)) {
+            request.set(dimension, limits.get(dimension));
         }
     }
     Ok(())
+}
+
+fn mentions(container: &Container, name: &str) -> bool {
+    container
+        .resources
+        .as_ref()
+        .is_some_and(|given| names(&given.requests, name) || names(&given.limits, name))
+}
+
+fn names(list: &Option<Quantities>, name: &str) -> bool {
+    list.as_ref().is_some_and(|list| list.contains_key(name))
 }
 
 fn amounts(list: Option<&Quantities>) -> Result<Resources, QuantityError> {

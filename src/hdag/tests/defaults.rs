@@ -1,4 +1,4 @@
-//! What may be missing, and what is odd but accepted.
+//! Fields that may be missing, and odd but accepted input.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a descriptor and a placement become: values, imports, order, names.
+//! Results of a descriptor and a placement: values, imports, order, names.
 
 use std::collections::BTreeMap;
 

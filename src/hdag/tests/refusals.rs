@@ -1,4 +1,4 @@
-//! What is refused, with which words, and where.
+//! Refused descriptors, with the words and the place of each error.
 
 use super::*;
 

@@ -11,7 +11,6 @@ use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
 use super::{BuiltIn, Infeasibility, Problem, ServiceDemand};
 use crate::hdag::Dimension;
-use crate::optimizer::text::amount;
 use crate::optimizer::{BuiltInStrategy, Stop};
 
 /// Models that may be solved for one explanation. A filter that needs more stops, and reports that it did.
@@ -150,7 +149,7 @@ impl Filter<'_> {
 fn room(problem: &Problem, extra: &[[i64; RESOURCES]]) -> String {
     let amounts = |cluster: &[i64; RESOURCES]| -> Vec<String> {
         let missing = Dimension::ALL.into_iter().zip(*cluster).filter(|(_, missing)| *missing > 0);
-        missing.map(|(dimension, missing)| amount(dimension, missing)).collect()
+        missing.map(|(dimension, missing)| dimension.exact_with_noun(missing)).collect()
     };
     let parts: Vec<String> = problem
         .clusters
@@ -239,7 +238,7 @@ impl Element {
 }
 
 fn need(service: &ServiceDemand, dimension: Dimension) -> String {
-    let needed = amount(dimension, service.total().get(dimension));
+    let needed = dimension.exact_with_noun(service.total().get(dimension));
     let (name, replicas) = (&service.name, service.replicas.min);
     if replicas == 1 {
         format!("service {name} needs {needed}")

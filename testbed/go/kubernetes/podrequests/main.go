@@ -20,11 +20,11 @@ import (
 )
 
 type golden struct {
-	Spec         v1.PodSpec `json:"spec"`
-	CPU          int64      `json:"cpu_millicores"`
-	RAM          int64      `json:"ram_bytes"`
-	Storage      int64      `json:"storage_bytes"`
-	GPUs         int64      `json:"gpus"`
+	Spec    v1.PodSpec `json:"spec"`
+	CPU     int64      `json:"cpu_millicores"`
+	RAM     int64      `json:"ram_bytes"`
+	Storage int64      `json:"storage_bytes"`
+	GPUs    int64      `json:"gpus"`
 }
 
 var chance = rand.New(rand.NewSource(1))
@@ -91,6 +91,9 @@ func requirements(kinds int) *v1.ResourceRequirements {
 		unit := []string{"m", "Mi", "Mi", ""}[number]
 		most := []int{2000, 2048, 512, 3}[number]
 		request := 1 + chance.Intn(most)
+		if chance.Intn(8) == 0 {
+			request = 0 // stated, and nothing
+		}
 		switch chance.Intn(4) {
 		case 0:
 			made.Requests[name] = quantity(unit, request)
