@@ -66,6 +66,7 @@ impl Server {
             store.clone(),
             outside.clone(),
             settings.monitoring.severity.clone(),
+            settings.helm.allowed_kinds.iter().cloned().collect(),
             settings.reconcile.clone(),
         );
         let mut registry = telemetry::registry();

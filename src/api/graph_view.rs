@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::problem::InputFinding;
 use crate::app::GraphView;
-use crate::hdag::{EventCondition, Trigger, cores_text, ram_text, storage_text};
+use crate::hdag::{EventCondition, Propagation, Trigger, cores_text, ram_text, storage_text};
 use crate::model::{Condition, Desired, ServiceRecord, ServiceState, is_ready};
 
 /// A graph.
@@ -124,12 +124,21 @@ pub struct GraphService {
     /// GPUs that one replica needs.
     #[schema(example = "0")]
     gpu: String,
-    /// All values of its release, those of the placement included.
+    /// All values of its release, those of the placement included if its chart propagates itself.
     #[schema(value_type = BTreeMap<String, Value>, example = json!({"clustersAffinity": ["edge-1"], "serviceImportClusters": ["edge-1"]}))]
     values_overwrite: Map<String, Value>,
+    /// Who makes its objects reach its cluster; null while its chart was not rendered and nobody says.
+    #[schema(required = true, example = "managed")]
+    propagation: Option<ServicePropagation>,
     /// Chart as written in the descriptor.
     #[schema(example = "oci://registry.example/nephele/noise-reduction")]
     artifact_ref: String,
+    /// Digest of the chart that is installed; null while it was not rendered.
+    #[schema(
+        required = true,
+        example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
+    artifact_digest: Option<String>,
     /// `ociConfig.type`.
     #[schema(example = "App")]
     artifact_type: String,
@@ -149,6 +158,25 @@ pub struct GraphService {
     replicas: Replicas,
     /// Conditions of the service; they show what is missing.
     conditions: Vec<Condition>,
+}
+
+/// Who makes the objects of a service reach its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServicePropagation {
+    /// Policies that its chart brings.
+    Chart,
+    /// Policies that `smo` writes.
+    Managed,
+}
+
+impl From<Propagation> for ServicePropagation {
+    fn from(propagation: Propagation) -> Self {
+        match propagation {
+            Propagation::Chart => Self::Chart,
+            Propagation::Managed => Self::Managed,
+        }
+    }
 }
 
 /// Where a service is on its way.
@@ -284,6 +312,7 @@ fn placement_matrix(view: &GraphView) -> Option<Vec<Vec<i64>>> {
 
 impl From<ServiceRecord> for GraphService {
     fn from(service: ServiceRecord) -> Self {
+        let (propagation, values_overwrite) = (service.propagated_by(), service.release_values());
         Self {
             name: service.name,
             status: service.state.into(),
@@ -293,8 +322,10 @@ impl From<ServiceRecord> for GraphService {
             memory: ram_text(service.needs.ram_bytes),
             storage: storage_text(service.needs.storage_bytes),
             gpu: service.needs.gpus.to_string(),
-            values_overwrite: service.values,
+            values_overwrite,
+            propagation: propagation.map(ServicePropagation::from),
             artifact_ref: service.chart,
+            artifact_digest: service.manifest.and_then(|manifest| manifest.chart_digest),
             artifact_type: service.artifact_type,
             artifact_implementer: service.implementer,
             alert: alert(service.trigger),

@@ -54,7 +54,8 @@ impl App {
         }
         self.until_clusters_known().await;
         self.refuse_foreign_releases(&namespace, &descriptor).await?;
-        let recorded = self.place_and_record(&descriptor, project, &namespace, context).await?;
+        let expected = self.expected_services(project, &namespace, &descriptor).await?;
+        let recorded = self.place_and_record(&descriptor, &expected, project, &namespace, context).await?;
         let graph = match recorded {
             Recorded::New(graph) => graph,
             // Another request with the same name was faster.
@@ -81,16 +82,36 @@ impl App {
     async fn place_and_record(
         &self,
         descriptor: &Descriptor,
+        expected: &[ServiceRecord],
         project: &str,
         namespace: &str,
         context: &RequestContext,
     ) -> Result<Recorded> {
-        until_uncontended(|| self.try_to_record(descriptor, project, namespace, context)).await
+        until_uncontended(|| self.try_to_record(descriptor, expected, project, namespace, context)).await
+    }
+
+    /// The services of a new graph, with what their charts bring as far as they can be rendered now.
+    async fn expected_services(
+        &self,
+        project: &str,
+        namespace: &str,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<ServiceRecord>> {
+        let graph = graph_record(descriptor, project, namespace.to_owned(), None, now());
+        // Where they go is not known yet: charts that propagate themselves are rendered for any cluster.
+        let cluster = self.parts.store.clusters().await?.into_iter().next().map(|cluster| cluster.name);
+        let any = |cluster: &String| {
+            descriptor.services.iter().map(|service| (service.id.clone(), cluster.clone())).collect()
+        };
+        let assignment = cluster.as_ref().filter(|_| !descriptor.intent.use_static_placement).map(any);
+        let services = service_records(&graph, descriptor, assignment.as_ref(), &[]);
+        Ok(self.with_charts(&graph, services).await)
     }
 
     async fn try_to_record(
         &self,
         descriptor: &Descriptor,
+        expected: &[ServiceRecord],
         project: &str,
         namespace: &str,
         context: &RequestContext,
@@ -102,10 +123,10 @@ impl App {
         let decided = if descriptor.intent.use_static_placement {
             None
         } else {
-            Some(self.decide_placement(project, descriptor, at).await?)
+            Some(self.decide_placement(project, descriptor, expected, at).await?)
         };
         let graph = graph_record(descriptor, project, namespace.to_owned(), decided.as_ref(), at);
-        match self.record_new(&graph, descriptor, decided, context).await {
+        match self.record_new(&graph, descriptor, expected, decided, context).await {
             Ok(()) => Ok(Recorded::New(graph)),
             // The name may have been taken since it was looked up, by the same descriptor perhaps.
             Err(Error::Conflict(message)) => match self.parts.store.graph(&descriptor.id).await? {
@@ -191,6 +212,7 @@ impl App {
         &self,
         graph: &GraphRecord,
         descriptor: &Descriptor,
+        expected: &[ServiceRecord],
         decided: Option<Decided>,
         context: &RequestContext,
     ) -> Result<()> {
@@ -198,7 +220,7 @@ impl App {
             Some(decided) => Some(&decided.plan()?.assignment),
             None => None,
         };
-        let services = service_records(graph, descriptor, assignment);
+        let services = service_records(graph, descriptor, assignment, expected);
         let mut change = Change::begin_new(&self.parts, &graph.name, context.cause()).await?;
         change.tx.insert_graph(graph).await?;
         change.tx.insert_services(&services).await?;
@@ -262,6 +284,7 @@ fn service_records(
     graph: &GraphRecord,
     descriptor: &Descriptor,
     assignment: Option<&BTreeMap<String, String>>,
+    expected: &[ServiceRecord],
 ) -> Vec<ServiceRecord> {
     let imports =
         assignment.map(|assignment| service_import_clusters(descriptor, assignment)).unwrap_or_default();
@@ -269,6 +292,7 @@ fn service_records(
         let cluster = assignment.and_then(|assignment| assignment.get(&service.id)).cloned();
         let import_clusters = imports.get(&service.id).map(Vec::as_slice).unwrap_or_default();
         let values = release_values(service, cluster.as_deref(), import_clusters);
+        let expected = expected.iter().find(|record| record.name == service.id);
         let mut record = ServiceRecord {
             graph: graph.name.clone(),
             name: service.id.clone(),
@@ -282,12 +306,15 @@ fn service_records(
             artifact_type: service.artifact_type.clone(),
             implementer: service.implementer.clone(),
             values,
+            propagation: service.propagation,
+            import_clusters: import_clusters.to_vec(),
             replicas_decided: None,
             state: ServiceState::Deploying,
             ready: false,
             replicas_observed: None,
             replicas_ready: None,
-            workloads: Vec::new(),
+            workloads: expected.map(|record| record.workloads.clone()).unwrap_or_default(),
+            manifest: expected.and_then(|record| record.manifest.clone()),
             conditions: Vec::new(),
         };
         record.state = record.initial_state();

@@ -6,6 +6,7 @@
 mod alerts;
 mod attributes;
 mod change;
+mod charts;
 mod decisions;
 mod deploy;
 mod ledger;

@@ -20,8 +20,8 @@ use tokio::process::Child;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Bytes of standard output that are kept.
-const STDOUT_CAP: usize = 4 << 20;
+/// Bytes of standard output that are kept. Helm prints a whole chart, in base 64, with the objects it renders to.
+const STDOUT_CAP: usize = 32 << 20;
 /// Bytes of standard error that are kept.
 const STDERR_CAP: usize = 64 << 10;
 
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn much_output_neither_blocks_it_nor_fills_the_memory() {
-        let script = "head -c 6000000 /dev/zero; head -c 500000 /dev/zero >&2; echo the cause >&2";
+        let script = "head -c 40000000 /dev/zero; head -c 500000 /dev/zero >&2; echo the cause >&2";
         let finished = shell(script).run().await.unwrap();
         assert_eq!(finished.stdout.len(), STDOUT_CAP);
         assert_eq!(finished.stderr.len(), STDERR_CAP);

@@ -16,6 +16,7 @@
 
 mod failure;
 mod lock;
+mod render;
 mod storage;
 
 use std::ffi::{OsStr, OsString};
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::Client;
+use serde_json::Value;
 use tokio::sync::{OnceCell, broadcast};
 use tokio::time::Instant;
 
@@ -32,11 +34,11 @@ use self::storage::{ObservedReleases, Revision};
 use super::command::{Finished, Program};
 use super::marks::Marks;
 use super::{
-    ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Result,
-    WatchReport,
+    ClientError, ClientErrorKind as Kind, ReleaseKey, ReleaseObservation, ReleaseSpec, Releases, Rendering,
+    Result, WatchReport,
 };
 use crate::config::Settings;
-use crate::hdag::is_dns_label;
+use crate::hdag::{is_dns_label, split_tag};
 
 /// The values file in a call's folder. Relative, since Helm splits this argument at commas.
 const VALUES: &str = "values.json";
@@ -197,33 +199,27 @@ impl Releases for HelmReleases {
         self.observed.find(namespace, owner, names)
     }
 
+    async fn render(&self, release: &ReleaseSpec) -> Result<Rendering> {
+        self.render_locked(release).await
+    }
+
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {
         check(release)?;
         self.marks.check(&release.owner, &release.digest)?;
         let deadline = Instant::now() + self.deadline;
-        let helm_4 = !self.version().await?.starts_with("v3.");
+        self.version().await?;
         let lock = self.lock(&release.key, deadline).await?;
         let history = self.own_history(&release.key, &release.owner).await?;
         let call = self.call(&release.key, &lock, deadline);
         let before = self.recover(&call, &history).await?;
 
-        let values = serde_json::to_vec(&release.values)
-            .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
-        lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))?;
+        write_values(&lock, &release.values)?;
         let labels = self.labels(&release.owner, &release.digest);
         let labels = labels.map(|(name, value)| format!("{name}={value}")).join(",");
         let mut flags = vec!["--install", "--create-namespace", "--history-max", HISTORY, "--values", VALUES];
         flags.extend(["--labels", labels.as_str()]);
-        let (chart, tag) = split_tag(&release.chart);
-        if let Some(tag) = tag {
-            flags.extend(["--version", tag]);
-        }
-        if self.plain_http {
-            flags.push("--plain-http");
-        }
-        if helm_4 {
-            flags.push("--server-side=false");
-        }
+        flags.extend(self.chart_flags(release));
+        let chart = split_tag(&release.chart).0;
         if let Err(error) = call.run("upgrade", &flags, &[&release.key.name, chart]).await {
             return Err(self.blame(error, release, before).await);
         }
@@ -283,15 +279,38 @@ struct Call<'a> {
 impl Call<'_> {
     /// Runs `helm VERB [flags] -- [operands]`.
     async fn run(&self, verb: &str, flags: &[&str], operands: &[&str]) -> Result<Finished> {
-        let helm = self.helm;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = format!("{}s", left.as_secs().max(1));
         let mut args: Vec<OsString> =
             [verb, "--namespace", &self.key.namespace, "--timeout", &timeout, "--kubeconfig"]
                 .map(OsString::from)
                 .to_vec();
-        args.push(helm.kubeconfig.clone().into());
+        args.push(self.helm.kubeconfig.clone().into());
         args.extend(flags.iter().chain(&["--"]).chain(operands).map(OsString::from));
+        self.run_with(args, left).await
+    }
+
+    /// Runs `helm VERB WORDS [flags] -- [operands]`, which does not speak to Karmada.
+    async fn run_local(
+        &self,
+        verb: &str,
+        words: &[&str],
+        flags: &[&str],
+        operands: &[&str],
+    ) -> Result<Finished> {
+        let all = [verb]
+            .iter()
+            .chain(words)
+            .chain(flags)
+            .chain(&["--"])
+            .chain(operands)
+            .map(OsString::from)
+            .collect();
+        self.run_with(all, self.deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    async fn run_with(&self, args: Vec<OsString>, left: Duration) -> Result<Finished> {
+        let helm = self.helm;
         let folder = self.lock.folder();
         let stdin = self.lock.share().map_err(|error| io_failure(folder, &error))?;
         finish(Program {
@@ -320,6 +339,12 @@ impl Call<'_> {
             other => other.map(drop),
         }
     }
+}
+
+fn write_values(lock: &ReleaseLock, values: &Value) -> Result<()> {
+    let values = serde_json::to_vec(values)
+        .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
+    lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))
 }
 
 async fn finish(program: Program) -> Result<Finished> {
@@ -371,19 +396,6 @@ fn helm_variables() -> Vec<OsString> {
         .map(|(name, _)| name)
         .filter(|name| is_ours(name) || (name.to_string_lossy().starts_with("HELM_") && !set_by_us(name)))
         .collect()
-}
-
-/// Helm takes a tag of an OCI reference only as `--version`. The last colon belongs to a port when a slash
-/// follows it.
-fn split_tag(reference: &str) -> (&str, Option<&str>) {
-    if reference.contains('@') {
-        // A digest is more specific than a version, and Helm accepts it as part of the reference.
-        return (reference, None);
-    }
-    match reference.rsplit_once(':') {
-        Some((chart, tag)) if !tag.contains('/') => (chart, Some(tag)),
-        _ => (reference, None),
-    }
 }
 
 fn check(release: &ReleaseSpec) -> Result<()> {

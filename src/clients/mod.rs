@@ -62,7 +62,8 @@ pub async fn real_ports(settings: &Settings, installation: &str) -> Result<Ports
     Ok(Ports {
         inventory: Arc::new(karmada::KarmadaInventory::start(client.clone(), &settings.karmada.gpu_label)),
         latencies: Some(Arc::new(gateways)),
-        workloads: Arc::new(karmada::KarmadaWorkloads::start(client)),
+        workloads: Arc::new(karmada::KarmadaWorkloads::start(client.clone())),
+        propagation: Arc::new(karmada::KarmadaPropagation::start(client, marks(settings, installation))),
         releases: Arc::new(helm),
         rules,
         metrics,

@@ -17,11 +17,11 @@ use super::call::{Calls, Operation, Policy};
 use super::strategies::{Endpoint, Strategies};
 use super::watch_metrics::WatchMetrics;
 use super::{
-    ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, ReleaseKey, ReleaseObservation,
-    ReleaseSpec, Result, WatchReport, WorkloadObservation,
+    BindingObservation, ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, PropagationSpec,
+    ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport, WorkloadObservation,
 };
 use crate::config::{ExternalStrategy, IntentHandler};
-use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
+use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind};
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
     IntentHandlerAnswer, IntentHandlerQuestion, placement, scaling,
@@ -29,6 +29,9 @@ use crate::optimizer::{
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 const SCALE: Operation = write("karmada", "scale");
+const RENDER: Operation = helm("render", &["karmada", "registry"]);
+const APPLY_POLICIES: Operation = write("karmada", "apply_policies");
+const DELETE_POLICIES: Operation = write("karmada", "delete_policies");
 const APPLY: Operation = helm("apply", &["karmada", "registry"]);
 const UNINSTALL: Operation = helm("uninstall", &["karmada"]);
 const ADOPT: Operation = write("karmada", "adopt");
@@ -120,18 +123,84 @@ impl Outside {
         self.0.ports.workloads.of_release(release).await
     }
 
+    /// The bindings of objects that are no workloads, from the watched state.
+    ///
+    /// # Errors
+    /// As [`Self::workloads_of`].
+    pub async fn bindings_of(&self, objects: &[&ObjectId]) -> Result<Vec<Option<BindingObservation>>> {
+        self.require_fresh(self.0.ports.workloads.watches())?;
+        self.0.ports.workloads.bindings_of(objects).await
+    }
+
     /// Names a release whenever something of it may have changed.
     #[must_use]
     pub fn workload_changes(&self) -> broadcast::Receiver<ReleaseKey> {
         self.0.ports.workloads.changes()
     }
 
-    /// Sets the replicas of a Deployment.
+    /// Sets the replicas of a workload.
     ///
     /// # Errors
     /// When Karmada does not answer or refuses.
-    pub async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()> {
-        self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, deployment, replicas)).await
+    pub async fn scale(&self, namespace: &str, kind: WorkloadKind, name: &str, replicas: i64) -> Result<()> {
+        self.0.calls.run(SCALE, || self.0.ports.workloads.scale(namespace, kind, name, replicas)).await
+    }
+
+    /// Whether the propagation policies of a release are as wanted, from the watched state.
+    ///
+    /// # Errors
+    /// `Unreachable` until the first state has arrived, and when the watches have not proved alive for too
+    /// long.
+    pub async fn policies_applied(&self, wanted: &PropagationSpec) -> Result<bool> {
+        self.require_fresh(self.0.ports.propagation.watches())?;
+        self.0.ports.propagation.is_applied(wanted).await
+    }
+
+    /// Whether a release has propagation policies of this installation, from the watched state.
+    ///
+    /// # Errors
+    /// As [`Self::policies_applied`].
+    pub async fn policies_exist(&self, release: &ReleaseKey) -> Result<bool> {
+        self.require_fresh(self.0.ports.propagation.watches())?;
+        self.0.ports.propagation.exist(release).await
+    }
+
+    /// Makes the propagation policies of a release be exactly these.
+    ///
+    /// # Errors
+    /// `Conflict` when an object of other origin is in the way; otherwise Karmada's error.
+    pub async fn apply_policies(&self, wanted: &PropagationSpec) -> Result<()> {
+        self.0.calls.run(APPLY_POLICIES, || self.0.ports.propagation.apply(wanted)).await
+    }
+
+    /// Removes the propagation policies of a release; missing ones are no error.
+    ///
+    /// # Errors
+    /// Karmada's error.
+    pub async fn delete_policies(&self, release: &ReleaseKey) -> Result<()> {
+        self.0.calls.run(DELETE_POLICIES, || self.0.ports.propagation.remove(release)).await
+    }
+
+    /// Names a release whenever one of its propagation policies changed.
+    #[must_use]
+    pub fn policy_changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.0.ports.propagation.changes()
+    }
+
+    /// The objects of a release's chart, if `still_wanted` returns true once Helm has a slot for it; nothing is
+    /// changed.
+    ///
+    /// # Errors
+    /// As [`Outside::apply_release`].
+    pub async fn render<F: Future<Output = bool>>(
+        &self,
+        release: &ReleaseSpec,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<Rendering> {
+        let render = || async {
+            if still_wanted().await { self.0.ports.releases.render(release).await } else { Err(superseded()) }
+        };
+        self.0.calls.run_helm(RENDER, Slot::install(&release.chart), render).await
     }
 
     /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace.
@@ -371,9 +440,13 @@ impl Outside {
     pub fn watches(&self) -> Vec<WatchReport> {
         let ports = &self.0.ports;
         let rules = ports.rules.iter().flat_map(|port| port.watches());
-        let [clusters, workloads, releases] =
-            [ports.inventory.watches(), ports.workloads.watches(), ports.releases.watches()];
-        clusters.into_iter().chain(workloads).chain(releases).chain(rules).collect()
+        let [clusters, workloads, releases, policies] = [
+            ports.inventory.watches(),
+            ports.workloads.watches(),
+            ports.releases.watches(),
+            ports.propagation.watches(),
+        ];
+        clusters.into_iter().chain(workloads).chain(releases).chain(policies).chain(rules).collect()
     }
 
     /// Whether the state of a watch is too old to be trusted.

@@ -15,7 +15,9 @@ use tokio::sync::{broadcast, watch};
 
 use super::ClientError;
 use crate::hdag::Resources;
-use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
+use crate::model::{
+    ClusterNetworks, ClusterObservation, Manifest, ManifestObject, ObjectId, RoundTripTimes, WorkloadKind,
+};
 
 /// Result of a port's call.
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
@@ -29,6 +31,8 @@ pub struct Ports {
     pub workloads: Arc<dyn Workloads>,
     /// Helm releases.
     pub releases: Arc<dyn Releases>,
+    /// Policies that propagate the objects of releases.
+    pub propagation: Arc<dyn PropagationPolicies>,
     /// Prometheus alert rules; `None` when no monitoring cluster is configured.
     pub rules: Option<Arc<dyn AlertRules>>,
     /// Prometheus queries; `None` when no Prometheus is configured.
@@ -52,15 +56,17 @@ pub trait Inventory: Send + Sync {
     fn watches(&self) -> Vec<WatchReport>;
 }
 
-/// Deployments and how Karmada spread them.
+/// Workloads and how Karmada spread them.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has no
-    /// Deployment (yet).
+    /// The workloads of one release, from the watched state. `Ok` with an empty list when it has none (yet).
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>>;
 
-    /// Sets the replicas of a Deployment through Karmada.
-    async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()>;
+    /// The binding of each of these objects, from the watched state; `None` where Karmada has made none.
+    async fn bindings_of(&self, objects: &[&ObjectId]) -> Result<Vec<Option<BindingObservation>>>;
+
+    /// Sets the replicas of a workload that can be scaled, through Karmada.
+    async fn scale(&self, namespace: &str, kind: WorkloadKind, name: &str, replicas: i64) -> Result<()>;
 
     /// Names a release whenever something of it may have changed. A receiver that lags re-reads everything.
     fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
@@ -78,15 +84,19 @@ pub struct ReleaseKey {
     pub name: String,
 }
 
-/// One Deployment of a release as Karmada reports it.
+/// One workload of a release as Karmada reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkloadObservation {
-    /// Name of the Deployment.
-    pub deployment: String,
-    /// `spec.replicas`.
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: String,
+    /// The pods it is to have now, such as `spec.replicas`.
     pub replicas: i64,
     /// The request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
+    /// Why it has come to an end without success, as a Job can.
+    pub failure: Option<String>,
     /// The state of the ResourceBinding; `None` while Karmada has not created one.
     pub binding: Option<BindingObservation>,
 }
@@ -102,6 +112,10 @@ pub struct BindingObservation {
     pub fully_applied: bool,
     /// The status reported by each cluster.
     pub clusters: BTreeMap<String, MemberStatus>,
+    /// Kind and name of the policy that claims the object.
+    pub policy: Option<String>,
+    /// The release for which this installation, or another one, of `smo` wrote that policy.
+    pub managed: Option<ReleaseKey>,
     /// Whether this status belongs to the newest generation of the object.
     pub up_to_date: bool,
 }
@@ -127,6 +141,9 @@ pub trait Releases: Send + Sync {
     /// Costs nothing for releases of others.
     async fn find(&self, namespace: &str, owner: &str, names: &[&str]) -> Result<Vec<ReleaseObservation>>;
 
+    /// The objects that installing or upgrading would make; nothing is changed.
+    async fn render(&self, release: &ReleaseSpec) -> Result<Rendering>;
+
     /// Installs or upgrades. A release that an interrupted call left pending is recovered first. Afterwards
     /// [`Self::find`] shows the result.
     async fn apply(&self, release: &ReleaseSpec) -> Result<()>;
@@ -145,6 +162,15 @@ pub trait Releases: Send + Sync {
 
     /// How the watches behind this port are.
     fn watches(&self) -> Vec<WatchReport>;
+}
+
+/// A chart with the values of a release put in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rendering {
+    /// Its objects.
+    pub objects: Vec<ManifestObject>,
+    /// Digest of the chart in its registry, such as `sha256:…`.
+    pub chart_digest: Option<String>,
 }
 
 /// A release as Helm's storage shows it.
@@ -188,6 +214,45 @@ pub struct ReleaseSpec {
     pub owner: String,
     /// Label value: digest of chart and values, to recognise later whether this release has been applied.
     pub digest: String,
+}
+
+/// Policies in Karmada by which the objects of a release reach its cluster, for charts that bring none; and
+/// the objects by which its Services are reached from other clusters.
+#[async_trait]
+pub trait PropagationPolicies: Send + Sync {
+    /// Whether the policies of a release are exactly these, from the watched state.
+    async fn is_applied(&self, wanted: &PropagationSpec) -> Result<bool>;
+
+    /// Whether a release has any, from the watched state.
+    async fn exist(&self, release: &ReleaseKey) -> Result<bool>;
+
+    /// Makes the policies of a release be exactly these, and its namespaces exist. Objects of other origin in
+    /// their way are a conflict and stay. Afterwards [`Self::is_applied`] shows them.
+    async fn apply(&self, wanted: &PropagationSpec) -> Result<()>;
+
+    /// Removes the policies of a release. Afterwards [`Self::exist`] shows none.
+    async fn remove(&self, release: &ReleaseKey) -> Result<()>;
+
+    /// Names a release whenever one of its policies changed. A receiver that lags re-reads everything.
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey>;
+
+    /// How the watches behind this port are.
+    fn watches(&self) -> Vec<WatchReport>;
+}
+
+/// How the objects of a release are to be propagated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropagationSpec {
+    /// The release.
+    pub release: ReleaseKey,
+    /// As [`ReleaseSpec::owner`].
+    pub owner: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Other clusters from which its Services are called.
+    pub importers: Vec<String>,
+    /// The objects of its chart.
+    pub manifest: Manifest,
 }
 
 /// Alert rules of the graphs.
@@ -287,7 +352,7 @@ pub trait Latencies: Send + Sync {
 pub struct WatchReport {
     /// The system that serves the objects, such as `karmada`.
     pub system: &'static str,
-    /// The kind of objects watched: `clusters`, `workloads`, `bindings`, `releases` or `rules`.
+    /// The kind of objects watched, such as `clusters`, `deployments`, `bindings`, `releases` or `rules`.
     pub name: &'static str,
     /// Whether the first list has been read to its end. Before that nothing is known.
     pub complete: bool,

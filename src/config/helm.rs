@@ -13,10 +13,18 @@ pub struct HelmSettings {
     pub parallel: usize,
     /// Helm operations that uninstall at the same time, besides those.
     pub parallel_removals: usize,
+    /// Kinds of objects that a chart may bring although they would act on Karmada itself.
+    pub allowed_kinds: Vec<String>,
 }
 
 impl Default for HelmSettings {
     fn default() -> Self {
-        Self { bin: PathBuf::from("helm"), plain_http: false, parallel: 8, parallel_removals: 4 }
+        Self {
+            bin: PathBuf::from("helm"),
+            plain_http: false,
+            parallel: 8,
+            parallel_removals: 4,
+            allowed_kinds: Vec::new(),
+        }
     }
 }

@@ -162,10 +162,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Helm operations that uninstall at the same time, besides those."
     ),
     row!(
+        "helm.allowed_kinds",
+        Some("SMO_HELM_ALLOWED_KINDS"),
+        helm.allowed_kinds,
+        "Kinds of objects that charts may bring although they would act on Karmada itself, such as ClusterRoleBinding."
+    ),
+    row!(
         "labels.installation",
         Some("SMO_INSTALLATION_LABEL"),
         labels.installation,
-        "Label of releases and PrometheusRules that says which installation made them."
+        "Label of releases, policies and PrometheusRules that says which installation made them."
     ),
     row!(
         "labels.graph",

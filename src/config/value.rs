@@ -198,7 +198,15 @@ impl<T: Parse> Parse for BTreeMap<String, T> {
 
 impl<T: Parse> Parse for Vec<T> {
     fn parse(value: &Value) -> Result<Self, String> {
-        let Value::Array(items) = value else { return Err(format!("expected a list, found {value}")) };
+        let items = match value {
+            Value::Array(items) => items.clone(),
+            // As a variable: separated by commas.
+            Value::String(text) => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                parts.map(|part| Value::String(part.to_owned())).collect()
+            }
+            _ => return Err(format!("expected a list, found {value}")),
+        };
         let numbered = items.iter().enumerate();
         numbered
             .map(|(index, item)| T::parse(item).map_err(|message| format!("entry {}: {message}", index + 1)))

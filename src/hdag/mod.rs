@@ -29,10 +29,10 @@ use thiserror::Error;
 pub use digest::digest;
 pub use intents::{Classes, IntentMapping, MAX_PATH};
 pub use model::{
-    Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, PlacementWishes, RateSource,
-    ScalingRequest, ScalingWishes, Service, Trigger,
+    Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, PlacementWishes, Propagation,
+    RateSource, ScalingRequest, ScalingWishes, Service, Trigger,
 };
-pub use naming::{is_dns_label, is_label_value, slug};
+pub use naming::{is_dns_label, is_label_value, slug, split_tag};
 pub use order::dependency_order;
 pub use parameters::{
     MAX_REPLICAS, MAX_WEIGHT, PARAMETERS, Parameters, SolveLimits, WEIGHTS, Weights, check_alpha, check_beta,
@@ -45,7 +45,7 @@ pub use report::{pretty, pretty_warnings};
 pub use resources::{Dimension, Resources};
 pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
 pub use tree::escape_pointer;
-pub use values::{release_values, service_import_clusters};
+pub use values::{release_values, service_import_clusters, without_placement};
 
 /// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts;
 /// references between services, expressions and quantities are checked by [`parse`] only.

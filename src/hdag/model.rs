@@ -104,6 +104,10 @@ pub struct Service {
     pub traffic: BTreeMap<String, f64>,
     /// How it is to be scaled.
     pub scaling: ScalingRequest,
+    /// Who makes its objects reach its cluster; `None` to go by its chart.
+    pub propagation: Option<Propagation>,
+    /// It may be moved although the data of its volumes stays behind: `smo.volumes` is `discard`.
+    pub discards_volumes: bool,
     /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are
     /// texts, numbers and booleans.
     pub custom_intents: BTreeMap<String, Value>,
@@ -115,6 +119,16 @@ pub struct Service {
     pub implementer: String,
     /// `artifact.valuesOverwrite`.
     pub values: Map<String, Value>,
+}
+
+/// Who makes the objects of a service reach its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Policies that the chart brings.
+    Chart,
+    /// Policies that `smo` writes beside its release.
+    Managed,
 }
 
 /// Scaling profile of a service: its replicas serve up to `alpha · replicas + beta` requests per second.

@@ -53,3 +53,16 @@ pub fn slug(text: &str, max_len: usize) -> String {
     let readable = readable.trim_end_matches('-');
     if readable.is_empty() { hash } else { format!("{readable}-{hash}") }
 }
+
+/// An OCI reference without its tag, and the tag. Helm takes a tag only as `--version`. The last colon belongs to a
+/// port when a slash follows it; a digest is more specific than a tag and stays part of the reference.
+#[must_use]
+pub fn split_tag(reference: &str) -> (&str, Option<&str>) {
+    if reference.contains('@') {
+        return (reference, None);
+    }
+    match reference.rsplit_once(':') {
+        Some((chart, tag)) if !tag.contains('/') => (chart, Some(tag)),
+        _ => (reference, None),
+    }
+}

@@ -11,6 +11,9 @@ use super::{Descriptor, Service};
 /// Where charts of the implementer `WOT` read their values.
 pub(super) const WOT_VALUES: &str = "voChartOverwrite";
 
+/// Where charts read the cluster of their service, and those that import it.
+const PLACEMENT_VALUES: [&str; 2] = ["clustersAffinity", "serviceImportClusters"];
+
 pub(super) fn is_wot(implementer: &str) -> bool {
     implementer.eq_ignore_ascii_case("WOT")
 }
@@ -35,8 +38,26 @@ pub fn release_values(
         Some(&mut values)
     };
     if let Some(target) = target {
-        target.insert("clustersAffinity".to_owned(), json!([cluster]));
-        target.insert("serviceImportClusters".to_owned(), json!(import_clusters));
+        let chosen = [json!([cluster]), json!(import_clusters)];
+        target.extend(PLACEMENT_VALUES.map(str::to_owned).into_iter().zip(chosen));
+    }
+    values
+}
+
+/// The values of a release without those of the placement.
+#[must_use]
+pub fn without_placement(values: &Map<String, Value>, implementer: &str) -> Map<String, Value> {
+    let mut values = values.clone();
+    let strip = |values: &mut Map<String, Value>| {
+        PLACEMENT_VALUES.iter().for_each(|key| drop(values.shift_remove(*key)))
+    };
+    if !is_wot(implementer) {
+        strip(&mut values);
+    } else if let Some(inner) = values.get_mut(WOT_VALUES).and_then(Value::as_object_mut) {
+        strip(inner);
+        if inner.is_empty() {
+            values.shift_remove(WOT_VALUES);
+        }
     }
     values
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// A condition in the manner of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// Its type: `Installed`, `Ready`, `ResourcesMatch`, `Scaled` or `RateKnown` of a service,
+    /// Its type: `Installed`, `Propagated`, `Ready`, `ResourcesMatch`, `Scaled` or `RateKnown` of a service,
     /// `RulesPublished` or `Reconciled` of a graph.
     #[serde(rename = "type")]
     pub kind: String,
@@ -34,6 +34,8 @@ pub enum ConditionStatus {
 
 /// The release of the service is installed.
 pub const INSTALLED: &str = "Installed";
+/// The objects of the service's chart are sent to its cluster.
+pub const PROPAGATED: &str = "Propagated";
 /// The service runs where it was placed.
 pub const READY: &str = "Ready";
 /// The service's resource requests match its intent.
@@ -98,27 +100,37 @@ reasons! {
     WAITS_FOR_DEPENDENCIES: Service INSTALLED False "WaitsForDependencies",
         "Services that it depends on are not installed yet, or services that depend on it are not removed yet.";
     RELEASE_RETRIED: Service INSTALLED False "Retrying",
-        "Installing or removing the release failed in a way that may pass; it is tried again, with backoff.";
+        "Rendering, installing or removing the release failed in a way that may pass; it is tried again, with backoff.";
     RELEASE_FAILED: Service INSTALLED False "Failed",
-        "Installing or removing the release failed in a way that a user has to mend.";
+        "Rendering, installing or removing the release failed in a way that a user has to mend.";
+    BY_CHART: Service PROPAGATED True "ByChart", "Policies of the chart propagate all its workloads.";
+    BY_CHART_IN_PART: Service PROPAGATED False "ByChartInPart",
+        "Policies of the chart propagate some of its workloads; the others run nowhere.";
+    MANAGED: Service PROPAGATED True "Managed", "The chart brings no policies for its workloads, so smo propagates its objects.";
+    PROPAGATION_RETRIED: Service PROPAGATED False "Retrying",
+        "Writing or removing the policies failed in a way that may pass; it is tried again, with backoff.";
+    PROPAGATION_FAILED: Service PROPAGATED False "Failed",
+        "Writing or removing the policies failed in a way that a user has to mend.";
     RUNNING: Service READY True "Running", "The service runs where it was placed.";
     NOT_INSTALLED: Service READY False "NotInstalled", "Its release is not installed; the condition Installed says why.";
-    NO_WORKLOAD: Service READY False "NoWorkload", "Karmada has no Deployment of the release yet.";
-    NOT_SCHEDULED: Service READY False "NotScheduled", "Karmada has not scheduled a Deployment, or cannot.";
-    WRONG_CLUSTER: Service READY False "WrongCluster", "A Deployment is scheduled to another cluster than decided.";
+    NO_WORKLOAD: Service READY False "NoWorkload", "Karmada has no workload of the release yet.";
+    CLAIMED: Service READY False "Claimed",
+        "An object that smo propagates has been claimed by a policy of somebody else.";
+    NOT_SCHEDULED: Service READY False "NotScheduled", "Karmada has not scheduled an object, or cannot.";
+    WRONG_CLUSTER: Service READY False "WrongCluster", "A workload is scheduled to another cluster than decided.";
     CLUSTER_UNAVAILABLE: Service READY False "ClusterUnavailable", "The cluster it runs on is not available.";
-    NOT_APPLIED: Service READY False "NotApplied", "The cluster has not taken a Deployment yet, or refuses it.";
-    NOT_HEALTHY: Service READY False "NotHealthy", "Not all replicas are ready on the cluster.";
-    WORKLOADS_UNSEEN: Service READY Unknown "Unseen", "The state of the Deployments could not be read.";
+    NOT_APPLIED: Service READY False "NotApplied", "The cluster has not taken an object yet, or refuses it.";
+    NOT_HEALTHY: Service READY False "NotHealthy", "Not all replicas are ready on the cluster, or a Job has failed.";
+    WORKLOADS_UNSEEN: Service READY Unknown "Unseen", "The state of the workloads could not be read.";
     REQUESTS_AS_INTENDED: Service RESOURCES_MATCH True "AsIntended", "The chart requests the amounts of the intent, or leaves them out (GPUs have to be requested).";
     CHART_DIFFERS: Service RESOURCES_MATCH False "ChartDiffers",
         "The chart requests other amounts than the intent; decisions count what it requests, and the intent where it requests nothing.";
-    REPLICAS_AS_DECIDED: Service SCALED True "AsDecided", "The Deployment has the number of replicas that was decided.";
+    REPLICAS_AS_DECIDED: Service SCALED True "AsDecided", "The workload has the number of replicas that was decided.";
     SCALING_RETRIED: Service SCALED False "Retrying",
         "Setting the replicas failed in a way that may pass; it is tried again, with backoff.";
     SCALING_FAILED: Service SCALED False "Failed", "Setting the replicas failed in a way that a user has to mend.";
-    SEVERAL_DEPLOYMENTS: Service SCALED False "SeveralDeployments",
-        "The release has several Deployments, and the decision does not say which of them it means.";
+    NOT_SCALABLE: Service SCALED False "NotScalable",
+        "Scaling leaves the release alone: it has several workloads, or one that cannot be scaled, or brings a scaler of its own.";
     RATE_MEASURED: Service RATE_KNOWN True "Measured", "Prometheus has a request rate of the service.";
     RATE_MISSING: Service RATE_KNOWN False "NoData",
         "Prometheus has no request rate of the service; its replicas stay as they are.";
@@ -128,14 +140,14 @@ reasons! {
     RULES_NOT_PUBLISHED: Graph RULES_PUBLISHED False "Failed", "The monitoring cluster did not take the alert rules.";
     AS_DESIRED: Graph RECONCILED True "AsDesired", "Everything of the graph is in the desired state.";
     UNREACHABLE: Graph RECONCILED Unknown "Unreachable", "The releases could not be read.";
-    GRAPH_UNSEEN: Graph RECONCILED Unknown "Unseen", "The state of the Deployments could not be read.";
+    GRAPH_UNSEEN: Graph RECONCILED Unknown "Unseen", "The state of the workloads could not be read.";
     ORPHAN_LEFT: Graph RECONCILED False "OrphanLeft",
         "A release of the graph that none of its services owns could not be removed.";
     RULES_NOT_AS_DESIRED: Graph RECONCILED False "RulesFailed", "The alert rules could not be written or removed.";
     RELEASES_MISSING: Graph RECONCILED False "ReleasesMissing",
         "Some releases are not in the desired state; see the services.";
     NOT_SCALED: Graph RECONCILED False "NotScaled", "Some services do not have the decided replicas; see the services.";
-    TERMINATING: Graph RECONCILED False "Terminating", "Deployments that should be gone still exist.";
+    TERMINATING: Graph RECONCILED False "Terminating", "Workloads that should be gone still exist.";
 }
 
 /// A condition without its time.

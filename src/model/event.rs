@@ -99,7 +99,8 @@ events! {
         "reconciler", [
         ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
     SERVICE_REMOVED: "service.removed", "The release of a service is gone.", "reconciler", [
-        ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed")];
+        ("reason", "reason of the condition Installed"), ("message", "its message"), ("cluster", "where it was placed"),
+        ("claims", "volume claims of its chart that stay there")];
     SERVICE_READY: "service.ready", "A service runs where it was placed.", "reconciler", [
         ("cluster", "where it was placed"), ("message", "message of the condition Ready")];
     SERVICE_NOT_READY: "service.not_ready", "A service that was ready no longer is.", "reconciler", [

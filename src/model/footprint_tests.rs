@@ -160,6 +160,7 @@ fn with_workloads(workloads: &[(i64, i64, i64)]) -> (GraphRecord, ServiceRecord)
         requests: cpu(millicores),
         replicas,
         ready,
+        ..WorkloadUse::default()
     };
     let workloads: Vec<WorkloadUse> = workloads.iter().map(workload).collect();
     let sum = |count: fn(&WorkloadUse) -> i64| Some(workloads.iter().map(count).sum());
@@ -198,7 +199,12 @@ fn requests_count_where_a_chart_states_them_and_the_intent_where_it_does_not() {
         Resources { cpu_millicores: 0, ..each(2) },
         "the report never shows the intent"
     );
-    service.workloads.push(WorkloadUse { requests: cpu(200), replicas: 1, ready: 1 });
+    service.workloads.push(WorkloadUse {
+        requests: cpu(200),
+        replicas: 1,
+        ready: 1,
+        ..WorkloadUse::default()
+    });
     // The intent describes the service as a whole, so what no workload requests counts once.
     let both = Resources { cpu_millicores: 400, ..each(1) };
     assert_eq!(charge(&graph, &service, SETTLE, at(0)).unwrap().usage.wanted, both);

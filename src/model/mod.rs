@@ -8,6 +8,7 @@ mod document;
 pub mod event;
 pub mod footprint;
 mod graph;
+mod manifest;
 mod service;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,7 +26,8 @@ pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
 pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
-pub use service::{ServiceRecord, ServiceState, WorkloadUse, is_ready};
+pub use manifest::{DEFINITION, Manifest, ManifestObject, ObjectId, ServicePort};
+pub use service::{ServiceRecord, ServiceState, WorkloadKind, WorkloadUse, is_ready};
 pub use tick::{ScalingTick, TickOutcome, TickReport, TickService};
 
 /// The present as the store keeps it: PostgreSQL has no more than microseconds.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Condition, Desired, GraphRecord};
-use crate::hdag::{Dimension, Resources, Trigger};
+use super::{Condition, Desired, GraphRecord, Manifest};
+use crate::hdag::{Dimension, Propagation, Resources, Trigger, split_tag, without_placement};
 
 /// Whether a graph is ready: all of its services that should run do. A conditional service that waits for its
 /// event should not, so it does not count.
@@ -59,6 +59,9 @@ impl TryFrom<String> for ServiceState {
     }
 }
 
+/// Kinds of objects that set the replicas of a workload.
+const SCALERS: [&str; 2] = ["HorizontalPodAutoscaler", "ScaledObject"];
+
 /// A service of a graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceRecord {
@@ -84,8 +87,12 @@ pub struct ServiceRecord {
     pub artifact_type: String,
     /// `ociConfig.implementer`.
     pub implementer: String,
-    /// All values of the release, the placement's included.
+    /// All values of the release, the placement's included; those that Helm gets: [`Self::release_values`].
     pub values: Map<String, Value>,
+    /// Who is to propagate its objects; `None` to go by its chart.
+    pub propagation: Option<Propagation>,
+    /// The clusters of those that call it, its own when nobody does; empty when static.
+    pub import_clusters: Vec<String>,
     /// Replicas that scaling decided; `None` while the chart decides.
     pub replicas_decided: Option<i64>,
     /// Observed: where it is on its way.
@@ -98,13 +105,63 @@ pub struct ServiceRecord {
     pub replicas_ready: Option<i64>,
     /// Observed: its workloads, by name; empty until one was seen. They count until others are seen.
     pub workloads: Vec<WorkloadUse>,
+    /// Observed: the objects of its chart; `None` until it was rendered.
+    pub manifest: Option<Manifest>,
     /// Conditions of the service.
     pub conditions: Vec<Condition>,
 }
 
-/// One observed workload of a service, such as a Deployment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The kinds of workloads that are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum WorkloadKind {
+    /// Pods that are alike.
+    #[default]
+    Deployment,
+    /// Pods with names and volumes of their own.
+    StatefulSet,
+    /// One pod for each suitable node.
+    DaemonSet,
+    /// Pods that come to an end.
+    Job,
+    /// Jobs at set times.
+    CronJob,
+    /// Pods that are alike, without updates.
+    ReplicaSet,
+    /// A single pod.
+    Pod,
+}
+
+impl WorkloadKind {
+    /// The name in Kubernetes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::Pod => "Pod",
+        }
+    }
+
+    /// Whether its pods share a load, so that scaling can set their number.
+    #[must_use]
+    pub fn is_scalable(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet)
+    }
+}
+
+/// One workload of a service, such as a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadUse {
+    /// Its kind.
+    #[serde(default)]
+    pub kind: WorkloadKind,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
     /// Request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
     /// Pods that it is to have.
@@ -119,6 +176,39 @@ fn total(workloads: &[WorkloadUse], count: impl Fn(&WorkloadUse) -> i64) -> Reso
 }
 
 impl ServiceRecord {
+    /// Who propagates its objects; `None` while that is not known. A service without a cluster is left to its
+    /// chart.
+    #[must_use]
+    pub fn propagated_by(&self) -> Option<Propagation> {
+        match (&self.cluster, self.propagation) {
+            (None, _) => Some(Propagation::Chart),
+            (Some(_), Some(wish)) => Some(wish),
+            (Some(_), None) => self.manifest.as_ref().map(Manifest::propagation),
+        }
+    }
+
+    /// The values that its chart is installed with. A chart that knows nothing of Karmada gets no values of
+    /// the placement, so that moving its service is no upgrade.
+    #[must_use]
+    pub fn release_values(&self) -> Map<String, Value> {
+        match self.propagated_by() {
+            Some(Propagation::Managed) => without_placement(&self.values, &self.implementer),
+            _ => self.values.clone(),
+        }
+    }
+
+    /// The chart that is installed: with the digest that it had when it was rendered, so that it stays the same
+    /// whatever becomes of its tag.
+    #[must_use]
+    pub fn pinned_chart(&self) -> String {
+        let manifest = self.manifest.as_ref().filter(|manifest| manifest.chart == self.chart);
+        let digest = manifest.and_then(|manifest| manifest.chart_digest.as_ref());
+        match digest.filter(|_| !self.chart.contains('@')) {
+            Some(digest) => format!("{}@{digest}", split_tag(&self.chart).0),
+            None => self.chart.clone(),
+        }
+    }
+
     /// Whether it runs only after an event.
     #[must_use]
     pub fn is_conditional(&self) -> bool {
@@ -135,6 +225,27 @@ impl ServiceRecord {
     #[must_use]
     pub fn wants_release(&self, graph: &GraphRecord) -> bool {
         graph.desired == Desired::Running && self.is_due()
+    }
+
+    /// Why scaling leaves it alone: a clause that follows "but". `None` when it can be scaled, or nothing of it was
+    /// seen yet.
+    #[must_use]
+    pub fn unscalable(&self) -> Option<String> {
+        let objects = self.manifest.iter().flat_map(|manifest| &manifest.objects);
+        let scaler = objects.map(|object| &object.id).find(|id| SCALERS.contains(&id.kind.as_str()));
+        if let Some(scaler) = scaler {
+            return Some(format!("its chart brings {scaler}, which scales it"));
+        }
+        match self.workloads.as_slice() {
+            [] => None,
+            [only] if only.kind.is_scalable() => None,
+            [only] => Some(format!("its workload is a {}, which has no replicas to set", only.kind.as_str())),
+            several => {
+                let names =
+                    several.iter().map(|workload| format!("{} {}", workload.kind.as_str(), workload.name));
+                Some(format!("it has several workloads: {}", names.collect::<Vec<_>>().join(", ")))
+            }
+        }
     }
 
     /// Resources that decisions assume for one replica: those that its chart requests, and those of the
@@ -169,7 +280,9 @@ impl ServiceRecord {
     pub fn counted_replicas(&self) -> i64 {
         match self.workloads.as_slice() {
             [] => self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0),
-            [only] => self.replicas_decided.unwrap_or(only.replicas).max(0),
+            [only] => {
+                self.replicas_decided.filter(|_| only.kind.is_scalable()).unwrap_or(only.replicas).max(0)
+            }
             several => i64::from(several.iter().any(|workload| workload.replicas > 0)),
         }
     }

@@ -48,12 +48,15 @@ pub(crate) fn service(name: &str) -> ServiceRecord {
         artifact_type: "App".into(),
         implementer: "HELM".into(),
         values: Map::new(),
+        propagation: None,
+        import_clusters: Vec::new(),
         replicas_decided: None,
         state: ServiceState::Deploying,
         ready: false,
         replicas_observed: None,
         replicas_ready: None,
         workloads: Vec::new(),
+        manifest: None,
         conditions: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! Its only input is the graph's name. It can be interrupted at any step and started again: completed steps
 //! are observed in the other systems and not repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,10 +12,12 @@ use futures::future::BoxFuture;
 use super::memory::Memory;
 use super::progress::Progress;
 use super::queue::{Key, Kind, WorkOutcome, Worked, WorkerSlot};
-use super::readiness::judge;
-use super::resources::{Resource, ResourceId, ResourceKind, Scope, State, States, release, replicas, rules};
+use super::readiness::{BoundObject, awaited, judge};
+use super::resources::{
+    Resource, ResourceId, ResourceKind, Scope, State, States, manifest, propagation, release, replicas, rules,
+};
 use super::summary::Seen;
-use crate::clients::{GraphRules, Outside, ReleaseObservation};
+use crate::clients::{GraphRules, Outside, ReleaseObservation, Result as ClientResult, WorkloadObservation};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 use crate::model::{GraphRecord, ServiceRecord, owner_of};
@@ -28,12 +30,21 @@ pub struct Reconciler {
     pub(super) outside: Outside,
     pub(super) settings: ReconcileSettings,
     severity: String,
+    /// Kinds of objects that a chart may bring although they would act on Karmada itself.
+    allowed_kinds: BTreeSet<String>,
 }
 
 impl Reconciler {
-    /// A reconciler; `severity` is that of the alert rules.
-    pub fn new(store: Store, outside: Outside, severity: String, settings: ReconcileSettings) -> Self {
-        Self { store, outside, settings, severity }
+    /// A reconciler; `severity` is that of the alert rules, `allowed_kinds` are the kinds of objects that a
+    /// chart may bring although they would act on Karmada itself.
+    pub fn new(
+        store: Store,
+        outside: Outside,
+        severity: String,
+        allowed_kinds: BTreeSet<String>,
+        settings: ReconcileSettings,
+    ) -> Self {
+        Self { store, outside, settings, severity, allowed_kinds }
     }
 
     /// The work of the queue's workers.
@@ -64,17 +75,27 @@ impl Reconciler {
         let Some(graph) = self.store.graph(name).await? else {
             return Ok((WorkOutcome::Gone, Progress::gone()));
         };
-        let services = self.store.services(name).await?;
+        let mut services = self.store.services(name).await?;
         let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
         let releases = match self.outside.releases(&graph.namespace, &owner_of(name), &names).await {
             Ok(releases) => releases,
             Err(error) => return self.record_blind(&graph, &error).await,
         };
+        let mut states = States::new();
+        let unknown = manifest::resources(&graph, &services, &releases);
+        if !unknown.is_empty() {
+            let scope = Scope { graph: Some(&graph), services: &services, worker };
+            self.carry_out(&scope, unknown, &mut memory.failures, &mut states).await?;
+            services = self.store.services(name).await?;
+        }
         let scope = Scope { graph: Some(&graph), services: &services, worker };
         let rules = rules::wanted(&graph, &services, &self.severity);
-        let mut resources = release::resources(&graph, &services, &releases);
+        let allowed = &self.allowed_kinds;
+        let mut resources = release::resources(&graph, &services, &releases, &states, allowed);
+        for service in &services {
+            resources.push(propagation::resource(&self.outside, &graph, service).await);
+        }
         resources.extend(self.rules_resource(&graph, rules.as_ref()).await);
-        let mut states = States::new();
         self.carry_out(&scope, resources, &mut memory.failures, &mut states).await?;
         if states.values().any(|state| *state == State::Superseded) {
             return Ok((WorkOutcome::Superseded, Progress::under_way(graph.generation)));
@@ -102,18 +123,21 @@ impl Reconciler {
         let (mut verdicts, mut resources) = (BTreeMap::new(), Vec::new());
         let (mut remaining, mut unseen) = (None, None);
         for service in scope.services.iter().filter(|service| !foreign(&service.name)) {
-            let workloads = match self.outside.workloads_of(&release::key_of(service)).await {
-                Ok(workloads) => workloads,
+            let (workloads, objects) = match self.look_at(service).await {
+                Ok(seen) => seen,
                 Err(error) => {
                     unseen = Some(error);
                     break;
                 }
             };
             if !service.wants_release(graph) {
-                remaining =
-                    remaining.or_else(|| workloads.first().map(|workload| workload.deployment.clone()));
+                let named =
+                    |workload: &WorkloadObservation| format!("{} {}", workload.kind.as_str(), workload.name);
+                let left =
+                    objects.iter().filter(|(_, binding)| binding.is_some()).map(|(id, _)| id.to_string());
+                remaining = remaining.or_else(|| workloads.iter().map(named).chain(left).next());
             } else if is_installed(&states, service) {
-                let verdict = judge(service.cluster.as_deref(), &workloads, &available);
+                let verdict = judge(service, &workloads, &objects, &available);
                 verdicts.insert(service.name.clone(), verdict);
                 resources.extend(replicas::resource(service, &workloads));
             }
@@ -126,6 +150,17 @@ impl Reconciler {
             None => None,
         };
         Ok(Seen { states, verdicts, rules, remaining, unseen })
+    }
+
+    /// The workloads of a service, and the other objects that have to reach its cluster.
+    async fn look_at<'s>(
+        &self,
+        service: &'s ServiceRecord,
+    ) -> ClientResult<(Vec<WorkloadObservation>, Vec<BoundObject<'s>>)> {
+        let workloads = self.outside.workloads_of(&release::key_of(service)).await?;
+        let objects = awaited(service);
+        let bindings = self.outside.bindings_of(&objects).await?;
+        Ok((workloads, objects.into_iter().zip(bindings).collect()))
     }
 
     /// The rules object of the graph, if it has conditional services and there is a place for their rules.

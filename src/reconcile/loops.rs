@@ -59,6 +59,7 @@ impl Loops {
         run(self.clone().follow_clusters().boxed());
         run(self.clone().follow_workloads().boxed());
         run(self.clone().follow_releases().boxed());
+        run(self.clone().follow_policies().boxed());
         run(self.clone().follow_rules().boxed());
         run(self.settle_charges().boxed());
     }
@@ -119,6 +120,10 @@ impl Loops {
 
     async fn follow_releases(self) {
         self.wake_owners(self.outside.release_changes()).await;
+    }
+
+    async fn follow_policies(self) {
+        self.wake_owners(self.outside.policy_changes()).await;
     }
 
     /// Wakes the graph of each release that changes.

@@ -4,7 +4,7 @@
 //! * [`Reconciler`] is the work on a key. For a graph: read desired and observed state, compute the changes
 //!   (`resources/`, pure), carry them out, record the observation. Its only input is the graph's name, and it
 //!   may be interrupted at any step.
-//! * [`loops`] follow clusters, workloads, releases and rules. They wake graphs and never act on them. The
+//! * [`loops`] follow clusters, workloads, releases, policies and rules. They wake graphs and never act on them. The
 //!   loop that asks for firing alerts changes intent and is in `app/alerts.rs`.
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
@@ -29,3 +29,4 @@ pub use graph::Reconciler;
 pub use memory::Memory;
 pub use progress::Progress;
 pub use queue::{Key, Kind, Queue, WakeOnDrop, WorkOutcome, Worked, WorkerSlot};
+pub(crate) use resources::render_chart;

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::readiness::{Verdict, resources_match};
-use super::resources::{ResourceId, ResourceKind, State, release, replicas};
+use super::resources::{ResourceId, ResourceKind, State, propagation, release, replicas};
 use super::summary::{Seen, Summary};
 use crate::model::condition::{
-    self, ConditionUpdate, INSTALLED, READY, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
+    self, ConditionUpdate, INSTALLED, PROPAGATED, READY, RESOURCES_MATCH, RULES_PUBLISHED, SCALED,
 };
 use crate::model::event::{self, Cause};
 use crate::model::{
-    ConditionStatus, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState, WorkloadUse,
+    ConditionStatus, Desired, GraphRecord, Manifest, NewEvent, ServiceRecord, ServiceState, WorkloadUse,
 };
 
 /// Records that differ from those stored, each service's with the events of it.
@@ -69,6 +69,10 @@ fn apply_to_service(
 ) -> Vec<NewEvent> {
     let state = |kind| seen.states.get(&ResourceId::new(kind, &service.name));
     let (release, scaled) = (state(ResourceKind::Release), state(ResourceKind::Replicas));
+    match propagation::condition(graph, service, state(ResourceKind::Propagation)) {
+        Some(update) => condition::set(&mut service.conditions, update, at),
+        None => condition::clear(&mut service.conditions, PROPAGATED),
+    }
     let mut events = Vec::new();
     if let Some(release) = release {
         events.extend(apply_release(graph, service, release, at));
@@ -114,7 +118,11 @@ pub(super) fn apply_release(
         _ => None,
     };
     let event = kind.map(|kind| {
-        let data = json!({ "reason": update.reason, "message": update.message, "cluster": service.cluster });
+        let mut data =
+            json!({ "reason": update.reason, "message": update.message, "cluster": service.cluster });
+        if kind == event::SERVICE_REMOVED {
+            data["claims"] = service.manifest.as_ref().map(Manifest::claims).unwrap_or_default().into();
+        }
         Cause::internal("reconciler").service_event(kind, &graph.name, &service.name, data)
     });
     service.state = state;
@@ -227,12 +235,12 @@ mod tests {
     fn replicas_that_are_gone_are_not_ready_while_their_requests_go_on_counting() {
         let (graph, mut service) = (graph("g"), service("a"));
         let requests = Resources { cpu_millicores: 100, ..Resources::default() };
-        let workloads = vec![WorkloadUse { requests, replicas: 2, ready: 2 }];
+        let workloads = vec![WorkloadUse { requests, replicas: 2, ready: 2, ..WorkloadUse::default() }];
         let ready = ConditionUpdate::new(condition::RUNNING, "runs");
         apply_verdict(&graph, &mut service, Some(&Verdict { ready, workloads }), at(1));
         assert_eq!((service.replicas_observed, service.replicas_ready), (Some(2), Some(2)));
         assert_eq!(service.ready_use(), requests.times(2));
-        let nothing = judge(Some("c"), &[], &BTreeMap::new());
+        let nothing = judge(&service, &[], &[], &BTreeMap::new());
         for verdict in [Some(&nothing), None] {
             apply_verdict(&graph, &mut service, verdict, at(2));
             assert_eq!((service.replicas_observed, service.replicas_ready), (None, None));

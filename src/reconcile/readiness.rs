@@ -7,48 +7,103 @@
 
 use std::collections::BTreeMap;
 
-use crate::clients::WorkloadObservation;
-use crate::hdag::{Dimension, Resources};
+use super::resources::release::key_of;
+use crate::clients::{BindingObservation, WorkloadObservation};
+use crate::hdag::{Dimension, Propagation, Resources};
 use crate::model::condition::{self, ConditionUpdate};
-use crate::model::{ServiceRecord, WorkloadUse};
+use crate::model::{DEFINITION, ManifestObject, ObjectId, ServiceRecord, WorkloadUse};
+
+/// Groups outside Kubernetes whose health Karmada 1.18 can tell (its `thirdparty/resourcecustomizations`).
+const HEALTH_KNOWN: [&str; 8] = [
+    "apps.kruise.io",
+    "argoproj.io",
+    "batch.volcano.sh",
+    "flink.apache.org",
+    "helm.toolkit.fluxcd.io",
+    "kustomize.toolkit.fluxcd.io",
+    "kyverno.io",
+    "source.toolkit.fluxcd.io",
+];
+
+/// An object besides workloads, with its binding if Karmada has made one.
+pub(super) type BoundObject<'a> = (&'a ObjectId, Option<BindingObservation>);
 
 /// Whether a service runs where it was placed, with its observed replicas and requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The condition `Ready`.
     pub ready: ConditionUpdate,
-    /// Its Deployments, with the replicas that are ready in the clusters that count.
+    /// Its workloads, with the replicas that are ready in the clusters that count.
     pub workloads: Vec<WorkloadUse>,
 }
 
-/// Judges a service by its Deployments. `cluster` is where it was placed (`None`: anywhere), `available`
-/// tests whether a cluster is available.
+/// The objects besides workloads that have to reach the cluster of a service: all that `smo` propagates, and of a
+/// chart that propagates itself those that it selects, if it has no workloads. Objects without a namespace are
+/// bound in another way and are not looked at; hooks come and go.
 #[must_use]
-pub fn judge(
-    cluster: Option<&str>,
+pub(super) fn awaited(service: &ServiceRecord) -> Vec<&ObjectId> {
+    let Some(manifest) = &service.manifest else { return Vec::new() };
+    let stays = |object: &&ManifestObject| {
+        let ManifestObject { id, hook, kept, workload, .. } = object;
+        !hook && !kept && workload.is_none() && id.namespace.is_some() && id.kind != DEFINITION
+    };
+    let is_of_karmada = |object: &ManifestObject| object.id.group().ends_with("karmada.io");
+    let has_workloads = manifest.objects.iter().any(|object| object.workload.is_some() && !object.hook);
+    let managed = service.propagated_by() == Some(Propagation::Managed);
+    let concerns = |object: &&ManifestObject| match managed {
+        true => !object.selected,
+        false => !has_workloads && object.selected && !is_of_karmada(object),
+    };
+    manifest.objects.iter().filter(stays).filter(concerns).map(|object| &object.id).collect()
+}
+
+/// Judges a service by its workloads and by other objects that are [`awaited`]. `available` tells whether a
+/// cluster is available.
+#[must_use]
+pub(super) fn judge(
+    service: &ServiceRecord,
     workloads: &[WorkloadObservation],
+    objects: &[BoundObject<'_>],
     available: &BTreeMap<String, bool>,
 ) -> Verdict {
-    if workloads.is_empty() {
+    if workloads.is_empty() && objects.is_empty() {
         let ready =
-            ConditionUpdate::new(condition::NO_WORKLOAD, "Karmada has no Deployment of this release yet");
+            ConditionUpdate::new(condition::NO_WORKLOAD, "Karmada has no workload of this release yet");
         return Verdict { ready, workloads: Vec::new() };
     }
-    let missing = workloads.iter().find_map(|workload| missing(cluster, workload, available));
+    let cluster = service.cluster.as_deref();
+    let of_workload = workloads.iter().find_map(|workload| missing(service, workload, available));
+    let missing = of_workload.or_else(|| objects.iter().find_map(|object| not_there(service, object)));
     let ready = missing.unwrap_or_else(|| {
         let place = cluster.map_or_else(|| places(workloads), str::to_owned);
-        ConditionUpdate::new(condition::RUNNING, format!("runs on {place}"))
+        ConditionUpdate::new(condition::RUNNING, format!("runs on {place}{}", of_unknown_health(objects)))
     });
     Verdict {
         ready,
         workloads: workloads
             .iter()
             .map(|workload| WorkloadUse {
+                kind: workload.kind,
+                name: workload.name.clone(),
                 requests: workload.requests,
                 replicas: workload.replicas,
                 ready: ready_replicas(cluster, workload),
             })
             .collect(),
+    }
+}
+
+/// A clause about objects that Karmada reports as healthy whatever they are.
+fn of_unknown_health(objects: &[BoundObject<'_>]) -> String {
+    let is_unknown = |id: &ObjectId| {
+        id.group().contains('.') && !id.group().ends_with(".k8s.io") && !HEALTH_KNOWN.contains(&id.group())
+    };
+    let names: Vec<String> =
+        objects.iter().map(|(id, _)| *id).filter(|id| is_unknown(id)).map(ToString::to_string).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; the health of {} is not known", names.join(", "))
     }
 }
 
@@ -87,53 +142,101 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
 }
 
 fn missing(
-    cluster: Option<&str>,
+    service: &ServiceRecord,
     workload: &WorkloadObservation,
     available: &BTreeMap<String, bool>,
 ) -> Option<ConditionUpdate> {
-    let name = &workload.deployment;
+    let (cluster, name) =
+        (service.cluster.as_deref(), format!("{} {}", workload.kind.as_str(), workload.name));
     let fails = |reason, message: String| Some(ConditionUpdate::new(reason, message));
-    let Some(binding) = &workload.binding else {
-        return fails(condition::NOT_SCHEDULED, format!("Karmada has not scheduled Deployment {name} yet"));
+    let binding = match bound(service, &name, workload.binding.as_ref()) {
+        Ok(binding) => binding,
+        Err(missing) => return Some(missing),
     };
-    if let Some(reason) = &binding.unscheduled_reason {
-        return fails(
-            condition::NOT_SCHEDULED,
-            format!("Karmada cannot schedule Deployment {name}: {reason}"),
-        );
-    }
     let scheduled: Vec<&str> = binding.scheduled.keys().map(String::as_str).collect();
     if scheduled.is_empty() || cluster.is_some_and(|cluster| scheduled != [cluster]) {
         let wanted = cluster.unwrap_or("any cluster");
         let found = if scheduled.is_empty() { "nowhere".to_owned() } else { scheduled.join(", ") };
         return fails(
             condition::WRONG_CLUSTER,
-            format!("Deployment {name} is scheduled to {found}, wanted on {wanted}"),
+            format!("{name} is scheduled to {found}, wanted on {wanted}"),
         );
     }
     for member in scheduled {
         if !available.get(member).copied().unwrap_or(false) {
             return fails(condition::CLUSTER_UNAVAILABLE, format!("cluster {member} is not available"));
         }
-        let status = binding.clusters.get(member);
-        if let Some(message) = status.and_then(|status| status.message.as_ref()) {
-            return fails(
-                condition::NOT_APPLIED,
-                format!("cluster {member} did not take Deployment {name}: {message}"),
-            );
+        if let Some(missing) = not_applied(&name, binding, member) {
+            return Some(missing);
         }
-        if !binding.fully_applied || !status.is_some_and(|status| status.applied) {
-            return fails(
-                condition::NOT_APPLIED,
-                format!("Deployment {name} has not reached cluster {member} yet"),
-            );
+        let status = binding.clusters.get(member);
+        if let Some(why) = &workload.failure {
+            return fails(condition::NOT_HEALTHY, format!("{name} has failed on {member}: {why}"));
         }
         if !binding.up_to_date || !status.is_some_and(|status| status.healthy) {
             let ready = status.map_or(0, |status| status.ready_replicas);
-            let message =
-                format!("{ready} of {} replicas of {name} are ready on {member}", workload.replicas);
+            let message = format!(
+                "{ready} of {} replicas of {} are ready on {member}",
+                workload.replicas, workload.name
+            );
             return fails(condition::NOT_HEALTHY, message);
         }
+    }
+    None
+}
+
+/// An object besides workloads is not where the service runs.
+fn not_there(service: &ServiceRecord, object: &BoundObject<'_>) -> Option<ConditionUpdate> {
+    let (name, cluster) = (object.0.to_string(), service.cluster.as_deref()?);
+    let binding = match bound(service, &name, object.1.as_ref()) {
+        Ok(binding) => binding,
+        Err(missing) => return Some(missing),
+    };
+    if !binding.scheduled.contains_key(cluster) {
+        let message = format!("{name} is not scheduled to {cluster} yet");
+        return Some(ConditionUpdate::new(condition::NOT_SCHEDULED, message));
+    }
+    let unhealthy = || {
+        let healthy = binding.clusters.get(cluster).is_some_and(|status| status.healthy);
+        let update =
+            ConditionUpdate::new(condition::NOT_HEALTHY, format!("{name} is not healthy on {cluster}"));
+        (!healthy).then_some(update)
+    };
+    not_applied(&name, binding, cluster).or_else(unhealthy)
+}
+
+/// The binding of an object, if the right policy has made one and Karmada could schedule it.
+fn bound<'b>(
+    service: &ServiceRecord,
+    name: &str,
+    binding: Option<&'b BindingObservation>,
+) -> Result<&'b BindingObservation, ConditionUpdate> {
+    let fails = |reason, message: String| Err(ConditionUpdate::new(reason, message));
+    let Some(binding) = binding else {
+        return fails(condition::NOT_SCHEDULED, format!("Karmada has not scheduled {name} yet"));
+    };
+    let managed = service.propagated_by() == Some(Propagation::Managed);
+    if managed && binding.managed.as_ref() != Some(&key_of(service)) {
+        let by = binding.policy.as_deref().unwrap_or("no policy");
+        return fails(
+            condition::CLAIMED,
+            format!("{name} is claimed by {by}, not by the policy that smo wrote"),
+        );
+    }
+    match &binding.unscheduled_reason {
+        Some(reason) => fails(condition::NOT_SCHEDULED, format!("Karmada cannot schedule {name}: {reason}")),
+        None => Ok(binding),
+    }
+}
+
+fn not_applied(name: &str, binding: &BindingObservation, member: &str) -> Option<ConditionUpdate> {
+    let fails = |message| Some(ConditionUpdate::new(condition::NOT_APPLIED, message));
+    let status = binding.clusters.get(member);
+    if let Some(message) = status.and_then(|status| status.message.as_ref()) {
+        return fails(format!("cluster {member} did not take {name}: {message}"));
+    }
+    if !binding.fully_applied || !status.is_some_and(|status| status.applied) {
+        return fails(format!("{name} has not reached cluster {member} yet"));
     }
     None
 }
@@ -162,13 +265,15 @@ fn places(workloads: &[WorkloadObservation]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::{BindingObservation, MemberStatus};
-    use crate::model::{ConditionStatus, testing};
+    use crate::clients::{MemberStatus, ReleaseKey};
+    use crate::model::{ConditionStatus, Manifest, WorkloadKind, testing};
 
     fn running_on(cluster: &str) -> WorkloadObservation {
         let status = MemberStatus { applied: true, healthy: true, ready_replicas: 1, message: None };
         WorkloadObservation {
-            deployment: "a".into(),
+            kind: WorkloadKind::Deployment,
+            name: "a".into(),
+            failure: None,
             replicas: 1,
             requests: Resources { cpu_millicores: 500, ..Resources::default() },
             binding: Some(BindingObservation {
@@ -176,14 +281,20 @@ mod tests {
                 unscheduled_reason: None,
                 fully_applied: true,
                 clusters: BTreeMap::from([(cluster.into(), status)]),
+                policy: None,
+                managed: None,
                 up_to_date: true,
             }),
         }
     }
 
+    fn placed(cluster: Option<&str>) -> ServiceRecord {
+        ServiceRecord { cluster: cluster.map(str::to_owned), ..testing::service("a") }
+    }
+
     fn reason(cluster: Option<&str>, workload: WorkloadObservation, available: bool) -> &'static str {
         let available = BTreeMap::from([("edge-1".to_owned(), available), ("edge-2".to_owned(), available)]);
-        judge(cluster, &[workload], &available).ready.reason
+        judge(&placed(cluster), &[workload], &[], &available).ready.reason
     }
 
     #[test]
@@ -214,20 +325,70 @@ mod tests {
             reason(None, WorkloadObservation { binding: None, ..running_on("x") }, true),
             "NotScheduled"
         );
-        assert_eq!(judge(None, &[], &BTreeMap::new()).ready.reason, "NoWorkload");
+        assert_eq!(judge(&placed(None), &[], &[], &BTreeMap::new()).ready.reason, "NoWorkload");
     }
 
     #[test]
     fn every_workload_is_judged_and_counted() {
         let mut second = running_on("edge-1");
-        (second.replicas, second.deployment) = (3, "b".into());
+        (second.replicas, second.name) = (3, "b".into());
         second.binding.as_mut().unwrap().up_to_date = false;
         let available = BTreeMap::from([("edge-1".into(), true)]);
-        let verdict = judge(Some("edge-1"), &[running_on("edge-1"), second], &available);
+        let verdict = judge(&placed(Some("edge-1")), &[running_on("edge-1"), second], &[], &available);
         assert_eq!(verdict.ready.reason, "NotHealthy");
         assert_eq!(verdict.ready.message, "1 of 3 replicas of b are ready on edge-1");
         let counts: Vec<(i64, i64)> = verdict.workloads.iter().map(|w| (w.replicas, w.ready)).collect();
         assert_eq!(counts, [(1, 1), (3, 1)]);
+    }
+
+    /// A service whose chart brings a Deployment and a ConfigMap without policies.
+    fn managed() -> ServiceRecord {
+        let object = |kind: &str, workload: Option<WorkloadUse>| {
+            let (name, namespace) = ("a".to_owned(), Some("project".to_owned()));
+            let id = ObjectId { kind: kind.into(), namespace, name, ..ObjectId::default() };
+            ManifestObject { id, workload, ..ManifestObject::default() }
+        };
+        let objects = vec![object("Deployment", Some(WorkloadUse::default())), object("ConfigMap", None)];
+        let manifest = Some(Manifest { objects, ..Manifest::default() });
+        ServiceRecord { manifest, ..testing::service("a") }
+    }
+
+    #[test]
+    fn objects_that_smo_propagates_have_to_be_there_by_its_own_policy() {
+        let service = managed();
+        let [id] = awaited(&service)[..] else { panic!("the ConfigMap is awaited") };
+        let available = BTreeMap::from([("edge-1".to_owned(), true)]);
+        let key = ReleaseKey { namespace: "project".into(), name: "a".into() };
+        let bound = |managed: Option<ReleaseKey>| {
+            let mut workload = running_on("edge-1");
+            let binding = workload.binding.as_mut().unwrap();
+            (binding.managed, binding.policy) = (managed, Some("PropagationPolicy other".into()));
+            workload
+        };
+        let judged = |workload: &WorkloadObservation, object: Option<BindingObservation>| {
+            let verdict = judge(&service, std::slice::from_ref(workload), &[(id, object)], &available);
+            (verdict.ready.reason, verdict.ready.message)
+        };
+        let (ours, theirs) = (bound(Some(key)), bound(None));
+        assert_eq!(judged(&ours, ours.binding.clone()), ("Running", "runs on edge-1".to_owned()));
+        assert_eq!(
+            judged(&ours, None),
+            ("NotScheduled", "Karmada has not scheduled ConfigMap a yet".to_owned())
+        );
+        let message = "Deployment a is claimed by PropagationPolicy other, not by the policy that smo wrote";
+        assert_eq!(judged(&theirs, ours.binding.clone()), ("Claimed", message.to_owned()));
+        let mut elsewhere = ours.binding.clone().unwrap();
+        elsewhere.scheduled = BTreeMap::from([("edge-2".into(), 1)]);
+        assert_eq!(judged(&ours, Some(elsewhere)).0, "NotScheduled");
+    }
+
+    #[test]
+    fn a_job_that_failed_is_told_with_its_cause() {
+        let failure = Some("BackoffLimitExceeded".to_owned());
+        let job = WorkloadObservation { kind: WorkloadKind::Job, failure, ..running_on("edge-1") };
+        let available = BTreeMap::from([("edge-1".to_owned(), true)]);
+        let verdict = judge(&placed(Some("edge-1")), &[job], &[], &available);
+        assert_eq!(verdict.ready.message, "Job a has failed on edge-1: BackoffLimitExceeded");
     }
 
     /// The condition of a service of half a core and 500 MiB whose workloads have these millicores, MiB and
@@ -237,6 +398,7 @@ mod tests {
             requests: Resources { cpu_millicores, ram_bytes: mebibytes << 20, ..Resources::default() },
             replicas,
             ready: replicas,
+            ..WorkloadUse::default()
         };
         let service = ServiceRecord {
             needs: Resources { cpu_millicores: 500, ram_bytes: 500 << 20, ..Resources::default() },

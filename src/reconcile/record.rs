@@ -13,7 +13,7 @@ use crate::clients::ClientError;
 use crate::error::Result;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::event::{self, Cause};
-use crate::model::{GraphRecord, NewEvent, ServiceRecord, now};
+use crate::model::{GraphRecord, Manifest, NewEvent, ServiceRecord, now};
 use crate::store::Tx;
 
 impl Reconciler {
@@ -49,6 +49,22 @@ impl Reconciler {
         tx.update_service_observation(&updated).await?;
         insert_events(&mut tx, event.as_slice()).await?;
         Ok(tx.commit("release").await?)
+    }
+
+    /// Records the objects of a service's chart.
+    pub(super) async fn record_manifest(
+        &self,
+        scope: &Scope<'_>,
+        service: &str,
+        manifest: Manifest,
+    ) -> Result<State> {
+        let Some(graph) = scope.graph else { return Ok(State::Superseded) };
+        let Some((mut tx, _)) = self.begin_current(graph).await? else { return Ok(State::Superseded) };
+        let stored = tx.services(&graph.name).await?.into_iter().find(|stored| stored.name == service);
+        let Some(stored) = stored else { return Ok(State::Superseded) };
+        tx.update_service_observation(&ServiceRecord { manifest: Some(manifest), ..stored }).await?;
+        tx.commit("manifest").await?;
+        Ok(State::Present)
     }
 
     /// Records that the releases could not even be read.

@@ -19,7 +19,7 @@ pub(super) struct Seen {
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// The condition `RulesPublished`.
     pub(super) rules: Option<ConditionUpdate>,
-    /// A Deployment that should have been removed, but still exists in Karmada.
+    /// A workload that should have been removed, but still exists in Karmada.
     pub(super) remaining: Option<String>,
     /// The error because of which the workloads could not be read.
     pub(super) unseen: Option<ClientError>,
@@ -54,7 +54,8 @@ impl Seen {
     pub(super) fn summary(&self, graph: &GraphRecord) -> Summary {
         let errors: Vec<&ClientError> =
             self.states.values().filter_map(State::error).chain(&self.unseen).collect();
-        let releases_done = self.all_settled(ResourceKind::Release);
+        let kinds = [ResourceKind::Manifest, ResourceKind::Release, ResourceKind::Propagation];
+        let releases_done = kinds.into_iter().all(|kind| self.all_settled(kind));
         let clean = self.remaining.is_none()
             && self.unseen.is_none()
             && self.all_settled(ResourceKind::Rules)
@@ -90,7 +91,7 @@ impl Seen {
             let (reason, otherwise) = match id.kind {
                 ResourceKind::Orphan => (condition::ORPHAN_LEFT, cause.unwrap_or_default()),
                 ResourceKind::Rules => (condition::RULES_NOT_AS_DESIRED, cause.unwrap_or_default()),
-                ResourceKind::Release => (
+                ResourceKind::Manifest | ResourceKind::Release | ResourceKind::Propagation => (
                     condition::RELEASES_MISSING,
                     "some releases are not in the desired state; see the services".to_owned(),
                 ),
@@ -102,8 +103,8 @@ impl Seen {
             return ConditionUpdate::new(reason, otherwise);
         }
         match &self.remaining {
-            Some(deployment) => {
-                let message = format!("Deployment {deployment} is still there");
+            Some(workload) => {
+                let message = format!("{workload} is still there");
                 ConditionUpdate::new(condition::TERMINATING, message)
             }
             None => ConditionUpdate::new(condition::AS_DESIRED, "every release is in the desired state"),

@@ -40,6 +40,8 @@ pub struct Continuum {
     pub ready_delay: Duration,
     /// Resources that a replica requests when its values specify none, by the name of the chart.
     pub charts: BTreeMap<String, Resources>,
+    /// Charts that bring no propagation policies.
+    pub plain_charts: BTreeSet<String>,
     /// Resources that it requests when the chart is not listed either.
     pub default_requests: Resources,
 }
@@ -80,6 +82,8 @@ struct File {
     ready_delay: Option<f64>,
     #[serde(default)]
     charts: BTreeMap<String, Amounts>,
+    #[serde(default)]
+    plain_charts: BTreeSet<String>,
     #[serde(default)]
     default_requests: Option<Amounts>,
     clusters: Vec<ClusterEntry>,
@@ -175,6 +179,7 @@ impl Continuum {
                 .into_iter()
                 .map(|(name, amounts)| Ok((name.clone(), amounts.read(&format!("charts.{name}"))?)))
                 .collect::<Result<_, ContinuumError>>()?,
+            plain_charts: file.plain_charts,
             default_requests: match file.default_requests {
                 Some(amounts) => amounts.read("default_requests")?,
                 None => Resources { cpu_millicores: 500, ram_bytes: 512 << 20, ..Resources::default() },

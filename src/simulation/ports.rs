@@ -10,11 +10,12 @@ use tokio::sync::{broadcast, watch};
 use super::state::{Mark, Release};
 use super::world::{Operation, World};
 use crate::clients::{
-    AlertRules, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory, Latencies, Metrics,
-    Networks, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, WatchReport,
-    WorkloadObservation, Workloads,
+    AlertRules, BindingObservation, ClientError, ClientErrorKind, FiringAlert, GraphRules, Inventory,
+    Latencies, Metrics, Networks, Ports, PropagationPolicies, PropagationSpec, ReleaseKey,
+    ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, Rendering, WatchReport, WorkloadObservation,
+    Workloads,
 };
-use crate::model::{ClusterNetworks, ClusterObservation, RoundTripTimes};
+use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -31,6 +32,7 @@ pub(super) fn of(world: &World, installation: &str) -> Ports {
         inventory: world.clone(),
         workloads: world.clone(),
         releases: tenant.clone(),
+        propagation: world.clone(),
         rules: Some(tenant),
         metrics: Some(world.clone()),
         networks: Some(world.clone()),
@@ -74,11 +76,16 @@ impl Workloads for World {
         Ok(self.state().observe_workload(release))
     }
 
-    async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()> {
+    async fn bindings_of(&self, objects: &[&ObjectId]) -> Result<Vec<Option<BindingObservation>>> {
+        let state = self.state();
+        Ok(objects.iter().map(|object| state.binding_of(object)).collect())
+    }
+
+    async fn scale(&self, namespace: &str, kind: WorkloadKind, name: &str, replicas: i64) -> Result<()> {
         self.call(Operation::Scale)?;
-        let key = ReleaseKey { namespace: namespace.to_owned(), name: deployment.to_owned() };
-        if !self.state().scale(&key, replicas) {
-            let message = format!("Deployment {deployment} in namespace {namespace} does not exist");
+        let key = ReleaseKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        if kind != WorkloadKind::Deployment || !self.state().scale(&key, replicas) {
+            let message = format!("{} {name} in namespace {namespace} does not exist", kind.as_str());
             return Err(ClientError::new("karmada", ClientErrorKind::NotFound, message));
         }
         self.workload_changed(&key, None);
@@ -90,7 +97,47 @@ impl Workloads for World {
     }
 
     fn watches(&self) -> Vec<WatchReport> {
-        vec![watched("workloads"), watched("bindings")]
+        let kinds = ["deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "pods"];
+        kinds.into_iter().chain(["bindings"]).map(watched).collect()
+    }
+}
+
+#[async_trait]
+impl PropagationPolicies for World {
+    async fn is_applied(&self, wanted: &PropagationSpec) -> Result<bool> {
+        Ok(self.state().policies.get(&wanted.release) == Some(wanted))
+    }
+
+    async fn exist(&self, release: &ReleaseKey) -> Result<bool> {
+        Ok(self.state().policies.contains_key(release))
+    }
+
+    async fn apply(&self, wanted: &PropagationSpec) -> Result<()> {
+        self.call(Operation::ApplyPolicies)?;
+        let ready_at = self.state().propagate(wanted);
+        self.policies_changed(&wanted.release);
+        self.workload_changed(&wanted.release, Some(ready_at));
+        Ok(())
+    }
+
+    async fn remove(&self, release: &ReleaseKey) -> Result<()> {
+        self.call(Operation::DeletePolicies)?;
+        self.state().policies.remove(release);
+        self.policies_changed(release);
+        Ok(())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.policy_changes()
+    }
+
+    fn watches(&self) -> Vec<WatchReport> {
+        let policies = ["propagationpolicies", "clusterpropagationpolicies"];
+        ["overridepolicies", "serviceexports", "serviceimports"]
+            .into_iter()
+            .chain(policies)
+            .map(watched)
+            .collect()
     }
 }
 
@@ -113,6 +160,11 @@ impl Releases for Tenant {
                 digest: release.mark.as_ref().map(|mark| mark.digest.clone()),
             })
             .collect())
+    }
+
+    async fn render(&self, release: &ReleaseSpec) -> Result<Rendering> {
+        self.world.call(Operation::Render)?;
+        Ok(Rendering { objects: self.world.state().render(release), chart_digest: None })
     }
 
     async fn apply(&self, release: &ReleaseSpec) -> Result<()> {

@@ -11,10 +11,13 @@ use tokio::time::Instant;
 
 use super::continuum::{ClusterSpec, Continuum, MeasuredLatency};
 use crate::clients::{
-    AlertRule, BindingObservation, GraphRules, MemberStatus, ReleaseKey, ReleaseSpec, WorkloadObservation,
+    AlertRule, BindingObservation, GraphRules, MemberStatus, PropagationSpec, ReleaseKey, ReleaseSpec,
+    WorkloadObservation,
 };
 use crate::hdag::{self, Dimension, Resources};
-use crate::model::{ClusterObservation, RoundTripTimes};
+use crate::model::{
+    ClusterObservation, ManifestObject, ObjectId, RoundTripTimes, ServicePort, WorkloadKind, WorkloadUse,
+};
 
 /// Everything there is.
 pub(super) struct State {
@@ -24,6 +27,8 @@ pub(super) struct State {
     owned: HashMap<(String, String), BTreeSet<ReleaseKey>>,
     /// The workloads scheduled to each cluster, whether they fit or not.
     scheduled: HashMap<String, Scheduled>,
+    /// How releases are propagated whose charts bring no policies.
+    pub(super) policies: BTreeMap<ReleaseKey, PropagationSpec>,
     /// By name, with the installation that made them.
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// Graph and service of the alerts that fire.
@@ -33,6 +38,7 @@ pub(super) struct State {
     latencies: Vec<MeasuredLatency>,
     ready_delay: Duration,
     charts: BTreeMap<String, Resources>,
+    plain_charts: BTreeSet<String>,
     default_requests: Resources,
     chance: StdRng,
 }
@@ -93,12 +99,14 @@ impl State {
             releases: BTreeMap::new(),
             owned: HashMap::new(),
             scheduled: HashMap::new(),
+            policies: BTreeMap::new(),
             rules: BTreeMap::new(),
             firing: Vec::new(),
             rates: BTreeMap::new(),
             latencies: continuum.latencies,
             ready_delay: continuum.ready_delay,
             charts: continuum.charts,
+            plain_charts: continuum.plain_charts,
             default_requests: continuum.default_requests,
             chance: StdRng::seed_from_u64(seed),
         }
@@ -106,11 +114,14 @@ impl State {
 
     /// Installs or upgrades; returns the time at which the last of its pods will be ready.
     pub(super) fn apply(&mut self, installation: &str, spec: &ReleaseSpec) -> Instant {
-        let wanted = self.wanted_clusters(&spec.values);
+        let wanted = match self.policies.get(&spec.key) {
+            Some(policies) => vec![policies.cluster.clone()],
+            None if self.is_plain(&spec.chart) => Vec::new(),
+            None => self.wanted_clusters(&spec.values),
+        };
         let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
-        let listed = self.charts.get(chart_name(&spec.chart)).copied();
-        let requests = requests(&spec.values).or(listed).unwrap_or(self.default_requests);
-        let replicas = spec.values.get("replicas").and_then(Value::as_i64).unwrap_or(1);
+        let requests = self.requests_of(spec);
+        let replicas = replicas(&spec.values);
         let old = self.put_release(&spec.key, None);
         let kept = old.as_ref().and_then(|old| old.workload.as_ref()).map(|workload| workload.places.clone());
         let ready_at = Instant::now() + delay;
@@ -128,6 +139,53 @@ impl State {
             workload: Some(Workload { replicas, requests, places: wanted.into_iter().map(place).collect() }),
         };
         self.put_release(&spec.key, Some(release));
+        ready_at
+    }
+
+    fn is_plain(&self, chart: &str) -> bool {
+        self.plain_charts.contains(chart_name(chart))
+    }
+
+    fn requests_of(&self, spec: &ReleaseSpec) -> Resources {
+        let listed = self.charts.get(chart_name(&spec.chart)).copied();
+        requests(&spec.values).or(listed).unwrap_or(self.default_requests)
+    }
+
+    /// The objects of every chart: a Deployment and a Service of the release's name.
+    pub(super) fn render(&self, spec: &ReleaseSpec) -> Vec<ManifestObject> {
+        let object = |api_version: &str, kind: &str| {
+            let ReleaseKey { namespace, name } = spec.key.clone();
+            let id = ObjectId {
+                api_version: api_version.into(),
+                kind: kind.into(),
+                namespace: Some(namespace),
+                name,
+            };
+            ManifestObject { id, selected: !self.is_plain(&spec.chart), ..ManifestObject::default() }
+        };
+        let (requests, name) = (self.requests_of(spec), spec.key.name.clone());
+        let workload =
+            WorkloadUse { name, requests, replicas: replicas(&spec.values), ..WorkloadUse::default() };
+        let port = ServicePort { name: None, port: 80, protocol: "TCP".into(), app_protocol: None };
+        vec![
+            ManifestObject { workload: Some(workload), ..object("apps/v1", "Deployment") },
+            ManifestObject { ports: vec![port], ..object("v1", "Service") },
+        ]
+    }
+
+    /// Propagates a release as wanted; returns the time at which its pods are ready there.
+    pub(super) fn propagate(&mut self, wanted: &PropagationSpec) -> Instant {
+        self.policies.insert(wanted.release.clone(), wanted.clone());
+        let delay = self.ready_delay.mul_f64(1.0 + self.chance.random_range(0.0..0.25));
+        let ready_at = Instant::now() + delay;
+        let release = self.put_release(&wanted.release, None);
+        if let Some(mut release) = release {
+            if let Some(workload) = &mut release.workload {
+                let since = workload.places.get(&wanted.cluster).copied().unwrap_or(ready_at);
+                workload.places = BTreeMap::from([(wanted.cluster.clone(), since)]);
+            }
+            self.put_release(&wanted.release, Some(release));
+        }
         ready_at
     }
 
@@ -245,13 +303,27 @@ impl State {
         let workload = self.releases.get(key).and_then(|release| release.workload.as_ref());
         workload
             .map(|workload| WorkloadObservation {
-                deployment: key.name.clone(),
+                kind: WorkloadKind::Deployment,
+                name: key.name.clone(),
                 replicas: workload.replicas,
                 requests: workload.requests,
-                binding: Some(self.binding(key, workload)),
+                failure: None,
+                binding: self.observe_binding(key, workload),
             })
             .into_iter()
             .collect()
+    }
+
+    /// The binding of any object of a release: they go where its workload goes.
+    pub(super) fn binding_of(&self, object: &ObjectId) -> Option<BindingObservation> {
+        let namespace = object.namespace.clone()?;
+        let key = ReleaseKey { namespace, name: object.name.clone() };
+        self.observe_binding(&key, self.releases.get(&key)?.workload.as_ref()?)
+    }
+
+    /// `None` for what no policy selects.
+    fn observe_binding(&self, key: &ReleaseKey, workload: &Workload) -> Option<BindingObservation> {
+        (!workload.places.is_empty()).then(|| self.binding(key, workload))
     }
 
     fn binding(&self, key: &ReleaseKey, workload: &Workload) -> BindingObservation {
@@ -273,6 +345,8 @@ impl State {
             fully_applied: !scheduled.is_empty(),
             clusters: workload.places.iter().filter(|(name, _)| known(name)).map(status).collect(),
             scheduled,
+            policy: None,
+            managed: self.policies.contains_key(key).then(|| key.clone()),
             up_to_date: true,
         }
     }
@@ -319,6 +393,10 @@ impl State {
             used + workload.requests.times(scheduled)
         })
     }
+}
+
+fn replicas(values: &Value) -> i64 {
+    values.get("replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
 /// The last part of a chart's reference, without tag or digest.

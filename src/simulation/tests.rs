@@ -7,6 +7,7 @@ use tokio::time::advance;
 
 use super::{Continuum, World};
 use crate::clients::{ReleaseKey, ReleaseSpec, WorkloadObservation};
+use crate::model::WorkloadKind;
 
 fn world() -> World {
     World::new(Continuum::built_in().unwrap(), 7)
@@ -75,7 +76,7 @@ async fn scaled_replicas_are_seen_until_the_release_is_applied_again() {
     let replicas = async || world.ports().workloads.of_release(&spec.key).await.unwrap()[0].replicas;
     world.ports().releases.apply(&spec).await.unwrap();
     advance(Duration::from_secs(5)).await;
-    world.ports().workloads.scale("project", "a", 3).await.unwrap();
+    world.ports().workloads.scale("project", WorkloadKind::Deployment, "a", 3).await.unwrap();
     assert_eq!((replicas().await, ready(&world, &spec, "edge-1").await), (3, 3));
     world.ports().releases.apply(&spec).await.unwrap();
     assert_eq!(replicas().await, 1, "the chart's number");

@@ -31,6 +31,7 @@ struct Inner {
     clusters_changed: watch::Sender<u64>,
     workload_changed: broadcast::Sender<ReleaseKey>,
     release_changed: broadcast::Sender<ReleaseKey>,
+    policies_changed: broadcast::Sender<ReleaseKey>,
     rules_changed: broadcast::Sender<String>,
 }
 
@@ -45,6 +46,12 @@ pub enum Operation {
     Scale,
     /// `Releases::find`.
     ListReleases,
+    /// `Releases::render`.
+    Render,
+    /// `PropagationPolicies::apply`.
+    ApplyPolicies,
+    /// `PropagationPolicies::remove`.
+    DeletePolicies,
     /// `Releases::apply`.
     ApplyRelease,
     /// `Releases::adopt`.
@@ -89,6 +96,8 @@ pub struct Snapshot {
     pub releases: BTreeSet<String>,
     /// Names of rule objects.
     pub rules: BTreeSet<String>,
+    /// Releases that `smo` propagates, as `namespace/name`.
+    pub policies: BTreeSet<String>,
     /// Deployments as `cluster/namespace/name`.
     pub deployments: BTreeSet<String>,
 }
@@ -104,6 +113,7 @@ impl World {
             clusters_changed: watch::Sender::default(),
             workload_changed: broadcast::Sender::new(CHANGES),
             release_changed: broadcast::Sender::new(CHANGES),
+            policies_changed: broadcast::Sender::new(CHANGES),
             rules_changed: broadcast::Sender::new(CHANGES),
         };
         Self { inner: Arc::new(inner) }
@@ -196,6 +206,7 @@ impl World {
         Snapshot {
             releases: state.releases.keys().map(name).collect(),
             rules: state.rules.keys().cloned().collect(),
+            policies: state.policies.keys().map(name).collect(),
             deployments: places.collect(),
         }
     }
@@ -245,6 +256,15 @@ impl World {
     /// Announces that the record of a release changed.
     pub(super) fn record_changed(&self, key: &ReleaseKey) {
         drop(self.inner.release_changed.send(key.clone()));
+    }
+
+    pub(super) fn policy_changes(&self) -> broadcast::Receiver<ReleaseKey> {
+        self.inner.policies_changed.subscribe()
+    }
+
+    /// Announces that the policies of a release changed.
+    pub(super) fn policies_changed(&self, key: &ReleaseKey) {
+        drop(self.inner.policies_changed.send(key.clone()));
     }
 
     pub(super) fn rule_changes(&self) -> broadcast::Receiver<String> {

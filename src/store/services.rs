@@ -11,20 +11,20 @@ use sqlx::QueryBuilder;
 use super::db::{CHUNK, Conn, Tx, on};
 use super::json::JsonText;
 use super::{Result, Store, StoreError};
-use crate::hdag::{Resources, Trigger};
-use crate::model::{Condition, ServiceRecord, ServiceState, WorkloadUse};
+use crate::hdag::{Propagation, Resources, Trigger};
+use crate::model::{Condition, Manifest, ServiceRecord, ServiceState, WorkloadUse};
 
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
-    replicas_observed, replicas_ready, workloads, conditions) ";
+    replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
-        replicas_decided = $6
+        replicas_decided = $6, import_clusters = $7
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
     "UPDATE services SET state = $3, ready = $4, replicas_observed = $5, replicas_ready = $6,
-        workloads = $7, conditions = $8
+        workloads = $7, conditions = $8, manifest = $9
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
@@ -57,6 +57,9 @@ pub(super) struct ServiceRow {
     replicas_ready: Option<i64>,
     workloads: JsonText<Vec<WorkloadUse>>,
     conditions: JsonText<Vec<Condition>>,
+    propagation: Option<String>,
+    import_clusters: JsonText<Vec<String>>,
+    manifest: Option<JsonText<Manifest>>,
 }
 
 impl From<ServiceRow> for ServiceRecord {
@@ -81,8 +84,22 @@ impl From<ServiceRow> for ServiceRecord {
             replicas_ready: row.replicas_ready,
             workloads: row.workloads.0,
             conditions: row.conditions.0,
+            propagation: row.propagation.as_deref().and_then(propagation_named),
+            import_clusters: row.import_clusters.0,
+            manifest: row.manifest.map(|manifest| manifest.0),
         }
     }
+}
+
+fn name_of_propagation(propagation: Propagation) -> &'static str {
+    match propagation {
+        Propagation::Chart => "chart",
+        Propagation::Managed => "managed",
+    }
+}
+
+fn propagation_named(name: &str) -> Option<Propagation> {
+    [Propagation::Chart, Propagation::Managed].into_iter().find(|known| name_of_propagation(*known) == name)
 }
 
 impl Store {
@@ -188,8 +205,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes the placement and the desired release of a service: cluster, values, whether its event has
-    /// happened, replicas.
+    /// Writes the placement and the desired release of a service: cluster, those that import it, values,
+    /// whether its event has happened, replicas.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -201,12 +218,13 @@ impl Tx {
             .bind(JsonText(&service.values))
             .bind(service.triggered)
             .bind(service.replicas_decided)
+            .bind(JsonText(&service.import_clusters))
             .execute(c).await?.rows_affected());
         self.touch(&service.graph);
         written(updated, service)
     }
 
-    /// Writes the observation of a service: state, readiness, replicas, workloads, conditions.
+    /// Writes the observation of a service: state, readiness, replicas, workloads, conditions, manifest.
     ///
     /// # Errors
     /// [`StoreError::Version`] when the service is gone; the database failed.
@@ -220,6 +238,7 @@ impl Tx {
             .bind(service.replicas_ready)
             .bind(JsonText(&service.workloads))
             .bind(JsonText(&service.conditions))
+            .bind(service.manifest.as_ref().map(JsonText))
             .execute(c).await?.rows_affected());
         self.touch(&service.graph);
         written(updated, service)
@@ -287,7 +306,10 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(service.replicas_observed)
                 .push_bind(service.replicas_ready)
                 .push_bind(JsonText(&service.workloads))
-                .push_bind(JsonText(&service.conditions));
+                .push_bind(JsonText(&service.conditions))
+                .push_bind(service.propagation.map(name_of_propagation))
+                .push_bind(JsonText(&service.import_clusters))
+                .push_bind(service.manifest.as_ref().map(JsonText));
         });
         query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()
     }))

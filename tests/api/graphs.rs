@@ -248,13 +248,13 @@ async fn static_placement_leaves_the_values_alone(database: TestDatabase) {
 
 async fn callers_import_what_they_call(database: TestDatabase) {
     let app = TestApp::start(&database).await;
-    let calls = |to: &str, cpu: &str| json!({ "deployment": { "intent": { "compute": { "cpu": cpu }, "connectionPoints": [to] } } });
-    // 8 cores each: the third does not fit into the cloud's 16 any more, nor anywhere else.
-    let services = [
-        service("a", calls("b", "large")),
-        service("b", json!({ "deployment": { "intent": { "compute": { "cpu": "large" } } } })),
-        service("c", calls("b", "medium")),
-    ];
+    let calls = |to: &[&str], cores: i64| {
+        let values = json!({ "resources": { "requests": { "cpu": cores } } });
+        json!({ "deployment": { "intent": { "connectionPoints": to } }, "artifact": { "valuesOverwrite": values } })
+    };
+    // Twice 8 cores fill the cloud; the third goes to the next cluster.
+    let services =
+        [service("a", calls(&["b"], 8)), service("b", calls(&[], 8)), service("c", calls(&["b"], 4))];
     let posted = app.post(DEMO, &graph("g", &services)).await;
     assert_eq!(posted.status, 200, "{:#}", posted.body);
     let b = named(&posted.body, "b");

@@ -4,6 +4,7 @@
 #![deny(dead_code)]
 
 mod alerts;
+mod any_chart;
 mod capacity;
 mod cluster_sync;
 mod external;

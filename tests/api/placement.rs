@@ -181,7 +181,8 @@ async fn a_placement_that_is_final_is_not_changed(database: TestDatabase) {
     let refused = app.post("/graphs/g/placement", &json!({})).await;
     assert_eq!(refused.status, 409);
     let conflict = &refused.body["explanation"]["conflict"];
-    assert_eq!(conflict, &json!(["service a must stay on cloud"]), "{:#}", refused.body);
+    let told = "service a must stay on cloud, which is not available (highAvailability is enabled: the placement is final)";
+    assert_eq!(conflict, &json!([told]), "{:#}", refused.body);
     app.shutdown().await;
 }
 

@@ -1,9 +1,11 @@
 //! The effects of the reconciler and, above all, the calls that it does not make.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 use smo::clients::{GraphRules, ReleaseKey, ReleaseSpec};
 use smo::faults::Faults;
-use smo::model::owner_of;
+use smo::model::{WorkloadKind, owner_of};
 use smo::simulation::{Operation, World};
 
 use crate::support::app::{LIMIT, TestApp, conditional, graph, service, world};
@@ -59,7 +61,7 @@ async fn a_graph_that_is_as_it_should_be_costs_neither_a_write_nor_a_call(databa
     tx.graph("g").await.unwrap().unwrap();
     for _ in 0..3 {
         let done = reconciles(&app).await;
-        app.world.ports().workloads.scale("demo", "a", 1).await.unwrap();
+        app.world.ports().workloads.scale("demo", WorkloadKind::Deployment, "a", 1).await.unwrap();
         until_reconciled(&app, done + 1).await;
     }
     let scaled_here = [0, 0, 3, 0, 0];
@@ -121,7 +123,13 @@ async fn a_cluster_that_goes_away_wakes_only_graphs_that_have_something_there(da
         // Answers after the clusters were read and their graphs woken.
         assert_eq!(app.get("/clusters").await.status, 200);
     };
-    let before = reconciles(&app).await;
+    // Its last news may still be on their way.
+    let last = Cell::new(0);
+    let before = eventually("graph g is at rest", LIMIT, async || {
+        let now = reconciles(&app).await;
+        if last.replace(now) == now { Ok(now) } else { Err(format!("{now} reconciles")) }
+    })
+    .await;
     flip(&app.world, other).await;
     flip(&app.world, &home).await;
     app.until("g", "is not ready", |answer| answer.body["services"][0]["ready"] == false).await;

@@ -91,7 +91,7 @@ async fn a_service_with_several_workloads_is_not_scaled(database: TestDatabase) 
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     let mut record = database.store.services("g").await.unwrap().remove(0);
-    record.workloads.push(record.workloads[0]);
+    record.workloads.push(record.workloads[0].clone());
     let mut tx = database.store.begin().await.unwrap();
     tx.update_service_observation(&record).await.unwrap();
     tx.commit("observation").await.unwrap();

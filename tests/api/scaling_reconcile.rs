@@ -5,7 +5,7 @@ use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind, ReleaseKey};
 use smo::config::Settings;
 use smo::faults::Faults;
-use smo::model::ServiceRecord;
+use smo::model::{ServiceRecord, WorkloadKind};
 use smo::simulation::Operation;
 use smo::store::Store;
 
@@ -76,7 +76,7 @@ async fn decided_replicas_are_carried_out_and_again_after_somebody_has_changed_t
     assert_eq!(app.world.revision("demo", "a"), Some(1), "scaling is no work for Helm");
 
     let calls = app.world.calls(Operation::Scale);
-    app.world.ports().workloads.scale("demo", "a", 1).await.unwrap();
+    app.world.ports().workloads.scale("demo", WorkloadKind::Deployment, "a", 1).await.unwrap();
     app.until("g", "is scaled again", |_| app.world.calls(Operation::Scale) > calls + 1).await;
     app.until("g", "has three replicas again", has_three).await;
     assert_eq!((app.world.revision("demo", "a"), replicas(&app).await), (Some(1), Some(3)));

@@ -30,6 +30,13 @@ async fn life_of_a_release() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rendering_and_policies() {
+    let (world, fixture) = world();
+    suite::rendering(&world.ports(), &fixture).await;
+    suite::life_of_policies(&world.ports(), &fixture).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_foreign_release_is_left_alone() {
     let (world, fixture) = world();
     suite::a_foreign_release_is_left_alone(&world.ports(), &fixture).await;

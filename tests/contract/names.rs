@@ -10,7 +10,14 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "API groups, which are the identity of a kind",
-        &["cluster.karmada.io", "work.karmada.io", "monitoring.coreos.com", "submariner.io"],
+        &[
+            "cluster.karmada.io",
+            "work.karmada.io",
+            "policy.karmada.io",
+            "multicluster.x-k8s.io",
+            "monitoring.coreos.com",
+            "submariner.io",
+        ],
     ),
     (
         "path of an API: Karmada's proxy of a member and the kind behind it; the namespace is a setting",
@@ -43,6 +50,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gpu.intel.com/i915",
             "gpu.intel.com/xe",
         ],
+    ),
+    (
+        "end of the names of policies, which begin with namespace and release",
+        &[".smo", ".services", ".imports", ".{}", "{name}.{namespace}{part}{SUFFIX}"],
     ),
     ("scheme of chart references", &["oci://"]),
     (

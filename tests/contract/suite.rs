@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use smo::clients::{
-    AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, ReleaseKey, ReleaseObservation, ReleaseSpec,
-    ReleaseStatus, WatchReport, WorkloadObservation,
+    AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, PropagationSpec, ReleaseKey,
+    ReleaseObservation, ReleaseSpec, ReleaseStatus, WatchReport, WorkloadObservation,
 };
-use smo::model::RoundTripTimes;
+use smo::model::{Manifest, ManifestObject, ObjectId, RoundTripTimes, ServicePort, WorkloadKind};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
@@ -63,7 +63,7 @@ pub async fn life_of_a_release(ports: &Ports, fixture: &Fixture) {
     assert_eq!((seen.owner.as_deref(), seen.digest.as_deref()), (Some(OWNER), Some("one")));
     until_running(ports, fixture, first).await;
 
-    ports.workloads.scale(&fixture.namespace, RELEASE, 2).await.unwrap();
+    ports.workloads.scale(&fixture.namespace, WorkloadKind::Deployment, RELEASE, 2).await.unwrap();
     until(ports, fixture, "has two replicas", |found| found.iter().any(|w| w.replicas == 2)).await;
 
     ports.releases.apply(&fixture.release(second, "two")).await.unwrap();
@@ -75,6 +75,66 @@ pub async fn life_of_a_release(ports: &Ports, fixture: &Fixture) {
     assert_eq!(listed(ports, fixture).await, None);
     until(ports, fixture, "is gone", <[_]>::is_empty).await;
     ports.releases.uninstall(&fixture.key(), OWNER).await.unwrap();
+}
+
+/// Policies of a release: written, seen, changed, removed.
+pub async fn life_of_policies(ports: &Ports, fixture: &Fixture) {
+    let [first, second] = &fixture.clusters;
+    let (policies, key) = (&ports.propagation, fixture.key());
+    let object = |api_version: &str, kind: &str| ManifestObject {
+        id: ObjectId {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some(fixture.namespace.clone()),
+            name: RELEASE.to_owned(),
+        },
+        ..ManifestObject::default()
+    };
+    let port = ServicePort { name: None, port: 80, protocol: "TCP".to_owned(), app_protocol: None };
+    let service = ManifestObject { ports: vec![port], ..object("v1", "Service") };
+    let objects = vec![object("apps/v1", "Deployment"), service];
+    let spec = |cluster: &String, importers: &[&String]| PropagationSpec {
+        release: key.clone(),
+        owner: OWNER.to_owned(),
+        cluster: cluster.clone(),
+        importers: importers.iter().map(|name| (*name).clone()).collect(),
+        manifest: Manifest { objects: objects.clone(), ..Manifest::default() },
+    };
+    until_policies(ports, &key, false).await;
+    let (alone, called) = (spec(first, &[]), spec(first, &[second]));
+    assert!(!policies.is_applied(&alone).await.unwrap());
+    for wanted in [&alone, &called, &spec(second, &[first]), &alone] {
+        let mut changes = policies.changes();
+        policies.apply(wanted).await.unwrap();
+        assert_eq!(next_change(&mut changes).await, key);
+        assert!(policies.is_applied(wanted).await.unwrap(), "{wanted:?}");
+        assert!(policies.exist(&key).await.unwrap());
+    }
+    assert!(!policies.is_applied(&called).await.unwrap());
+    policies.remove(&key).await.unwrap();
+    assert!(!policies.exist(&key).await.unwrap());
+    policies.remove(&key).await.unwrap();
+}
+
+/// Rendering shows the objects of a chart, and makes none.
+pub async fn rendering(ports: &Ports, fixture: &Fixture) {
+    let rendering = ports.releases.render(&fixture.release(&fixture.clusters[0], "one")).await.unwrap();
+    let deployment = rendering.objects.iter().find(|object| object.id.kind == "Deployment").unwrap();
+    assert_eq!(deployment.id.namespace.as_ref(), Some(&fixture.namespace));
+    assert!(deployment.selected, "the chart brings policies: {rendering:#?}");
+    let workload = deployment.workload.as_ref().unwrap();
+    assert_eq!((workload.replicas, workload.requests.cpu_millicores), (1, 500));
+    assert_eq!(listed(ports, fixture).await, None);
+}
+
+async fn until_policies(ports: &Ports, release: &ReleaseKey, exist: bool) {
+    eventually("the policies are known", LIMIT, || async {
+        match ports.propagation.exist(release).await {
+            Ok(found) if found == exist => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 }
 
 /// A release of somebody else is told apart, and neither changed nor removed.
@@ -147,11 +207,29 @@ async fn next_change<T: Clone>(changes: &mut broadcast::Receiver<T>) -> T {
 pub async fn watches(ports: &Ports) {
     let all = || {
         let rules = ports.rules.as_ref().unwrap().watches();
-        let parts = [ports.inventory.watches(), ports.workloads.watches(), ports.releases.watches(), rules];
-        parts.concat()
+        let [clusters, workloads] = [ports.inventory.watches(), ports.workloads.watches()];
+        [clusters, workloads, ports.releases.watches(), ports.propagation.watches(), rules].concat()
     };
     let names: Vec<&str> = all().iter().map(|watch| watch.name).collect();
-    assert_eq!(names, ["clusters", "workloads", "bindings", "releases", "rules"]);
+    let expected = [
+        "clusters",
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "replicasets",
+        "jobs",
+        "cronjobs",
+        "pods",
+        "bindings",
+        "releases",
+        "overridepolicies",
+        "serviceexports",
+        "serviceimports",
+        "propagationpolicies",
+        "clusterpropagationpolicies",
+        "rules",
+    ];
+    assert_eq!(names, expected);
     eventually("every watch is complete and alive", LIMIT, async || {
         let found = all();
         let alive = |watch: &WatchReport| watch.complete && watch.age < LIMIT && watch.last_error.is_none();

@@ -45,6 +45,8 @@ async fn the_real_ports_keep_the_contract() {
         clusters: ["member1".to_owned(), "member2".to_owned()],
     };
     suite::inventory(&ports, &fixture).await;
+    suite::rendering(&ports, &fixture).await;
+    suite::life_of_policies(&ports, &fixture).await;
     suite::life_of_a_release(&ports, &fixture).await;
     suite::a_foreign_release_is_left_alone(&ports, &fixture).await;
     suite::a_release_of_another_installation(&ports, &other, &fixture).await;

@@ -10,6 +10,7 @@
 )]
 
 mod alerts;
+mod any_chart;
 mod bed;
 mod brussels;
 mod charts;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Map, Value, json};
-use smo::hdag::{Event, EventCondition, Resources, Trigger};
+use smo::hdag::{Event, EventCondition, Propagation, Resources, Trigger};
 use smo::model::ClusterObservation;
 use smo::model::{
-    Condition, ConditionStatus, DecisionRecord, Desired, GraphRecord, NewEvent, ServiceRecord, ServiceState,
-    WorkloadUse,
+    Condition, ConditionStatus, DecisionRecord, Desired, GraphRecord, Manifest, ManifestObject, NewEvent,
+    ObjectId, ServiceRecord, ServiceState, WorkloadUse,
 };
 use smo::store::Store;
 use uuid::Uuid;
@@ -25,6 +25,22 @@ pub fn resources(n: i64) -> Resources {
         ram_bytes: n * 1000 + 2,
         storage_bytes: n * 1000 + 3,
         gpus: n * 1000 + 4,
+    }
+}
+
+/// A rendered chart with one object of that name.
+fn manifest(name: &str) -> Manifest {
+    let id = ObjectId {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        namespace: Some("demo".to_owned()),
+        name: name.to_owned(),
+    };
+    Manifest {
+        source: "source".to_owned(),
+        chart: "oci://registry/chart".to_owned(),
+        chart_digest: Some("sha256:1".to_owned()),
+        objects: vec![ManifestObject { id, hook: true, ..ManifestObject::default() }],
     }
 }
 
@@ -88,7 +104,15 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         ready: true,
         replicas_observed: Some(4),
         replicas_ready: Some(3),
-        workloads: vec![WorkloadUse { requests: resources(2), replicas: 4, ready: 3 }],
+        workloads: vec![WorkloadUse {
+            requests: resources(2),
+            replicas: 4,
+            ready: 3,
+            ..WorkloadUse::default()
+        }],
+        propagation: Some(Propagation::Managed),
+        import_clusters: vec!["edge-1".to_owned()],
+        manifest: Some(manifest(name)),
         conditions: vec![condition("Installed", ConditionStatus::True)],
     }
 }

@@ -14,10 +14,11 @@ use super::App;
 use super::planner::{Caller, Decided};
 use crate::error::Result;
 use crate::hdag::Descriptor;
+use crate::model::ServiceRecord;
 use crate::optimizer::DecisionContext;
 
 impl App {
-    /// Decides where the services of a new graph go.
+    /// Decides where the services of a new graph go; `expected` are its services with what their charts bring.
     ///
     /// # Errors
     /// The known state of the clusters is too old, the strategy does not exist, or nothing fits.
@@ -25,13 +26,14 @@ impl App {
         &self,
         project: &str,
         descriptor: &Descriptor,
+        expected: &[ServiceRecord],
         at: DateTime<Utc>,
     ) -> Result<Decided> {
         let snapshot = self.parts.ledger.snapshot_for(&descriptor.id, at).await?;
         let context = DecisionContext::new(descriptor, project, at);
         let policy =
             self.policy_of(descriptor, &context, Occasion::New, &PlacementOptions::default()).await?;
-        let problem = problem::problem(descriptor, &snapshot, policy);
+        let problem = problem::problem(descriptor, &snapshot, expected, policy, false);
         let mut decided = self.parts.planner.place(problem, &context, Caller::Request).await?;
         decided.plan()?;
         decided.record.applied_at = Some(at);

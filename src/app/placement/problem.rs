@@ -5,34 +5,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::policy::PlacementPolicy;
 use crate::app::ledger::GraphSnapshot;
 use crate::hdag::{Descriptor, LatencyQos, dependency_order};
-use crate::model::{ClusterRecord, ServiceRecord};
+use crate::model::{ClusterRecord, Manifest, ServiceRecord};
 use crate::optimizer::placement::{
     AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
 };
 
-/// The problem of placing a graph, new or running.
-pub(super) fn problem(descriptor: &Descriptor, snapshot: &GraphSnapshot, policy: PlacementPolicy) -> Problem {
+/// The problem of placing a graph, which may be running already. `expected` are services that are not placed yet,
+/// with what their charts bring.
+pub(super) fn problem(
+    descriptor: &Descriptor,
+    snapshot: &GraphSnapshot,
+    expected: &[ServiceRecord],
+    policy: PlacementPolicy,
+    is_running: bool,
+) -> Problem {
     let own: BTreeMap<&str, (&ServiceRecord, &String)> = snapshot
         .services
         .iter()
         .filter_map(|service| Some((service.name.as_str(), (service, service.cluster.as_ref()?))))
         .collect();
-    let pinned = descriptor.intent.high_availability;
     let demand = |(rank, index): (u32, usize)| {
         let service = &descriptor.services[index];
         let placed = own.get(service.id.as_str()).copied();
+        let counted = placed.map(|(record, _)| record);
+        let counted = counted.or_else(|| expected.iter().find(|record| record.name == service.id));
+        let pinned_because = placed.and_then(|(record, _)| pin(descriptor, service, record, is_running));
         ServiceDemand {
             rank,
-            replicas: ReplicaBounds::exactly(placed.map_or(1, |(record, _)| record.counted_replicas())),
+            replicas: ReplicaBounds::exactly(counted.map_or(1, ServiceRecord::counted_replicas)),
             current: placed.map(|(_, cluster)| cluster.clone()),
-            pinned: pinned && placed.is_some(),
+            pinned: pinned_because.is_some(),
+            pinned_because,
             move_weight: service.move_weight,
             co_location: service.co_location.clone(),
             anti_affinity: service.anti_affinity.clone(),
             requires: requirements(descriptor, service, &policy),
             ..ServiceDemand::new(
                 service.id.clone(),
-                placed.map_or(service.needs, |(record, _)| record.counted_needs()),
+                counted.map_or(service.needs, ServiceRecord::counted_needs),
             )
         }
     };
@@ -44,6 +54,22 @@ pub(super) fn problem(descriptor: &Descriptor, snapshot: &GraphSnapshot, policy:
     problem.strict = policy.strict;
     problem.warnings = policy.warnings;
     problem.sorted()
+}
+
+/// Why a service that is placed must stay where it is. Of a stopped graph nothing runs that high availability could
+/// keep in its place, but volumes are still there.
+fn pin(
+    descriptor: &Descriptor,
+    service: &crate::hdag::Service,
+    record: &ServiceRecord,
+    is_running: bool,
+) -> Option<String> {
+    let claims: Vec<String> = record.manifest.iter().flat_map(Manifest::claims).collect();
+    if !claims.is_empty() && !service.discards_volumes {
+        return Some(format!("the data of its volume claims is there: {}", claims.join(", ")));
+    }
+    (descriptor.intent.high_availability && is_running)
+        .then(|| "highAvailability is enabled: the placement is final".to_owned())
 }
 
 /// The state of each cluster as the graph's decision sees it.

@@ -257,10 +257,9 @@ impl App {
         let context = DecisionContext::new(descriptor, &graph.project, at);
         let policy = self.policy_of(descriptor, &context, Occasion::Again, options).await?;
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
-        let mut problem = problem(descriptor, &snapshot, policy);
+        let is_running = graph.desired == Desired::Running;
+        let mut problem = problem(descriptor, &snapshot, &[], policy, is_running);
         for service in &mut problem.services {
-            // Nothing runs that high availability could keep in its place.
-            service.pinned &= graph.desired == Desired::Running;
             if let Some(wanted) = replicas.get(&service.name) {
                 service.replicas = ReplicaBounds::exactly(*wanted);
             }
@@ -282,7 +281,7 @@ impl App {
         let context = DecisionContext::new(descriptor, &graph.project, at);
         let policy = self.policy_of(descriptor, &context, Occasion::Again, &options).await?;
         let snapshot = self.parts.ledger.snapshot_for(&graph.name, at).await?;
-        Ok(problem(descriptor, &snapshot, policy))
+        Ok(problem(descriptor, &snapshot, &[], policy, graph.desired == Desired::Running))
     }
 
     /// Makes a plan the desired placement.
@@ -361,6 +360,7 @@ async fn write_assignment(
         record.cluster = assignment.get(&record.name).cloned();
         let import_clusters = imports.get(&record.name).map(Vec::as_slice).unwrap_or_default();
         record.values = release_values(service, record.cluster.as_deref(), import_clusters);
+        record.import_clusters = import_clusters.to_vec();
         if let Some(replicas) = plan.replicas.get(&record.name) {
             record.replicas_decided = Some(*replicas);
         }

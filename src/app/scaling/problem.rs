@@ -51,8 +51,7 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
     let settings = inputs.settings;
     let scaled = |record: &ServiceRecord| {
         let (spec, cluster) = (target.specs.get(&record.name)?, record.cluster.as_ref()?);
-        // With several workloads, it is unknown which one carries the load.
-        if record.workloads.len() > 1 {
+        if record.unscalable().is_some() {
             return None;
         }
         // Until its Deployment has been observed, the number of replicas is unknown.

@@ -1,49 +1,80 @@
-//! An index of Deployments and their bindings by release.
+//! An index of workloads and bindings by release.
 //!
 //! Plain data and no client: watch events go in, and the releases that they affect come out, so tests simply
 //! feed it objects. Of each object only the few relevant fields are kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::PodSpec;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde::Deserialize;
 
-use super::{Condition, pod};
+use super::Condition;
+use super::kinds::{PodOwner, requests};
+use super::propagation::release_of_policy;
 use crate::clients::mirror::{Change, Mirror, ObjectKey};
 use crate::clients::{BindingObservation, MemberStatus, ReleaseKey, WorkloadObservation};
 use crate::hdag::Resources;
+use crate::model::{ObjectId, WorkloadKind};
 
-/// Both watches together.
+/// All watches together.
 #[derive(Default)]
 pub(super) struct Index {
-    deployments: Mirror<DeploymentState>,
+    workloads: HashMap<WorkloadKind, Mirror<WorkloadState>>,
     bindings: Mirror<BindingState>,
-    /// Names of the Deployments of a release.
-    by_release: HashMap<ReleaseKey, BTreeSet<String>>,
-    /// The binding of a Deployment.
-    by_deployment: HashMap<ObjectKey, ObjectKey>,
+    /// The workloads of a release.
+    by_release: HashMap<ReleaseKey, BTreeSet<(ObjectKey, WorkloadKind)>>,
+    /// The binding of an object.
+    by_object: HashMap<BoundObject, ObjectKey>,
+}
+
+/// Identity of an object that a binding binds. Its version is left out: a chart and Karmada may name different
+/// ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct BoundObject {
+    group: String,
+    kind: String,
+    key: ObjectKey,
+}
+
+impl BoundObject {
+    fn of_workload(kind: WorkloadKind, key: &ObjectKey) -> Self {
+        let group = match kind {
+            WorkloadKind::Job | WorkloadKind::CronJob => "batch",
+            WorkloadKind::Pod => "",
+            _ => "apps",
+        };
+        Self { group: group.to_owned(), kind: kind.as_str().to_owned(), key: key.clone() }
+    }
+
+    fn of(object: &ObjectId) -> Self {
+        let key = (object.namespace.clone().unwrap_or_default(), object.name.clone());
+        Self { group: object.group().to_owned(), kind: object.kind.clone(), key }
+    }
 }
 
 impl Index {
-    /// Takes an event of the Deployments' watch and returns the releases that it touches.
-    pub(super) fn apply_deployment(&mut self, event: Event<Deployment>) -> BTreeSet<ReleaseKey> {
+    /// Takes an event of the watch of one kind of workloads and returns the releases that it touches.
+    pub(super) fn apply_workload<K: PodOwner + ResourceExt>(
+        &mut self,
+        event: Event<K>,
+    ) -> BTreeSet<ReleaseKey> {
+        let mirror = self.workloads.entry(K::KIND).or_default();
         let mut touched = BTreeSet::new();
-        for Change { key, before } in self.deployments.apply(event, DeploymentState::of) {
+        for Change { key, before } in mirror.apply(event, WorkloadState::of) {
+            let entry = (key, K::KIND);
             if let Some(release) = before.map(|state| state.release) {
-                if let Some(names) = self.by_release.get_mut(&release) {
-                    names.remove(&key.1);
-                    if names.is_empty() {
+                if let Some(workloads) = self.by_release.get_mut(&release) {
+                    workloads.remove(&entry);
+                    if workloads.is_empty() {
                         self.by_release.remove(&release);
                     }
                 }
                 touched.insert(release);
             }
-            if let Some(state) = self.deployments.get(&key) {
-                self.by_release.entry(state.release.clone()).or_default().insert(key.1);
+            if let Some(state) = mirror.get(&entry.0) {
+                self.by_release.entry(state.release.clone()).or_default().insert(entry);
                 touched.insert(state.release.clone());
             }
         }
@@ -52,54 +83,72 @@ impl Index {
 
     /// Takes an event of the bindings' watch and returns the releases that it touches.
     pub(super) fn apply_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut releases) = (BTreeSet::new(), BTreeSet::new());
         for Change { key, before } in self.bindings.apply(event, BindingState::of) {
             if let Some(before) = before {
-                // Unless a newer binding of the same Deployment has taken its place.
-                if self.by_deployment.get(&before.deployment) == Some(&key) {
-                    self.by_deployment.remove(&before.deployment);
+                // Unless a newer binding of the same object has taken its place.
+                if self.by_object.get(&before.object) == Some(&key) {
+                    self.by_object.remove(&before.object);
                 }
-                touched.insert(before.deployment);
+                releases.extend(before.observed.managed);
+                touched.insert(before.object);
             }
             if let Some(after) = self.bindings.get(&key) {
-                self.by_deployment.insert(after.deployment.clone(), key);
-                touched.insert(after.deployment.clone());
+                self.by_object.insert(after.object.clone(), key);
+                releases.extend(after.observed.managed.clone());
+                touched.insert(after.object.clone());
             }
         }
-        let release = |deployment: &ObjectKey| Some(self.deployments.get(deployment)?.release.clone());
-        touched.iter().filter_map(release).collect()
+        releases.extend(touched.iter().filter_map(|object| self.release_of(object)));
+        releases
     }
 
-    /// The known state of a release's Deployments, by name.
+    /// The release of a bound workload.
+    fn release_of(&self, object: &BoundObject) -> Option<ReleaseKey> {
+        let of_kind =
+            self.workloads.iter().find(|(kind, _)| BoundObject::of_workload(**kind, &object.key) == *object);
+        Some(of_kind?.1.get(&object.key)?.release.clone())
+    }
+
+    /// The known state of a release's workloads, by name.
     pub(super) fn of_release(&self, release: &ReleaseKey) -> Vec<WorkloadObservation> {
-        let names = self.by_release.get(release).into_iter().flatten();
-        names.filter_map(|name| self.workload((release.namespace.clone(), name.clone()))).collect()
+        let workloads = self.by_release.get(release).into_iter().flatten();
+        workloads.filter_map(|(key, kind)| self.workload(key, *kind)).collect()
     }
 
-    fn workload(&self, key: ObjectKey) -> Option<WorkloadObservation> {
-        let deployment = self.deployments.get(&key)?;
-        let binding = self.by_deployment.get(&key).and_then(|binding| self.bindings.get(binding));
+    fn workload(&self, key: &ObjectKey, kind: WorkloadKind) -> Option<WorkloadObservation> {
+        let state = self.workloads.get(&kind)?.get(key)?;
+        let binding = self.by_object.get(&BoundObject::of_workload(kind, key));
+        let binding = binding.and_then(|binding| self.bindings.get(binding));
         Some(WorkloadObservation {
-            deployment: key.1,
-            replicas: deployment.replicas,
-            requests: deployment.requests,
-            binding: binding.map(|binding| binding.observation(deployment.generation)),
+            kind,
+            name: key.1.clone(),
+            replicas: state.replicas,
+            requests: state.requests,
+            failure: state.failure.clone(),
+            binding: binding.map(|binding| binding.observation(state.generation)),
         })
+    }
+
+    /// The binding of an object that is no workload.
+    pub(super) fn binding_of(&self, object: &ObjectId) -> Option<BindingObservation> {
+        let binding = self.bindings.get(self.by_object.get(&BoundObject::of(object))?)?;
+        Some(binding.observation(0))
     }
 }
 
 #[derive(Debug, PartialEq)]
-struct DeploymentState {
+struct WorkloadState {
     release: ReleaseKey,
     generation: i64,
     replicas: i64,
     requests: Resources,
+    failure: Option<String>,
 }
 
-impl DeploymentState {
-    /// `None` for a Deployment that no Helm release owns.
-    fn of(object: &Deployment) -> Option<Self> {
-        let key = (object.namespace()?, object.name_any());
+impl WorkloadState {
+    /// `None` for a workload that no Helm release owns.
+    fn of<K: PodOwner + ResourceExt>(object: &K) -> Option<Self> {
         let annotation = |name: &str| object.annotations().get(name).cloned();
         if annotation("helm.sh/resource-policy").as_deref() == Some("keep") {
             // Helm leaves it behind on purpose: it must not hold up the end of its graph.
@@ -109,26 +158,14 @@ impl DeploymentState {
             namespace: annotation("meta.helm.sh/release-namespace")?,
             name: annotation("meta.helm.sh/release-name")?,
         };
-        let spec = object.spec.as_ref();
-        let pod = spec.and_then(|spec| spec.template.spec.as_ref());
         Some(Self {
             release,
-            generation: object.metadata.generation.unwrap_or_default(),
-            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1).into(),
-            requests: pod.map(|pod| requests(pod, &key)).unwrap_or_default(),
+            generation: object.meta().generation.unwrap_or_default(),
+            replicas: object.replicas(),
+            requests: requests(object, &object.name_any(), &object.namespace()?),
+            failure: object.failure(),
         })
     }
-}
-
-/// The request of one pod; nothing, with a warning, when it cannot be read.
-fn requests(pod: &PodSpec, key: &ObjectKey) -> Resources {
-    pod::request(pod).unwrap_or_else(|error| {
-        tracing::warn!(
-            deployment = key.1, namespace = key.0, %error,
-            "resources of deployment {} cannot be read", key.1
-        );
-        Resources::default()
-    })
 }
 
 #[derive(Deserialize)]
@@ -148,7 +185,10 @@ struct BindingSpec {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ObjectReference {
+    #[serde(default)]
+    api_version: String,
     kind: String,
     #[serde(default)]
     namespace: String,
@@ -180,44 +220,54 @@ struct MemberItem {
     #[serde(default)]
     health: String,
     #[serde(default)]
-    status: Option<MemberDeployment>,
+    status: Option<MemberWorkload>,
 }
 
-/// The status that Karmada collects of a Deployment in a member.
+/// The status that Karmada collects of a workload in a member: of each kind other fields.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MemberDeployment {
-    #[serde(default)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct MemberWorkload {
     ready_replicas: i64,
-    /// Generation of Karmada's Deployment that the member's was made from; absent before Karmada 1.11.
+    /// Of a DaemonSet.
+    number_ready: i64,
+    /// Of a Job.
+    active: i64,
+    /// Of a Pod.
+    phase: String,
+    /// Generation of Karmada's object that the member's was made from; absent before Karmada 1.11, and for
+    /// kinds without an interpreter.
     resource_template_generation: Option<i64>,
+}
+
+impl MemberWorkload {
+    fn ready(&self) -> i64 {
+        self.ready_replicas + self.number_ready + self.active + i64::from(self.phase == "Running")
+    }
 }
 
 #[derive(Debug, PartialEq)]
 struct BindingState {
-    /// The Deployment that it binds.
-    deployment: ObjectKey,
-    /// Everything but `up_to_date`, which also depends on the Deployment.
+    /// The object that it binds.
+    object: BoundObject,
+    /// Everything but `up_to_date`, which also depends on the object.
     observed: BindingObservation,
     /// Whether the scheduler has confirmed the newest binding.
     confirmed: bool,
     /// Whether every scheduled cluster is part of the status: just after a move it still shows the old ones.
     reported: bool,
-    /// Oldest generation of the Deployment that a scheduled cluster reports about.
+    /// Oldest generation of the object that a scheduled cluster reports about.
     template_generation: Option<i64>,
 }
 
 impl BindingState {
-    /// `None` for a binding of something else than a Deployment, or one that cannot be read (with a warning).
+    /// `None` for one that cannot be read (with a warning).
     fn of(object: &DynamicObject) -> Option<Self> {
         let name = object.name_any();
         let binding = BindingObject::deserialize(&object.data)
             .inspect_err(|error| tracing::warn!(%error, binding = name, "binding {name} cannot be read"))
             .ok()?;
         let BindingObject { spec, status } = binding;
-        if spec.resource.kind != "Deployment" {
-            return None;
-        }
         let scheduled: BTreeMap<String, i64> = spec
             .clusters
             .into_iter()
@@ -232,8 +282,11 @@ impl BindingState {
         let is_reported =
             |cluster: &String| status.aggregated_status.iter().any(|item| item.cluster_name == *cluster);
         let condition = |kind: &str| Condition::find(&status.conditions, kind);
+        let ObjectReference { api_version, kind, namespace, name } = spec.resource;
+        let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let policy = policy_of(object);
         Some(Self {
-            deployment: (spec.resource.namespace, spec.resource.name),
+            object: BoundObject { group, kind, key: (namespace, name) },
             confirmed: status.scheduler_observed_generation >= object.metadata.generation.unwrap_or_default(),
             reported: scheduled.keys().all(is_reported),
             template_generation,
@@ -242,25 +295,36 @@ impl BindingState {
                 fully_applied: condition("FullyApplied").is_some_and(Condition::is_true),
                 clusters: status.aggregated_status.into_iter().map(member).collect(),
                 scheduled,
+                managed: policy.as_ref().and_then(|(_, name)| release_of_policy(name)),
+                policy: policy.map(|(kind, name)| format!("{kind} {name}")),
                 up_to_date: false,
             },
         })
     }
 
     /// The status is up to date when the scheduler has seen the newest binding and every member that it chose
-    /// reports about the newest Deployment. (The binding's `resource.resourceVersion` says nothing: every
-    /// status update of the Deployment outdates it.)
+    /// reports about the newest object. (The binding's `resource.resourceVersion` says nothing: every status
+    /// update of the object outdates it.)
     fn observation(&self, generation: i64) -> BindingObservation {
         let newest = self.template_generation.is_none_or(|reported| reported >= generation);
         BindingObservation { up_to_date: self.confirmed && self.reported && newest, ..self.observed.clone() }
     }
 }
 
+/// Kind and name of the policy that claims the object of a binding.
+fn policy_of(binding: &DynamicObject) -> Option<(&'static str, String)> {
+    let annotation = |name: &str| binding.annotations().get(name).filter(|value| !value.is_empty()).cloned();
+    let of_namespace =
+        annotation("propagationpolicy.karmada.io/name").map(|name| ("PropagationPolicy", name));
+    let of_cluster = || annotation("clusterpropagationpolicy.karmada.io/name");
+    of_namespace.or_else(|| of_cluster().map(|name| ("ClusterPropagationPolicy", name)))
+}
+
 fn member(item: MemberItem) -> (String, MemberStatus) {
     let status = MemberStatus {
         applied: item.applied,
         healthy: item.health == "Healthy",
-        ready_replicas: item.status.map_or(0, |status| status.ready_replicas),
+        ready_replicas: item.status.map_or(0, |status| status.ready()),
         message: Some(item.applied_message).filter(|message| !message.is_empty()),
     };
     (item.cluster_name, status)

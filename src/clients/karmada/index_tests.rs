@@ -1,5 +1,6 @@
 //! Tests of the index, fed with objects as a watch delivers them.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
 use super::*;
@@ -59,11 +60,11 @@ fn touched(names: &[&str]) -> BTreeSet<ReleaseKey> {
 /// An index whose first lists are complete.
 fn index(deployments: Vec<Deployment>, bindings: Vec<DynamicObject>) -> Index {
     let mut index = Index::default();
-    index.apply_deployment(Event::Init);
+    index.apply_workload(Event::<Deployment>::Init);
     for object in deployments {
-        index.apply_deployment(Event::InitApply(object));
+        index.apply_workload(Event::InitApply(object));
     }
-    index.apply_deployment(Event::InitDone);
+    index.apply_workload(Event::<Deployment>::InitDone);
     index.apply_binding(Event::Init);
     for object in bindings {
         index.apply_binding(Event::InitApply(object));
@@ -77,7 +78,7 @@ fn a_deployment_and_its_binding_are_found_by_release() {
     let index = index(vec![plain("d", "a"), plain("other", "b")], vec![binding("d", "edge-1", 1)]);
     let found = index.of_release(&release("a"));
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].deployment.as_str(), found[0].replicas), ("d", 2));
+    assert_eq!((found[0].name.as_str(), found[0].replicas), ("d", 2));
     let binding = found[0].binding.as_ref().unwrap();
     assert_eq!(binding.scheduled, BTreeMap::from([("edge-1".to_owned(), 2)]));
     assert!(binding.fully_applied && binding.up_to_date);
@@ -108,9 +109,9 @@ fn events_tell_the_releases_they_touch() {
     assert_eq!(index.apply_binding(Event::Apply(binding("d", "edge-1", 1))), touched(&["a"]));
     assert_eq!(index.apply_binding(Event::Apply(binding("d", "edge-1", 1))), touched(&[]), "nothing changed");
     assert_eq!(index.apply_binding(Event::Apply(binding("unknown", "edge-1", 1))), touched(&[]));
-    assert_eq!(index.apply_deployment(Event::Apply(plain("d", "b"))), touched(&["a", "b"]));
+    assert_eq!(index.apply_workload(Event::Apply(plain("d", "b"))), touched(&["a", "b"]));
     assert_eq!(index.of_release(&release("a")), []);
-    assert_eq!(index.apply_deployment(Event::Delete(plain("d", "b"))), touched(&["b"]));
+    assert_eq!(index.apply_workload(Event::Delete(plain("d", "b"))), touched(&["b"]));
     assert_eq!(index.of_release(&release("b")), []);
 }
 
@@ -124,12 +125,12 @@ fn a_binding_that_goes_leaves_the_deployment_without_one() {
 #[test]
 fn a_new_list_keeps_the_old_state_until_it_is_complete_and_tells_only_differences() {
     let mut index = index(vec![plain("kept", "a"), plain("gone", "b")], vec![]);
-    assert_eq!(index.apply_deployment(Event::Init), touched(&[]));
-    assert_eq!(index.apply_deployment(Event::InitApply(plain("kept", "a"))), touched(&[]));
-    assert_eq!(index.apply_deployment(Event::InitApply(plain("new", "c"))), touched(&[]));
+    assert_eq!(index.apply_workload(Event::<Deployment>::Init), touched(&[]));
+    assert_eq!(index.apply_workload(Event::InitApply(plain("kept", "a"))), touched(&[]));
+    assert_eq!(index.apply_workload(Event::InitApply(plain("new", "c"))), touched(&[]));
     assert_eq!(index.of_release(&release("b")).len(), 1);
     assert_eq!(index.of_release(&release("c")).len(), 0);
-    assert_eq!(index.apply_deployment(Event::InitDone), touched(&["b", "c"]));
+    assert_eq!(index.apply_workload(Event::<Deployment>::InitDone), touched(&["b", "c"]));
     assert_eq!(index.of_release(&release("b")), []);
     assert_eq!(index.of_release(&release("c")).len(), 1);
 }
@@ -198,6 +199,6 @@ fn what_cannot_be_read_any_more_leaves_the_index() {
     assert_eq!(index.of_release(&release("a"))[0].binding, None);
     let mut disowned = plain("d", "a");
     disowned.metadata.annotations = None;
-    assert_eq!(index.apply_deployment(Event::Apply(disowned)), touched(&["a"]));
+    assert_eq!(index.apply_workload(Event::Apply(disowned)), touched(&["a"]));
     assert_eq!(index.of_release(&release("a")), []);
 }

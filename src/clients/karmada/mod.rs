@@ -1,16 +1,20 @@
-//! Karmada through its API server: member clusters, Deployments and where they run.
+//! Karmada through its API server: member clusters, workloads and where they run, and propagation policies.
 //!
 //! Only the few relevant fields of Karmada's objects are read, so that neither a newer Karmada nor an unusual
 //! object stops anything: a binding that cannot be read is skipped, and such a cluster counts as unavailable,
-//! each with a warning. Deployments and bindings are watched, and only small extracts of them are kept;
+//! each with a warning. Workloads, bindings and policies are watched, and only small extracts of them are kept;
 //! clusters are listed, and their watch tells when to list them again.
 
 mod index;
 mod inventory;
+mod kinds;
+pub(super) mod manifest;
 mod pod;
+mod propagation;
 mod workloads;
 
 pub use inventory::KarmadaInventory;
+pub use propagation::KarmadaPropagation;
 pub use workloads::KarmadaWorkloads;
 
 use kube::Client;

@@ -1,4 +1,5 @@
-//! Deployments of Helm releases and where Karmada runs them, from two watches; and their scale.
+//! Workloads of Helm releases and where Karmada runs them, from a watch for each kind and one of the bindings;
+//! and their scale.
 //!
 //! Helm marks all its objects with the label `app.kubernetes.io/managed-by=Helm` and the release in
 //! annotations, which charts cannot forget. After the first complete state, reading always answers, from the
@@ -8,27 +9,33 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Client;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::runtime::watcher::watcher;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::index::Index;
+use super::kinds::PodOwner;
 use crate::clients::kubernetes::failure;
 use crate::clients::observed::Observed;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
-use crate::clients::{ReleaseKey, Result, WatchReport, WorkloadObservation, Workloads};
+use crate::clients::{BindingObservation, ReleaseKey, Result, WatchReport, WorkloadObservation, Workloads};
+use crate::model::{ObjectId, WorkloadKind};
 
 /// Workloads of a Karmada.
 pub struct KarmadaWorkloads {
     client: Client,
     observed: Arc<Observed<Index, ReleaseKey>>,
-    /// Of the Deployments' and the bindings' watch.
-    health: [Arc<WatchHealth>; 2],
-    _watches: [AbortOnDropHandle<()>; 2],
+    /// Of each watch.
+    health: Vec<Arc<WatchHealth>>,
+    _watches: Vec<AbortOnDropHandle<()>>,
 }
 
 impl KarmadaWorkloads {
@@ -38,23 +45,45 @@ impl KarmadaWorkloads {
     #[must_use]
     pub fn start(client: Client) -> Self {
         let observed = Observed::new(Index::default());
-        let health = [WatchHealth::new("karmada", "workloads"), WatchHealth::new("karmada", "bindings")];
-        let deployments = Api::<Deployment>::all(monitored(&client, &health[0]));
-        let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", "ResourceBinding");
-        let kind = ApiResource::from_gvk(&kind);
-        let bindings = Api::<DynamicObject>::all_with(monitored(&client, &health[1]), &kind);
-        let of_helm = config("app.kubernetes.io/managed-by=Helm");
-        let (for_deployments, for_bindings) = (Arc::clone(&observed), Arc::clone(&observed));
-        let watches = [
-            follow(Arc::clone(&health[0]), watcher(deployments, of_helm), move |event| {
-                for_deployments.take(event, Index::apply_deployment);
-            }),
-            follow(Arc::clone(&health[1]), watcher(bindings, config("")), move |event| {
-                for_bindings.take(event, Index::apply_binding);
-            }),
+        let mut watches = vec![
+            watch_kind::<Deployment>(&client, &observed, "deployments"),
+            watch_kind::<StatefulSet>(&client, &observed, "statefulsets"),
+            watch_kind::<DaemonSet>(&client, &observed, "daemonsets"),
+            watch_kind::<ReplicaSet>(&client, &observed, "replicasets"),
+            watch_kind::<Job>(&client, &observed, "jobs"),
+            watch_kind::<CronJob>(&client, &observed, "cronjobs"),
+            watch_kind::<Pod>(&client, &observed, "pods"),
         ];
+        watches.push(watch_bindings(&client, &observed));
+        let (health, watches) = watches.into_iter().unzip();
         Self { client, observed, health, _watches: watches }
     }
+}
+
+type Watch = (Arc<WatchHealth>, AbortOnDropHandle<()>);
+
+/// Watches the objects of one kind that Helm made.
+fn watch_kind<K>(client: &Client, observed: &Arc<Observed<Index, ReleaseKey>>, name: &'static str) -> Watch
+where
+    K: PodOwner + Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: DeserializeOwned + Clone + std::fmt::Debug + Send + 'static,
+{
+    let (health, observed) = (WatchHealth::new("karmada", name), Arc::clone(observed));
+    let objects = Api::<K>::all(monitored(client, &health));
+    let events = watcher(objects, config("app.kubernetes.io/managed-by=Helm"));
+    let watch = follow(Arc::clone(&health), events, move |event| observed.take(event, Index::apply_workload));
+    (health, watch)
+}
+
+fn watch_bindings(client: &Client, observed: &Arc<Observed<Index, ReleaseKey>>) -> Watch {
+    let (health, observed) = (WatchHealth::new("karmada", "bindings"), Arc::clone(observed));
+    let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", "ResourceBinding");
+    let kind = ApiResource::from_gvk(&kind);
+    let bindings = Api::<DynamicObject>::all_with(monitored(client, &health), &kind);
+    let watch = follow(Arc::clone(&health), watcher(bindings, config("")), move |event| {
+        observed.take(event, Index::apply_binding);
+    });
+    (health, watch)
 }
 
 #[async_trait]
@@ -64,11 +93,21 @@ impl Workloads for KarmadaWorkloads {
         Ok(self.observed.read(|index| index.of_release(release)))
     }
 
-    async fn scale(&self, namespace: &str, deployment: &str, replicas: i64) -> Result<()> {
-        let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
+    async fn bindings_of(&self, objects: &[&ObjectId]) -> Result<Vec<Option<BindingObservation>>> {
+        self.health.iter().try_for_each(|health| health.require_complete())?;
+        Ok(self.observed.read(|index| objects.iter().map(|object| index.binding_of(object)).collect()))
+    }
+
+    async fn scale(&self, namespace: &str, kind: WorkloadKind, name: &str, replicas: i64) -> Result<()> {
+        let (client, params) = (self.client.clone(), PatchParams::default());
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-        let scaled = deployments.patch_scale(deployment, &PatchParams::default(), &patch).await;
-        let what = format!("cannot scale deployment {deployment} in namespace {namespace}");
+        let scaled = match kind {
+            WorkloadKind::StatefulSet => {
+                Api::<StatefulSet>::namespaced(client, namespace).patch_scale(name, &params, &patch).await
+            }
+            _ => Api::<Deployment>::namespaced(client, namespace).patch_scale(name, &params, &patch).await,
+        };
+        let what = format!("cannot scale {} {name} in namespace {namespace}", kind.as_str());
         scaled.map(drop).map_err(|error| failure("karmada", &what, error))
     }
 
@@ -95,7 +134,6 @@ mod tests {
     use crate::clients::testing::{fake_server, status};
 
     const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
-    const BINDINGS: &str = "/apis/work.karmada.io/v1alpha2/resourcebindings";
 
     fn release() -> ReleaseKey {
         ReleaseKey { namespace: "demo".to_owned(), name: "a".to_owned() }
@@ -131,15 +169,14 @@ mod tests {
             assert_eq!(query["labelSelector"], "app.kubernetes.io/managed-by=Helm");
             answer(query, deployments()).await
         };
-        let router = Router::new()
-            .route(DEPLOYMENTS, get(by_label))
-            .route(BINDINGS, get(|Query(query): Query<_>| answer(query, json!([]))));
+        let others = |Query(query): Query<HashMap<String, String>>| answer(query, json!([]));
+        let router = Router::new().route(DEPLOYMENTS, get(by_label)).fallback(get(others));
         let workloads = KarmadaWorkloads::start(fake_server(router));
         assert_eq!(workloads.changes().recv().await.unwrap(), release());
         while workloads.of_release(&release()).await.is_err() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(workloads.of_release(&release()).await.unwrap()[0].deployment, "d");
+        assert_eq!(workloads.of_release(&release()).await.unwrap()[0].name, "d");
     }
 
     #[tokio::test]
@@ -171,8 +208,8 @@ mod tests {
             .layer(json_type)
             .fallback(|| async { status(404, "no such deployment") });
         let workloads = KarmadaWorkloads::start(fake_server(router));
-        workloads.scale("demo", "d", 3).await.unwrap();
-        let missing = workloads.scale("demo", "x", 3).await.unwrap_err();
+        workloads.scale("demo", WorkloadKind::Deployment, "d", 3).await.unwrap();
+        let missing = workloads.scale("demo", WorkloadKind::Deployment, "x", 3).await.unwrap_err();
         assert_eq!(missing.kind, ClientErrorKind::NotFound);
     }
 

@@ -59,6 +59,8 @@ pub(super) fn read(
         move_weight: wishes.move_weight,
         traffic: wishes.traffic,
         scaling: wishes.scaling,
+        propagation: wishes.propagation,
+        discards_volumes: wishes.discards_volumes,
         custom_intents,
         chart: artifact.chart,
         artifact_type: artifact.kind,

@@ -13,7 +13,8 @@ use crate::hdag::parameters::{
     PARAMETERS, Parameters, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
 };
 use crate::hdag::rules::{check_window, rate_query};
-use crate::hdag::{PlacementWishes, RateSource, ScalingRequest, ScalingWishes};
+use crate::hdag::tree::quoted;
+use crate::hdag::{PlacementWishes, Propagation, RateSource, ScalingRequest, ScalingWishes};
 
 /// Most characters of the name of a strategy or a site.
 const MAX_NAME: usize = 253;
@@ -31,6 +32,8 @@ pub(super) struct ServiceWishes {
     pub(super) move_weight: f64,
     pub(super) traffic: BTreeMap<String, f64>,
     pub(super) scaling: ScalingRequest,
+    pub(super) propagation: Option<Propagation>,
+    pub(super) discards_volumes: bool,
 }
 
 /// Reads the graph's section; absent, nothing is wished for.
@@ -61,13 +64,33 @@ pub(super) fn read_service(
     references: &mut References,
     report: &mut Report,
 ) -> ServiceWishes {
-    let smo = service.object("smo", &["scaling", "antiAffinity", "moveWeight", "traffic"], report);
+    let known = ["scaling", "antiAffinity", "moveWeight", "traffic", "propagation", "volumes"];
+    let smo = service.object("smo", &known, report);
     ServiceWishes {
         anti_affinity: read_anti_affinity(&smo, id, references, report),
         move_weight: number(&smo, "moveWeight", check_weight, report).unwrap_or(1.0),
         traffic: read_traffic(&smo, id, references, report),
         scaling: read_scaling(&smo, id, context, references, report),
+        propagation: choice(&smo, "propagation", &PROPAGATION, report).flatten(),
+        discards_volumes: choice(&smo, "volumes", &VOLUMES, report).unwrap_or(false),
     }
+}
+
+/// Values of `propagation`.
+const PROPAGATION: [(&str, Option<Propagation>); 3] =
+    [("auto", None), ("chart", Some(Propagation::Chart)), ("managed", Some(Propagation::Managed))];
+/// Values of `volumes`: whether their data may be left behind.
+const VOLUMES: [(&str, bool); 2] = [("keep", false), ("discard", true)];
+
+fn choice<T: Copy>(object: &Object<'_>, field: &str, known: &[(&str, T)], report: &mut Report) -> Option<T> {
+    let text = object.text(field, report)?;
+    let found = known.iter().find(|(name, _)| *name == text);
+    if found.is_none() {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        report
+            .error(object.pointer_to(field), format!("is {}; known are {}", quoted(text), names.join(", ")));
+    }
+    found.map(|(_, value)| *value)
 }
 
 fn read_anti_affinity(

@@ -9,7 +9,7 @@ use super::compile::{Compiled, compile};
 use super::exact::{Feasibility, elastic, feasibility};
 use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
-use super::{BuiltIn, Infeasibility, Problem, ServiceDemand};
+use super::{BuiltIn, ClusterState, Infeasibility, Problem, ServiceDemand};
 use crate::hdag::Dimension;
 use crate::optimizer::{BuiltInStrategy, Stop};
 
@@ -217,8 +217,13 @@ impl Element {
                 )
             }
             Self::Pinned(at) => {
-                let current = problem.services[at].current.as_deref().unwrap_or("its cluster");
-                format!("service {} must stay on {current}", name(at))
+                let service = &problem.services[at];
+                let current = service.current.as_deref().unwrap_or("its cluster");
+                let is_lost = |cluster: &ClusterState| cluster.name == current && !cluster.available;
+                let lost = if problem.clusters.iter().any(is_lost) { ", which is not available" } else { "" };
+                let because =
+                    service.pinned_because.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                format!("service {} must stay on {current}{lost}{because}", name(at))
             }
             Self::CoLocation(at) => {
                 let others = problem.services[at].co_location.join(", ");

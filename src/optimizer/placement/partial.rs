@@ -83,7 +83,8 @@ impl<'a> PartialAssignment<'a> {
             if let (true, Some(current)) = (service.pinned, &service.current)
                 && *current != state.name
             {
-                violated.push(Violation::Pinned { cluster: current.clone() });
+                let because = service.pinned_because.clone();
+                violated.push(Violation::Pinned { cluster: current.clone(), because });
             }
             let failing = service
                 .requires

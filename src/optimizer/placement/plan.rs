@@ -211,6 +211,9 @@ pub enum Violation {
     Pinned {
         /// Where it is.
         cluster: String,
+        /// Why it must: a sentence without a full stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// An attribute of the cluster does not meet an intent.
     Attribute {

@@ -132,6 +132,9 @@ pub struct ServiceDemand {
     pub current: Option<String>,
     /// It must stay where it is.
     pub pinned: bool,
+    /// Why it must: a sentence without a full stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_because: Option<String>,
     /// How much moving it costs, as a multiple of [`Weights::moves`].
     pub move_weight: f64,
     /// Services that must be on the same cluster.
@@ -153,6 +156,7 @@ impl ServiceDemand {
             replicas: ReplicaBounds::exactly(1),
             current: None,
             pinned: false,
+            pinned_because: None,
             move_weight: 1.0,
             co_location: Vec::new(),
             anti_affinity: Vec::new(),

@@ -39,7 +39,8 @@ impl fmt::Display for Violation {
             Self::Cpu { .. } | Self::Ram { .. } | Self::Storage { .. } | Self::Gpu { .. } => self
                 .lacking()
                 .map_or(Ok(()), |(dimension, needed, free)| write_shortage(f, dimension, needed, free)),
-            Self::Pinned { cluster } => write!(f, "must stay on {cluster}"),
+            Self::Pinned { cluster, because: None } => write!(f, "must stay on {cluster}"),
+            Self::Pinned { cluster, because: Some(why) } => write!(f, "must stay on {cluster} ({why})"),
             Self::Attribute { intent, attribute, wanted, found } => {
                 let found = found.as_deref().unwrap_or("unknown");
                 write!(f, "{intent}: {attribute} must be {wanted}, is {found}")

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use super::{Change, Resource, ResourceId, State, States, Unwanted, Wanted, release, replicas, rules};
+use super::{
+    Change, Resource, ResourceId, State, States, Unwanted, Wanted, propagation, release, replicas, rules,
+};
 use crate::clients::{ClientError, ClientErrorKind};
 use crate::error::Result;
 use crate::model::{GraphRecord, ServiceRecord};
@@ -72,6 +74,10 @@ impl Reconciler {
 
     /// Changes one resource, and records how it is now.
     async fn change(&self, scope: &Scope<'_>, resource: Resource) -> (Resource, Result<State>) {
+        if matches!(resource.change, Change::Apply(Wanted::Manifest { .. })) {
+            let state = self.render(scope, &resource.id.name).await;
+            return (resource, state);
+        }
         let state = match (&resource.change, self.try_change(scope, &resource.change).await) {
             (_, Err(error)) if error.kind == ClientErrorKind::Superseded => State::Superseded,
             (_, Err(error)) => State::Failed(error),
@@ -91,10 +97,14 @@ impl Reconciler {
             Change::Apply(Wanted::Release(spec)) => {
                 scope.worker.lend_during(release::apply(outside, spec, still_wanted)).await
             }
+            // Rendering has a result, which is recorded before.
+            Change::Apply(Wanted::Manifest { .. }) => Ok(()),
+            Change::Apply(Wanted::Propagation(spec)) => propagation::apply(outside, spec).await,
             Change::Apply(Wanted::Rules(wanted)) => rules::apply(outside, wanted).await,
-            Change::Apply(Wanted::Replicas { namespace, deployment, replicas }) => {
-                replicas::apply(outside, namespace, deployment, *replicas).await
+            Change::Apply(Wanted::Replicas { namespace, kind, name, replicas }) => {
+                replicas::apply(outside, namespace, *kind, name, *replicas).await
             }
+            Change::Remove(Unwanted::Propagation { release }) => propagation::remove(outside, release).await,
             Change::Remove(Unwanted::Release { key, owner }) => {
                 scope.worker.lend_during(release::remove(outside, key, owner, still_wanted)).await
             }
@@ -104,7 +114,7 @@ impl Reconciler {
 
     /// Whether the intent is still the one that is being carried out. If the database cannot answer, the
     /// whole reconcile starts again.
-    async fn is_current(&self, graph: Option<&GraphRecord>) -> bool {
+    pub(super) async fn is_current(&self, graph: Option<&GraphRecord>) -> bool {
         let Some(graph) = graph else { return true };
         match self.store.graph(&graph.name).await {
             Ok(now) => now
@@ -185,7 +195,8 @@ mod tests {
     }
 
     fn applied(name: &str, after: &[&str]) -> Resource {
-        let wanted = Wanted::Replicas { namespace: "n".into(), deployment: name.into(), replicas: 1 };
+        let kind = crate::model::WorkloadKind::Deployment;
+        let wanted = Wanted::Replicas { namespace: "n".into(), kind, name: name.into(), replicas: 1 };
         let after = after.iter().map(|name| id(name)).collect();
         Resource { id: id(name), change: Change::Apply(wanted), after }
     }

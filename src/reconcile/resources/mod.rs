@@ -6,6 +6,8 @@
 //! the list of states.
 
 mod carry_out;
+pub(super) mod manifest;
+pub(super) mod propagation;
 pub(super) mod release;
 pub(super) mod replicas;
 pub(super) mod rules;
@@ -13,8 +15,10 @@ pub(super) mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use carry_out::Scope;
+pub(crate) use manifest::render as render_chart;
 
-use crate::clients::{ClientError, GraphRules, ReleaseKey, ReleaseSpec};
+use crate::clients::{ClientError, GraphRules, PropagationSpec, ReleaseKey, ReleaseSpec};
+use crate::model::WorkloadKind;
 
 /// The kinds of resources, in the order in which a graph's condition names those that are not in their
 /// desired state.
@@ -24,9 +28,13 @@ pub(super) enum ResourceKind {
     Orphan,
     /// The object with the graph's alert rules.
     Rules,
+    /// The rendered chart of a service, by the service's name.
+    Manifest,
     /// The release of a service, by the service's name.
     Release,
-    /// The replicas of a service's Deployment, by the service's name.
+    /// The policies that propagate a service's release, by the service's name.
+    Propagation,
+    /// The replicas of a service's workload, by the service's name.
     Replicas,
 }
 
@@ -72,12 +80,18 @@ pub(super) enum Change {
 /// A resource in its desired state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wanted {
+    /// The objects of a chart; `source` as in the manifest.
+    Manifest {
+        source: String,
+    },
     Release(ReleaseSpec),
+    Propagation(PropagationSpec),
     Rules(GraphRules),
-    /// The number of replicas of a Deployment.
+    /// The number of replicas of a workload.
     Replicas {
         namespace: String,
-        deployment: String,
+        kind: WorkloadKind,
+        name: String,
         replicas: i64,
     },
 }
@@ -87,6 +101,8 @@ pub(super) enum Wanted {
 pub(super) enum Unwanted {
     /// A release of that owner.
     Release { key: ReleaseKey, owner: String },
+    /// The policies of that release.
+    Propagation { release: ReleaseKey },
     /// The rules object of that name.
     Rules { object_name: String },
 }
@@ -134,9 +150,12 @@ impl Change {
             // The number of replicas in the values is no part of the digest: it alone makes no new attempt.
             Self::Apply(Wanted::Release(spec)) => Some(spec.digest.clone()),
             Self::Apply(Wanted::Rules(rules)) => Some(format!("{rules:?}")),
-            Self::Apply(Wanted::Replicas { deployment, replicas, .. }) => {
-                Some(format!("{deployment}={replicas}"))
+            Self::Apply(Wanted::Manifest { source }) => Some(source.clone()),
+            Self::Apply(Wanted::Propagation(spec)) => {
+                let PropagationSpec { cluster, importers, manifest, .. } = spec;
+                Some(format!("{} {cluster} {importers:?}", manifest.source))
             }
+            Self::Apply(Wanted::Replicas { name, replicas, .. }) => Some(format!("{name}={replicas}")),
             Self::Remove(_) => Some("removal".to_owned()),
         }
     }

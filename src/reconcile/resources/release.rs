@@ -9,28 +9,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted};
+use super::{Change, Resource, ResourceId, ResourceKind, State, States, Unwanted, Wanted, propagation};
 use crate::clients::{
     ClientError, ClientErrorKind, Outside, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus,
 };
-use crate::hdag::Trigger;
+use crate::hdag::{Propagation, Trigger, without_placement};
 use crate::model::condition::{self, ConditionUpdate};
-use crate::model::{Desired, GraphRecord, ServiceRecord, ServiceState, owner_of};
+use crate::model::{Desired, GraphRecord, Manifest, ServiceRecord, ServiceState, owner_of};
 
 /// The release that a service should be.
 #[must_use]
 pub(in crate::reconcile) fn wanted(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseSpec {
-    let digest = digest(&service.chart, &Value::Object(service.values.clone()));
+    wanted_of(graph, service, service.propagated_by().unwrap_or(Propagation::Chart))
+}
+
+/// The release that a service should be when its objects are propagated so.
+#[must_use]
+pub(in crate::reconcile) fn wanted_of(
+    graph: &GraphRecord,
+    service: &ServiceRecord,
+    propagation: Propagation,
+) -> ReleaseSpec {
+    // A chart that knows nothing of Karmada gets no values of the placement: moving it is then no upgrade.
+    let mut values = match propagation {
+        Propagation::Chart => service.values.clone(),
+        Propagation::Managed => without_placement(&service.values, &service.implementer),
+    };
+    let digest = digest(&service.chart, &Value::Object(values.clone()));
     // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that
     // no pod is stopped to be started again. It is no part of the digest, since changing it alone takes no
-    // upgrade. Charts read it at the top, those of the implementer WOT too.
-    let mut values = service.values.clone();
-    if let Some(replicas) = service.replicas_decided {
+    // upgrade. Charts read it at the top, those of the implementer WOT too; others might refuse it.
+    if let (Propagation::Chart, Some(replicas)) = (propagation, service.replicas_decided) {
         values.insert("replicas".to_owned(), replicas.into());
     }
     ReleaseSpec {
         key: key_of(service),
-        chart: service.chart.clone(),
+        chart: service.pinned_chart(),
         digest,
         values: Value::Object(values),
         owner: owner_of(&graph.name),
@@ -44,20 +58,33 @@ pub(in crate::reconcile) fn key_of(service: &ServiceRecord) -> ReleaseKey {
 }
 
 /// The releases of a graph given those in its namespace: one per service, and those that carry the graph's
-/// mark without belonging to any of its services.
+/// mark without belonging to any of its services. `rendered` has the states of the charts that were rendered;
+/// objects of `allowed` kinds are never refused.
 #[must_use]
 pub(in crate::reconcile) fn resources(
     graph: &GraphRecord,
     services: &[ServiceRecord],
     observed: &[ReleaseObservation],
+    rendered: &States,
+    allowed: &BTreeSet<String>,
 ) -> Vec<Resource> {
     let owner = owner_of(&graph.name);
     let by_name: BTreeMap<&str, &ReleaseObservation> =
         observed.iter().map(|release| (release.name.as_str(), release)).collect();
     let of_services = services.iter().map(|service| {
-        let change = change(graph, service, by_name.get(service.name.as_str()).copied(), &owner);
+        let release = by_name.get(service.name.as_str()).copied();
+        let change = match refusal(service, rendered, allowed).filter(|_| service.wants_release(graph)) {
+            Some(error) => Change::Refused(error),
+            None => change(graph, service, release, &owner),
+        };
         let after = match change {
-            Change::Apply(_) => dependencies(graph, service, services),
+            Change::Apply(_) => {
+                let mut after = dependencies(graph, service, services);
+                if service.propagated_by() == Some(Propagation::Managed) {
+                    after.insert(propagation::id(service));
+                }
+                after
+            }
             Change::Remove(_) => dependents(graph, service, services),
             _ => BTreeSet::new(),
         };
@@ -99,6 +126,17 @@ fn change(
         }
         (false, _) => Change::Absent,
     }
+}
+
+/// Why a release must not be installed: its chart could not be rendered, or brings what would do harm in Karmada.
+fn refusal(service: &ServiceRecord, rendered: &States, allowed: &BTreeSet<String>) -> Option<ClientError> {
+    let id = ResourceId::new(ResourceKind::Manifest, &service.name);
+    if let Some(error) = rendered.get(&id).and_then(State::error) {
+        return Some(error.clone());
+    }
+    let (object, why) = service.manifest.as_ref()?.harmful(allowed)?;
+    let message = format!("{object} of the chart {why}; the setting helm.allowed_kinds can allow its kind");
+    Some(ClientError::new("helm", ClientErrorKind::Invalid, message))
 }
 
 fn foreign(key: &ReleaseKey) -> ClientError {
@@ -174,7 +212,7 @@ pub(in crate::reconcile) fn condition(
         ),
         State::Absent => (
             ServiceState::NotDeployed,
-            ConditionUpdate::new(condition::RELEASE_NOT_WANTED, "the graph does not run"),
+            ConditionUpdate::new(condition::RELEASE_NOT_WANTED, not_wanted(service)),
         ),
         State::Failed(error) => {
             let reason = match error.kind.is_transient() {
@@ -190,6 +228,16 @@ pub(in crate::reconcile) fn condition(
                 if service.wants_release(graph) { ServiceState::Deploying } else { service.state };
             (on_its_way, ConditionUpdate::new(condition::WAITS_FOR_DEPENDENCIES, message))
         }
+    }
+}
+
+fn not_wanted(service: &ServiceRecord) -> String {
+    let claims = service.manifest.as_ref().map(Manifest::claims).unwrap_or_default();
+    match (claims.is_empty(), &service.cluster) {
+        (false, Some(cluster)) => {
+            format!("the graph does not run; these volume claims stay on {cluster}: {}", claims.join(", "))
+        }
+        _ => "the graph does not run".to_owned(),
     }
 }
 
@@ -228,10 +276,18 @@ mod tests {
         Change::Remove(Unwanted::Release { key, owner: owner_of("g") })
     }
 
+    fn planned(
+        graph: &GraphRecord,
+        services: &[ServiceRecord],
+        observed: &[ReleaseObservation],
+    ) -> Vec<Resource> {
+        resources(graph, services, observed, &States::new(), &BTreeSet::new())
+    }
+
     #[test]
     fn a_missing_release_is_applied_and_a_pending_conditional_one_is_not() {
         let (graph, services) = (graph("g"), [service("a"), conditional("b")]);
-        let found = resources(&graph, &services, &[]);
+        let found = planned(&graph, &services, &[]);
         assert_eq!(change_of(&found, "a"), Change::Apply(Wanted::Release(wanted(&graph, &services[0]))));
         assert_eq!(change_of(&found, "b"), Change::Absent);
     }
@@ -240,12 +296,9 @@ mod tests {
     fn a_release_that_was_applied_is_kept_and_one_with_other_values_is_applied_again() {
         let (graph, mut services) = (graph("g"), [service("a")]);
         let release = deployed(&graph, &services[0]);
-        assert_eq!(
-            change_of(&resources(&graph, &services, std::slice::from_ref(&release)), "a"),
-            Change::Keep
-        );
+        assert_eq!(change_of(&planned(&graph, &services, std::slice::from_ref(&release)), "a"), Change::Keep);
         services[0].values.insert("replicas".into(), 2.into());
-        assert!(matches!(change_of(&resources(&graph, &services, &[release]), "a"), Change::Apply(_)));
+        assert!(matches!(change_of(&planned(&graph, &services, &[release]), "a"), Change::Apply(_)));
     }
 
     #[test]
@@ -253,12 +306,9 @@ mod tests {
         let (graph, mut services) = (graph("g"), [service("a")]);
         let release = deployed(&graph, &services[0]);
         services[0].replicas_decided = Some(3);
-        assert_eq!(
-            change_of(&resources(&graph, &services, std::slice::from_ref(&release)), "a"),
-            Change::Keep
-        );
+        assert_eq!(change_of(&planned(&graph, &services, std::slice::from_ref(&release)), "a"), Change::Keep);
         services[0].values.insert("clustersAffinity".into(), json!(["edge-2"]));
-        let Change::Apply(Wanted::Release(spec)) = change_of(&resources(&graph, &services, &[release]), "a")
+        let Change::Apply(Wanted::Release(spec)) = change_of(&planned(&graph, &services, &[release]), "a")
         else {
             panic!()
         };
@@ -269,7 +319,7 @@ mod tests {
     fn a_release_that_was_cut_off_is_applied_again() {
         let (graph, services) = (graph("g"), [service("a")]);
         let release = ReleaseObservation { status: ReleaseStatus::Pending, ..deployed(&graph, &services[0]) };
-        assert!(matches!(change_of(&resources(&graph, &services, &[release]), "a"), Change::Apply(_)));
+        assert!(matches!(change_of(&planned(&graph, &services, &[release]), "a"), Change::Apply(_)));
     }
 
     #[test]
@@ -277,9 +327,9 @@ mod tests {
         let (mut graph, services) = (graph("g"), [service("a")]);
         let release = ReleaseObservation { owner: Some("other".into()), ..deployed(&graph, &services[0]) };
         let releases = [release];
-        assert!(matches!(change_of(&resources(&graph, &services, &releases), "a"), Change::Refused(_)));
+        assert!(matches!(change_of(&planned(&graph, &services, &releases), "a"), Change::Refused(_)));
         graph.desired = Desired::Stopped;
-        assert_eq!(change_of(&resources(&graph, &services, &releases), "a"), Change::Absent);
+        assert_eq!(change_of(&planned(&graph, &services, &releases), "a"), Change::Absent);
     }
 
     #[test]
@@ -290,7 +340,7 @@ mod tests {
             deployed(&graph, &services[0]),
             ReleaseObservation { name: "left-over".into(), ..deployed(&graph, &services[0]) },
         ];
-        let found = resources(&graph, &services, &releases);
+        let found = planned(&graph, &services, &releases);
         assert_eq!(change_of(&found, "a"), removal("a"));
         assert_eq!(change_of(&found, "b"), Change::Absent);
         assert_eq!(of(&found, ResourceKind::Orphan, "left-over"), Some(removal("left-over")));
@@ -303,7 +353,7 @@ mod tests {
         dependent.trigger = Trigger::Auto { dependencies: vec!["b".into(), "c".into()] };
         let (mut b, c) = (conditional("b"), service("c"));
         let awaited_now = |b: &ServiceRecord| {
-            let found = resources(&graph, &[dependent.clone(), b.clone(), c.clone()], &[]);
+            let found = planned(&graph, &[dependent.clone(), b.clone(), c.clone()], &[]);
             found[0].after.iter().map(|id| id.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(awaited_now(&b), ["c"]);
@@ -320,7 +370,7 @@ mod tests {
         let releases = [deployed(&graph, &dependent), deployed(&graph, &b)];
         let services = [dependent, b];
         let awaited = |graph: &GraphRecord| {
-            let found = resources(graph, &services, &releases);
+            let found = planned(graph, &services, &releases);
             assert_eq!(change_of(&found, "b"), removal("b"));
             found[1].after.iter().map(|id| id.name.clone()).collect::<Vec<_>>()
         };

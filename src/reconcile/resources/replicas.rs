@@ -1,4 +1,4 @@
-//! The replicas of a service's Deployment, when scaling decided them. Pure but for setting them.
+//! The replicas of a service's workload, when scaling decided them. Pure but for setting them.
 //!
 //! Charts that do not read the number from their values, and people, set other numbers. So the decision is
 //! always compared with the observed number, not with the number last set.
@@ -7,43 +7,47 @@ use std::collections::BTreeSet;
 
 use super::{Change, Resource, ResourceId, ResourceKind, State, Wanted};
 use crate::clients::{ClientError, Outside, WorkloadObservation};
-use crate::model::ServiceRecord;
 use crate::model::condition::{self, ConditionUpdate};
+use crate::model::{ServiceRecord, WorkloadKind, WorkloadUse};
 
-/// The replicas of a service, given the Deployments of its release; `None` when nothing was decided, or there
-/// is no Deployment yet.
+/// The replicas of a service, given the workloads of its release; `None` when nothing was decided, or there is
+/// no workload yet.
 #[must_use]
 pub(in crate::reconcile) fn resource(
     service: &ServiceRecord,
     observed: &[WorkloadObservation],
 ) -> Option<Resource> {
     let decided = service.replicas_decided?;
-    let change = match observed {
-        [] => return None,
-        [only] if only.replicas == decided => Change::Keep,
-        [only] => Change::Apply(Wanted::Replicas {
+    let seen = ServiceRecord { workloads: observed.iter().map(seen).collect(), ..service.clone() };
+    let change = match (observed, seen.unscalable()) {
+        ([], _) => return None,
+        (_, Some(why)) => Change::LeaveAlone(why),
+        ([only], None) if only.replicas == decided => Change::Keep,
+        ([first, ..], None) => Change::Apply(Wanted::Replicas {
             namespace: service.namespace.clone(),
-            deployment: only.deployment.clone(),
+            kind: first.kind,
+            name: first.name.clone(),
             replicas: decided,
         }),
-        several => {
-            let names: Vec<&str> = several.iter().map(|workload| workload.deployment.as_str()).collect();
-            Change::LeaveAlone(format!("the release has several Deployments: {}", names.join(", ")))
-        }
     };
     let id = ResourceId::new(ResourceKind::Replicas, &service.name);
     Some(Resource { id, change, after: BTreeSet::new() })
 }
 
-/// Sets the replicas of a Deployment.
+fn seen(workload: &WorkloadObservation) -> WorkloadUse {
+    WorkloadUse { kind: workload.kind, name: workload.name.clone(), ..WorkloadUse::default() }
+}
+
+/// Sets the replicas of a workload.
 pub(super) async fn apply(
     outside: &Outside,
     namespace: &str,
-    deployment: &str,
+    kind: WorkloadKind,
+    name: &str,
     replicas: i64,
 ) -> Result<(), ClientError> {
-    tracing::info!("scale Deployment {deployment} in namespace {namespace} to {replicas}");
-    outside.scale(namespace, deployment, replicas).await
+    tracing::info!("scale {} {name} in namespace {namespace} to {replicas}", kind.as_str());
+    outside.scale(namespace, kind, name, replicas).await
 }
 
 /// The condition `Scaled`; `None` when nothing was decided or there is nothing to scale yet.
@@ -64,10 +68,9 @@ pub(in crate::reconcile) fn condition(
             };
             Some(ConditionUpdate::new(reason, format!("{decided} decided: {error}")))
         }
-        State::LeftAlone(why) => Some(ConditionUpdate::new(
-            condition::SEVERAL_DEPLOYMENTS,
-            format!("{decided} decided, but {why}"),
-        )),
+        State::LeftAlone(why) => {
+            Some(ConditionUpdate::new(condition::NOT_SCALABLE, format!("{decided} decided, but {why}")))
+        }
         State::Absent | State::Waits(_) | State::Superseded => None,
     }
 }
@@ -82,12 +85,15 @@ mod tests {
     use crate::clients::ClientErrorKind;
     use crate::hdag::Resources;
     use crate::model::testing::service;
+    use crate::model::{Manifest, ManifestObject, ObjectId};
 
     fn deployment(name: &str, replicas: i64) -> WorkloadObservation {
         WorkloadObservation {
-            deployment: name.into(),
+            kind: WorkloadKind::Deployment,
+            name: name.into(),
             replicas,
             requests: Resources::default(),
+            failure: None,
             binding: None,
         }
     }
@@ -108,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_deployment_with_another_number_is_scaled_and_one_with_the_decided_number_is_left() {
-        let (namespace, deployment_name) = ("project".to_owned(), "d".to_owned());
-        let scaled = Wanted::Replicas { namespace, deployment: deployment_name, replicas: 3 };
+        let (namespace, name) = ("project".to_owned(), "d".to_owned());
+        let scaled = Wanted::Replicas { namespace, kind: WorkloadKind::Deployment, name, replicas: 3 };
         assert_eq!(change(Some(3), &[deployment("d", 1)]), Some(Change::Apply(scaled)));
         assert_eq!(change(Some(3), &[deployment("d", 3)]), Some(Change::Keep));
         assert_eq!(told(3, State::Present), ("AsDecided", "3 replicas as decided".to_owned()));
@@ -130,8 +136,30 @@ mod tests {
             panic!("they are left alone")
         };
         let (reason, message) = told(2, State::LeftAlone(why));
-        assert_eq!(reason, "SeveralDeployments");
-        assert_eq!(message, "2 replicas decided, but the release has several Deployments: a, b");
+        assert_eq!(reason, "NotScalable");
+        assert_eq!(message, "2 replicas decided, but it has several workloads: Deployment a, Deployment b");
+    }
+
+    #[test]
+    fn a_workload_without_replicas_and_a_chart_that_scales_itself_are_left_alone() {
+        let alone = |service: &ServiceRecord, kind: WorkloadKind| match resource(
+            service,
+            &[WorkloadObservation { kind, ..deployment("a", 1) }],
+        )
+        .unwrap()
+        .change
+        {
+            Change::LeaveAlone(why) => why,
+            other => format!("{other:?}"),
+        };
+        let daemon = alone(&decided(Some(2)), WorkloadKind::DaemonSet);
+        assert_eq!(daemon, "its workload is a DaemonSet, which has no replicas to set");
+        let id = ObjectId { kind: "HorizontalPodAutoscaler".into(), name: "h".into(), ..ObjectId::default() };
+        let objects = vec![ManifestObject { id, ..ManifestObject::default() }];
+        let manifest = Some(Manifest { objects, ..Manifest::default() });
+        let scaled = ServiceRecord { manifest, ..decided(Some(2)) };
+        let why = alone(&scaled, WorkloadKind::Deployment);
+        assert_eq!(why, "its chart brings HorizontalPodAutoscaler h, which scales it");
     }
 
     #[test]

@@ -1,0 +1,194 @@
+//! Charts that know nothing of Karmada, over two members: propagated, wired by name, moved without Helm, pinned by
+//! their volumes, gone without a trace.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Kind, MEMBERS};
+use crate::charts::descriptor;
+use crate::leftovers::Inventory;
+use crate::room::{cordon, uncordon, until_cluster};
+use crate::server::{Data, Options, Server, service};
+use crate::wait::eventually;
+use crate::workloads::{assert_replicas, assert_runs_in, revisions};
+
+const GRAPH: &str = "any-chart";
+const NAMESPACE: &str = "wild";
+const SERVICE: Kind = ("", "v1", "Service");
+const SLICE: Kind = ("discovery.k8s.io", "v1", "EndpointSlice");
+const CONFIG: &str = "
+scaling:
+  scrape_interval: 2s
+  cooldown: 5s
+  profiles:
+    web: {alpha: 10, beta: 0, min: 1, max: 4}
+";
+
+/// A volume in every member for the claim of the shop's database: the members have no provisioner.
+struct Volumes;
+
+impl Volumes {
+    const NAME: &str = "shop-volume";
+
+    async fn provide(bed: &Bed) -> Self {
+        for member in MEMBERS {
+            let volumes: Api<PersistentVolume> = Api::all(bed.client(member).await);
+            let volume = json!({
+                "metadata": { "name": Self::NAME },
+                "spec": {
+                    "capacity": { "storage": "1Gi" },
+                    "accessModes": ["ReadWriteOnce"],
+                    "hostPath": { "path": "/nowhere" },
+                },
+            });
+            let volume = serde_json::from_value(volume).expect("a volume");
+            volumes.create(&PostParams::default(), &volume).await.expect("member takes the volume");
+        }
+        Self
+    }
+
+    /// Removes claims and volumes; the claims that there were, as `member/name`.
+    async fn take_away(self, bed: &Bed) -> Vec<String> {
+        let mut found = Vec::new();
+        for member in MEMBERS {
+            let client = bed.client(member).await;
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
+            for claim in claims.list(&ListParams::default()).await.expect("member answers").items {
+                let name = claim.metadata.name.expect("a name");
+                claims.delete(&name, &DeleteParams::default()).await.expect("member deletes the claim");
+                found.push(format!("{member}/{name}"));
+            }
+            let volumes: Api<PersistentVolume> = Api::all(client);
+            volumes.delete(Self::NAME, &DeleteParams::default()).await.expect("member deletes the volume");
+        }
+        found
+    }
+}
+
+async fn start(bed: &Bed, data: &Data) -> Server {
+    let variables =
+        [("SMO_WAIT", "60"), ("SMO_SETTLE", "1s"), ("SCALING_ENABLED", "true"), ("SCALING_INTERVAL", "5")];
+    let mut environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    environment.push(data.config(CONFIG));
+    Server::start(bed, data, &Options { port: None, environment }).await
+}
+
+fn place(graph: &Value, name: &str) -> String {
+    service(graph, name)["cluster_affinity"].as_str().expect("a cluster").to_owned()
+}
+
+/// Waits until a member resolves `shop` by an alias of the import, which has the addresses of `origin`'s pods.
+async fn assert_reaches_shop(bed: &Bed, member: &str, origin: &str) {
+    let services = bed.api(member, SERVICE, Some(NAMESPACE)).await;
+    let own = bed.api(origin, SERVICE, Some(NAMESPACE)).await;
+    eventually(&format!("shop is reached by its name in {member}"), Duration::from_secs(30), || async {
+        let alias = services.get("shop").await.map_err(|error| error.to_string())?.data;
+        let target = format!("derived-shop.{NAMESPACE}.svc.cluster.local");
+        if alias["spec"]["type"] != "ExternalName" || alias["spec"]["externalName"] != *target {
+            return Err(format!("{alias:#}"));
+        }
+        let import = services.get("derived-shop").await.map_err(|error| error.to_string())?.data;
+        if import["spec"]["clusterIP"].as_str().is_none_or(|address| address == "None") {
+            return Err(format!("{import:#}"));
+        }
+        let slices = bed.objects(member, SLICE, Some(NAMESPACE)).await;
+        let imported = slices.iter().any(|slice| {
+            let name = slice.metadata.name.as_deref().unwrap_or_default();
+            name.starts_with(&format!("imported-{origin}-shop-"))
+                && slice.data["endpoints"][0]["addresses"].as_array().is_some_and(|list| !list.is_empty())
+        });
+        if !imported {
+            return Err(format!("{slices:#?}"));
+        }
+        let original = own.get("shop").await.map_err(|error| error.to_string())?.data;
+        if original["spec"]["type"] != "ClusterIP" { Err(format!("{original:#}")) } else { Ok(()) }
+    })
+    .await;
+}
+
+/// Closes a cluster, and waits until the server knows.
+async fn close(bed: &Bed, server: &Server, member: &str) {
+    cordon(bed, member).await;
+    until_cluster(server, member, "takes nothing", |cluster| cluster["availability"] == false).await;
+}
+
+async fn open(bed: &Bed, server: &Server, member: &str) {
+    uncordon(bed, member).await;
+    until_cluster(server, member, "takes services", |cluster| cluster["availability"] == true).await;
+}
+
+#[tokio::test]
+async fn charts_from_anywhere_run_are_reached_by_name_move_scale_stop_start_and_go() {
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let volumes = Volumes::provide(&bed).await;
+    let server = start(&bed, &data).await;
+    let body = descriptor(&bed, GRAPH).await;
+    let (status, answer) =
+        server.post(&format!("/project/{NAMESPACE}/graphs"), "application/yaml", body).await;
+    assert_eq!(status, 200, "{answer:#}");
+    let graph = server.until_ready(GRAPH).await;
+    let (home, away) = (place(&graph, "shop"), place(&graph, "web"));
+    assert_ne!(home, away);
+    for name in ["shop", "web"] {
+        assert_eq!(service(&graph, name)["propagation"], "managed", "{graph:#}");
+        assert_eq!(service(&graph, name)["values_overwrite"], json!({}), "{graph:#}");
+        let digest = service(&graph, name)["artifact_digest"].as_str().unwrap_or_default();
+        assert!(digest.starts_with("sha256:"), "{graph:#}");
+    }
+    assert_reaches_shop(&bed, &away, &home).await;
+    let jobs = bed.names("karmada", ("batch", "v1", "Job"), Some(NAMESPACE)).await;
+    assert_eq!(jobs, [""; 0], "the hook has ended and is gone");
+
+    // The web application moves by its policies alone.
+    let installed = revisions(&bed, NAMESPACE).await;
+    close(&bed, &server, &away).await;
+    let (status, answer) = server.trigger(&format!("/graphs/{GRAPH}/placement")).await;
+    assert_eq!(status, 200, "{answer:#}");
+    let graph = server.until_ready(GRAPH).await;
+    let moved = place(&graph, "web");
+    assert_eq!(place(&graph, "shop"), home);
+    assert!(moved != away && moved != home, "{graph:#}");
+    assert_runs_in(&bed, &moved, NAMESPACE, "web").await;
+    assert_reaches_shop(&bed, &moved, &home).await;
+    eventually("nothing is left where it was", Duration::from_secs(30), || async {
+        let services = bed.names(&away, SERVICE, Some(NAMESPACE)).await;
+        if services.is_empty() { Ok(()) } else { Err(format!("{services:?}")) }
+    })
+    .await;
+    assert_eq!(revisions(&bed, NAMESPACE).await, installed, "a move is no upgrade");
+    open(&bed, &server, &away).await;
+
+    // The shop stays with its data.
+    close(&bed, &server, &home).await;
+    let (status, problem) = server.trigger(&format!("/graphs/{GRAPH}/placement")).await;
+    assert_eq!(status, 409, "{problem:#}");
+    assert!(problem.to_string().contains("data-shop-db-0"), "{problem:#}");
+    open(&bed, &server, &home).await;
+
+    bed.set_rate("web", 25.0).await;
+    assert_replicas(&bed, &moved, NAMESPACE, "web", 3).await;
+    bed.remove_rate("web").await;
+
+    let (status, answer) =
+        server.post(&format!("/graphs/{GRAPH}/stop"), "application/json", "{}".into()).await;
+    assert_eq!(status, 200, "{answer:#}");
+    let stopped = service(&answer, "shop")["conditions"].to_string();
+    assert!(stopped.contains("these volume claims stay on"), "{stopped}");
+    let (_, events) = server.get(&format!("/graphs/{GRAPH}/events?limit=200")).await;
+    let removed = events.as_array().into_iter().flatten().find(|event| {
+        event["type"] == "service.removed" && event["data"]["claims"] == json!(["data-shop-db-0"])
+    });
+    assert!(removed.is_some(), "{events:#}");
+    let (status, answer) =
+        server.post(&format!("/graphs/{GRAPH}/start"), "application/json", "{}".into()).await;
+    assert_eq!(status, 200, "{answer:#}");
+    assert_eq!(place(&server.until_ready(GRAPH).await, "shop"), home, "where its claims are");
+
+    server.delete_graph(GRAPH).await;
+    before.assert_restored(&bed).await;
+    assert_eq!(volumes.take_away(&bed).await, [format!("{home}/data-shop-db-0")]);
+}
