@@ -146,6 +146,7 @@ impl Placement {
                 gpus: if self.cgpu[index] { GPUS } else { 0 },
             },
             storage_reported: false,
+            gpus_counted: true,
             reserved: Resources::default(),
             own: Resources::default(),
             attributes: ClusterAttributes {
@@ -183,6 +184,7 @@ impl Scaling {
             name: cluster_name(0),
             free: Resources { cpu_millicores: thousandths(self.cap), gpus: GPUS, ..Resources::default() },
             storage_reported: false,
+            gpus_counted: true,
             acceleration: self.cacc > 0,
         };
         let service = |index: usize| {

@@ -1,4 +1,4 @@
--- Charts that know nothing of Karmada.
+-- Charts that know nothing of Karmada, and pods that no node has taken.
 
 -- smo.propagation of the descriptor: chart or managed; null to go by the chart.
 ALTER TABLE services ADD COLUMN propagation TEXT CHECK (propagation IN ('chart', 'managed'));
@@ -6,3 +6,9 @@ ALTER TABLE services ADD COLUMN propagation TEXT CHECK (propagation IN ('chart',
 ALTER TABLE services ADD COLUMN import_clusters JSON NOT NULL DEFAULT '[]';
 -- Observed: the objects of its rendered chart, {source, objects}; null until it was rendered.
 ALTER TABLE services ADD COLUMN manifest JSON;
+-- Requests of pods that no node has taken yet, in the form of allocated, which does not have them.
+ALTER TABLE clusters ADD COLUMN allocating JSON NOT NULL DEFAULT '{}';
+-- Use by replicas that are not ready, of which the cluster's report may show some: {cpu_millicores, ...}.
+ALTER TABLE ledger ADD COLUMN unready JSON NOT NULL DEFAULT '{}';
+-- When scaling last decided its replicas; null while the chart decides.
+ALTER TABLE services ADD COLUMN scaled_at TIMESTAMPTZ;

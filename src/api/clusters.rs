@@ -120,6 +120,7 @@ mod tests {
             reason: Some("ClusterNotReachable".to_owned()),
             allocatable: total,
             allocated: used,
+            allocating: Resources::default(),
             storage_reported: false,
             acceleration: true,
             pod_cidr: Some("10.1.0.0/16".to_owned()),

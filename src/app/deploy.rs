@@ -309,6 +309,7 @@ fn service_records(
             propagation: service.propagation,
             import_clusters: import_clusters.to_vec(),
             replicas_decided: None,
+            scaled_at: None,
             state: ServiceState::Deploying,
             ready: false,
             replicas_observed: None,

@@ -21,12 +21,14 @@ pub struct ClusterRecord {
     pub location: String,
     /// Whether services can be placed there. A cluster that disappeared stays, unavailable.
     pub available: bool,
-    /// Why it is unavailable.
+    /// Why it is unavailable, or why its state is not current.
     pub reason: Option<String>,
     /// Total of its nodes.
     pub allocatable: Resources,
     /// Requested by pods.
     pub allocated: Resources,
+    /// Part of the requests of pods that no node has taken yet; not in `allocated`.
+    pub allocating: Resources,
     /// Whether storage is part of the report.
     pub storage_reported: bool,
     /// Whether it has GPUs.
@@ -47,6 +49,15 @@ pub struct ClusterRecord {
     pub observed_at: DateTime<Utc>,
 }
 
+impl ClusterRecord {
+    /// Whether it says how many GPUs it has. A label can say that there are some without a number: then any number
+    /// fits.
+    #[must_use]
+    pub fn gpus_counted(&self) -> bool {
+        self.allocatable.gpus > 0 || !self.acceleration
+    }
+}
+
 /// One member cluster at the moment of observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterObservation {
@@ -60,6 +71,10 @@ pub struct ClusterObservation {
     pub allocatable: Resources,
     /// Resources requested by its scheduled pods.
     pub allocated: Resources,
+    /// Resources requested by its pods that no node has taken yet.
+    pub allocating: Resources,
+    /// Whether the object could be read; if not, everything else but the name is unknown.
+    pub readable: bool,
     /// Whether ephemeral storage is part of the report.
     pub storage_reported: bool,
     /// Whether the cluster has GPUs, by its resources or by the configured label.
@@ -135,6 +150,10 @@ fn observed_cluster(
     networks: Option<&ClusterNetworks>,
     now: DateTime<Utc>,
 ) -> ClusterRecord {
+    if let (false, Some(old)) = (observation.readable, old) {
+        // It keeps its last known state, and tells so.
+        return ClusterRecord { reason: observation.reason.clone(), ..old.clone() };
+    }
     let kept = |old: Option<&ClusterRecord>| {
         old.map_or((None, None), |old| (old.pod_cidr.clone(), old.service_cidr.clone()))
     };
@@ -148,6 +167,7 @@ fn observed_cluster(
         reason: observation.reason.clone(),
         allocatable: observation.allocatable,
         allocated: observation.allocated,
+        allocating: observation.allocating,
         storage_reported: observation.storage_reported,
         acceleration: observation.acceleration,
         pod_cidr,
@@ -157,5 +177,43 @@ fn observed_cluster(
         labels: observation.labels.clone(),
         latencies_ms: old.map(|old| old.latencies_ms.clone()).unwrap_or_default(),
         observed_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::{at, cluster};
+
+    fn seen(readable: bool) -> ClusterObservation {
+        ClusterObservation {
+            name: "c".into(),
+            available: readable,
+            reason: (!readable).then(|| "the Cluster object cannot be read: cpu: many".into()),
+            allocatable: Resources::default(),
+            allocated: Resources::default(),
+            allocating: Resources::default(),
+            readable,
+            storage_reported: false,
+            acceleration: false,
+            location: None,
+            region: None,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_cannot_be_read_keeps_what_was_known_and_tells_so() {
+        let known =
+            ClusterRecord { allocatable: Resources { gpus: 3, ..Resources::default() }, ..cluster("c") };
+        let merge = |known: &[ClusterRecord], readable| {
+            merge_observations(known, &[seen(readable)], &BTreeMap::new(), at(9)).remove(0)
+        };
+        let kept = merge(std::slice::from_ref(&known), false);
+        assert_eq!((kept.available, kept.allocatable.gpus, kept.observed_at), (true, 3, known.observed_at));
+        assert!(kept.reason.as_ref().is_some_and(|reason| reason.contains("cannot be read")));
+        let read = merge(&[kept], true);
+        assert_eq!((read.allocatable.gpus, read.reason), (0, None));
+        assert!(!merge(&[], false).available, "nothing was known of it");
     }
 }

@@ -33,6 +33,9 @@ pub struct Usage {
     pub reserved: Resources,
     /// By replicas that can show in the report.
     pub shown: Resources,
+    /// By replicas that are not ready: they show in the report once a node has taken them.
+    #[serde(default)]
+    pub unready: Resources,
 }
 
 impl Usage {
@@ -43,6 +46,7 @@ impl Usage {
             wanted: self.wanted + other.wanted,
             reserved: self.reserved + other.reserved,
             shown: self.shown + other.shown,
+            unready: self.unready + other.unready,
         }
     }
 }
@@ -54,11 +58,13 @@ pub struct LedgerEntry {
     pub wanted: Resources,
     /// Sum of [`Usage::reserved`].
     pub reserved: Resources,
+    /// Sum of [`Usage::unready`].
+    pub unready: Resources,
 }
 
 impl From<&Usage> for LedgerEntry {
     fn from(usage: &Usage) -> Self {
-        Self { wanted: usage.wanted, reserved: usage.reserved }
+        Self { wanted: usage.wanted, reserved: usage.reserved, unready: usage.unready }
     }
 }
 
@@ -70,7 +76,8 @@ impl LedgerEntry {
             |sum: Resources, before: Resources, after: Resources| (sum + after).minus_clamped(before);
         let wanted = replaced(self.wanted, change.before.wanted, change.after.wanted);
         let reserved = replaced(self.reserved, change.before.reserved, change.after.reserved);
-        Self { wanted, reserved }
+        let unready = replaced(self.unready, change.before.unready, change.after.unready);
+        Self { wanted, reserved, unready }
     }
 }
 
@@ -100,6 +107,9 @@ impl UsageChange {
         if !cluster.storage_reported {
             needed.storage_bytes = 0;
         }
+        if !cluster.gpus_counted() {
+            needed.gpus = 0;
+        }
         !exceeds(needed, free_capacity(cluster, entry, &self.before).free)
     }
 }
@@ -119,18 +129,25 @@ pub struct FreeCapacity {
 /// usage.
 ///
 /// The report may or may not include recent changes of this graph and of others. So the result is never more
-/// than what remains after the other graphs' desired replicas.
+/// than what remains after the other graphs' desired replicas. Replicas that are not ready show in the report if a
+/// node has taken them: of those of the graph at least all but what the cluster reports as not taken, of the
+/// others' at most that is missing.
 #[must_use]
 pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) -> FreeCapacity {
-    let reserved = all.reserved.minus_clamped(own.reserved);
+    let waiting = Resources::from_fn(|dimension| {
+        let theirs = all.unready.minus_clamped(own.unready).get(dimension);
+        theirs.min(cluster.allocating.get(dimension))
+    });
+    let reserved = all.reserved.minus_clamped(own.reserved) + waiting;
+    let shown = own.shown + own.unready.minus_clamped(cluster.allocating);
     let theirs = all.wanted.minus_clamped(own.wanted);
     let free = Resources::from_fn(|dimension| {
         let allocatable = cluster.allocatable.get(dimension);
         let unused = allocatable - cluster.allocated.get(dimension) - reserved.get(dimension);
         let remaining = allocatable - theirs.get(dimension);
-        (unused + own.shown.get(dimension)).min(remaining).max(0)
+        (unused + shown.get(dimension)).min(remaining).max(0)
     });
-    FreeCapacity { free, reserved, own: own.shown }
+    FreeCapacity { free, reserved, own: shown }
 }
 
 /// The charge of a service on its cluster at a given time; `settle` is how long after a change of its graph's
@@ -145,16 +162,25 @@ pub fn charge(
     let cluster = service.cluster.clone().filter(|_| graph.desired == Desired::Running)?;
     let wanted = service.counted_needs().times(service.counted_replicas());
     let (waits, fresh) = (service.state == ServiceState::Pending, is_fresh(graph, settle, at));
-    // A report that predates the intent may or may not show a service. A service that waits for its event keeps its
-    // capacity, at least that of one replica. Later on, replicas that are not ready may have found no node, and then
-    // they do not show.
-    let reserved = if waits || fresh {
-        service.counted_needs().times(service.counted_replicas().max(1))
+    let ready = service.ready_use();
+    // A report that predates the intent may or may not show a service, and one that waits for its event keeps its
+    // capacity, at least that of one replica. Later on, the cluster reports what of the rest no node has taken.
+    let usage = if waits || fresh {
+        let reserved = service.counted_needs().times(service.counted_replicas().max(1));
+        let shown = if waits { ready } else { wanted };
+        Usage { wanted, reserved, shown, unready: Resources::default() }
     } else {
-        wanted.minus_clamped(service.ready_use())
+        // An intent that stands in for what the chart does not request never shows.
+        let shows = service.requested().times(service.counted_replicas());
+        let (hidden, starting) = (wanted.minus_clamped(shows.max(ready)), shows.minus_clamped(ready));
+        // Nor does a report that predates the last scaling say anything of what that has added.
+        let (reserved, unready) = match is_newly_scaled(service, settle, at) {
+            true => (hidden + starting, Resources::default()),
+            false => (hidden, starting),
+        };
+        Usage { wanted, reserved, shown: ready, unready }
     };
-    let shown = if fresh && !waits { wanted } else { service.ready_use() };
-    Some(Charge { cluster, usage: Usage { wanted, reserved, shown } })
+    Some(Charge { cluster, usage })
 }
 
 /// When the charge of a service has to be recomputed because time alone changes it; `None` when it does not.
@@ -166,7 +192,9 @@ pub fn settles_at(
     at: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let placed = graph.desired == Desired::Running && service.cluster.is_some();
-    (placed && is_fresh(graph, settle, at)).then(|| graph.updated_at + time_delta(settle))
+    let changes = [Some(graph.updated_at), service.scaled_at];
+    let due = changes.into_iter().flatten().map(|changed| changed + time_delta(settle));
+    due.filter(|due| placed && *due > at).min()
 }
 
 /// Use by cluster of several charges.
@@ -183,6 +211,10 @@ pub fn usage_by_cluster<'a>(charges: impl IntoIterator<Item = &'a Charge>) -> BT
 /// Whether the intent for the graph changed so recently that its clusters' reports may be older.
 fn is_fresh(graph: &GraphRecord, settle: Duration, at: DateTime<Utc>) -> bool {
     at - graph.updated_at < time_delta(settle)
+}
+
+fn is_newly_scaled(service: &ServiceRecord, settle: Duration, at: DateTime<Utc>) -> bool {
+    service.scaled_at.is_some_and(|scaled| at - scaled < time_delta(settle))
 }
 
 fn time_delta(duration: Duration) -> TimeDelta {

@@ -43,7 +43,7 @@ fn usage(placed: &[(GraphRecord, ServiceRecord)], of: impl Fn(&str) -> bool) -> 
 
 fn entry(placed: &[(GraphRecord, ServiceRecord)]) -> LedgerEntry {
     let all = usage(placed, |_| true);
-    LedgerEntry { wanted: all.wanted, reserved: all.reserved }
+    LedgerEntry { wanted: all.wanted, reserved: all.reserved, unready: all.unready }
 }
 
 fn free(cluster: &ClusterRecord, placed: &[(GraphRecord, ServiceRecord)], graph: &str) -> i64 {
@@ -178,7 +178,7 @@ fn several_workloads_count_by_their_own_requests_and_replicas() {
     assert_eq!((used.wanted, used.reserved, used.shown), (cpu(6250), cpu(0), cpu(6250)));
     // Two of three small replicas and the large one are ready: the third may not show yet.
     let used = counted(&[(100, 3, 2), (2000, 1, 1)]);
-    assert_eq!((used.wanted, used.reserved, used.shown), (cpu(2300), cpu(100), cpu(2200)));
+    assert_eq!((used.wanted, used.unready, used.shown), (cpu(2300), cpu(100), cpu(2200)));
     assert_eq!(counted(&[(100, 0, 0), (2000, 0, 0)]).wanted, cpu(0), "switched off by their chart");
 }
 
@@ -215,7 +215,7 @@ fn a_service_with_one_workload_counts_as_many_replicas_as_were_decided() {
     let (graph, mut service) = with_workloads(&[(300, 1, 1)]);
     service.replicas_decided = Some(4);
     let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
-    assert_eq!((used.wanted, used.reserved, used.shown), (cpu(1200), cpu(900), cpu(300)));
+    assert_eq!((used.wanted, used.unready, used.shown), (cpu(1200), cpu(900), cpu(300)));
 }
 
 #[test]
@@ -232,4 +232,118 @@ fn a_start_expects_the_workloads_that_were_there_and_not_their_load() {
     assert_eq!(remembered(&[(100, 5, 5)], Some(5)), cpu(100), "scaling had made five of them");
     assert_eq!(remembered(&[(100, 0, 0), (200, 0, 0)], None), cpu(300), "somebody had switched them off");
     assert_eq!(remembered(&[(100, 2, 2), (200, 1, 1)], None), cpu(400));
+}
+
+/// A settled service of 1 core per replica, of which so many are ready.
+fn starting(name: &str, replicas: i64, ready: i64) -> (GraphRecord, ServiceRecord) {
+    let (graph, service) = settled(name, replicas);
+    let workload = WorkloadUse { requests: cpu(1000), replicas, ready, ..WorkloadUse::default() };
+    (graph, ServiceRecord { workloads: vec![workload], ..service })
+}
+
+fn with_waiting(cluster: ClusterRecord, millicores: i64) -> ClusterRecord {
+    ClusterRecord { allocating: cpu(millicores), ..cluster }
+}
+
+/// What is free of a cluster of 8 cores, of which the report has so many as taken, and so many for pods that no
+/// node has taken; for a service of which so many replicas are wanted and ready, and for a newcomer.
+#[test]
+fn replicas_that_start_are_neither_counted_twice_nor_forgotten() {
+    let situations = [
+        // wanted, ready, taken, waiting, free for itself, free for a newcomer
+        (4, 4, 4, 0, 8, 4),
+        // Scheduled, but not ready yet: the report has them.
+        (4, 1, 4, 0, 8, 4),
+        (4, 0, 4, 0, 8, 4),
+        // Half of those that are not ready have found no node.
+        (4, 2, 3, 1, 8, 4),
+        (4, 0, 2, 2, 8, 4),
+        // None has found a node.
+        (4, 0, 0, 4, 8, 4),
+        (4, 1, 1, 3, 8, 4),
+        // Pods of others wait, too: whose they are, the report does not say, so that the smaller reading counts.
+        (4, 1, 4, 2, 6, 2),
+        (4, 0, 4, 8, 4, 0),
+        (4, 4, 4, 3, 8, 4),
+        // Others have taken a part.
+        (4, 1, 6, 0, 6, 2),
+        (4, 4, 6, 0, 6, 2),
+        (4, 0, 6, 0, 6, 2),
+        (4, 0, 2, 4, 6, 2),
+        // Overfull.
+        (4, 4, 9, 0, 3, 0),
+        (4, 1, 9, 0, 3, 0),
+        // Nothing runs.
+        (0, 0, 0, 0, 8, 8),
+        (0, 0, 3, 0, 5, 5),
+        (1, 0, 8, 0, 1, 0),
+    ];
+    for (wanted, ready, taken, waiting, own, newcomer) in situations {
+        let cluster = with_waiting(cluster(8000, taken * 1000), waiting * 1000);
+        let placed = [starting("a", wanted, ready)];
+        let found = ["a", "new"].map(|graph| free(&cluster, &placed, graph) / 1000);
+        assert_eq!(
+            found,
+            [own, newcomer],
+            "{wanted} wanted, {ready} ready, {taken} taken, {waiting} waiting"
+        );
+    }
+}
+
+/// Two services of 4 replicas on 16 cores.
+#[test]
+fn what_starts_of_others_counts_as_far_as_no_node_has_taken_it() {
+    let situations = [
+        // ready of a, ready of b, taken, waiting, free for a, free for b, free for a newcomer
+        (4, 4, 8, 0, 12, 12, 8),
+        (1, 4, 8, 0, 12, 12, 8),
+        (1, 1, 8, 0, 12, 12, 8),
+        (0, 0, 8, 0, 12, 12, 8),
+        // Of a three wait: b does not see them twice.
+        (1, 4, 5, 3, 12, 12, 8),
+        // Both wait with two each: for each, those of the other are missing, and its own may be the ones.
+        (2, 2, 4, 4, 12, 12, 8),
+        // Three of the six that are not ready have found a node, nobody knows whose.
+        (1, 1, 5, 3, 9, 9, 8),
+    ];
+    for (ready_a, ready_b, taken, waiting, a, b, newcomer) in situations {
+        let cluster = with_waiting(cluster(16_000, taken * 1000), waiting * 1000);
+        let placed = [starting("a", 4, ready_a), starting("b", 4, ready_b)];
+        let found = ["a", "b", "new"].map(|graph| free(&cluster, &placed, graph) / 1000);
+        assert_eq!(
+            found,
+            [a, b, newcomer],
+            "{ready_a} and {ready_b} ready, {taken} taken, {waiting} waiting"
+        );
+    }
+}
+
+#[test]
+fn what_scaling_has_just_added_is_reserved_until_the_report_must_show_it() {
+    let (graph, service) = starting("a", 4, 1);
+    let scaled = ServiceRecord { scaled_at: Some(at(-1)), ..service };
+    let placed = [(graph.clone(), scaled.clone())];
+    // The report is from before: neither taken nor waiting.
+    assert_eq!(free(&cluster(8000, 5000), &placed, "new"), 0, "1 of it, 4 of others, 3 to come");
+    let due = settles_at(&graph, &scaled, SETTLE, at(0)).unwrap();
+    let later = charge(&graph, &scaled, SETTLE, due).unwrap().usage;
+    assert_eq!((later.reserved, later.unready), (cpu(0), cpu(3000)));
+    assert_eq!(settles_at(&graph, &scaled, SETTLE, due), None);
+}
+
+#[test]
+fn gpus_without_a_number_are_there_for_all_and_gpus_that_are_counted_only_once() {
+    let needs = Resources { gpus: 1, ..Resources::default() };
+    let service = |name: &str| {
+        let (graph, service) = settled(name, 1);
+        (graph, ServiceRecord { needs, ..service })
+    };
+    let change =
+        |name: &str| UsageChange { before: Usage::default(), after: usage(&[service(name)], |_| true) };
+    let entry = entry(&[service("a")]);
+    let labelled = ClusterRecord { acceleration: true, ..cluster(8000, 0) };
+    assert!(change("b").fits(&labelled, &entry));
+    assert!(!change("b").fits(&cluster(8000, 0), &entry), "no GPU at all");
+    let counted = ClusterRecord { allocatable: Resources { gpus: 1, ..cpu(8000) }, ..labelled };
+    assert!(!change("b").fits(&counted, &entry));
 }

@@ -1,5 +1,6 @@
 //! A service of a graph: its desired release and its last observed state.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -95,6 +96,8 @@ pub struct ServiceRecord {
     pub import_clusters: Vec<String>,
     /// Replicas that scaling decided; `None` while the chart decides.
     pub replicas_decided: Option<i64>,
+    /// When scaling last decided them; `None` while the chart decides.
+    pub scaled_at: Option<DateTime<Utc>>,
     /// Observed: where it is on its way.
     pub state: ServiceState,
     /// Observed: it runs where it was placed.
@@ -305,6 +308,7 @@ impl ServiceRecord {
     /// Workloads are expected to come back with at least one replica each.
     pub fn forget_load(&mut self) {
         let scaled = self.replicas_decided.take().is_some();
+        self.scaled_at = None;
         for workload in &mut self.workloads {
             workload.replicas = if scaled { 1 } else { workload.replicas.max(1) };
         }

@@ -23,3 +23,13 @@ pub use external::{
 };
 pub use stop::Stop;
 pub use strategy::{BuiltInStrategy, Strategy};
+
+/// What documents say that were stored before GPUs could be uncounted.
+pub(crate) const fn counted() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+pub(crate) const fn is_counted(counted: &bool) -> bool {
+    *counted
+}

@@ -277,6 +277,8 @@ impl State {
             reason: (!cluster.available).then(|| "ClusterNotReachable: taken down".to_owned()),
             allocatable: spec.allocatable,
             allocated: self.allocated(spec),
+            allocating: self.requested_on(&spec.name).minus_clamped(self.allocated(spec)),
+            readable: true,
             storage_reported: true,
             acceleration: spec.allocatable.gpus > 0,
             location: spec.location.clone(),

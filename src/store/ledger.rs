@@ -24,13 +24,13 @@ use crate::model::{Charge, GraphRecord, LedgerEntry, ServiceRecord, UsageChange}
 /// Maximum number of graphs whose charges are recomputed in one transaction.
 const SETTLED_AT_ONCE: i64 = 100;
 
-const LIST: &str = "SELECT cluster, wanted, reserved FROM ledger ORDER BY cluster";
-const GET: &str = "SELECT cluster, wanted, reserved FROM ledger WHERE cluster = $1";
-const GET_FOR_UPDATE: &str = "SELECT cluster, wanted, reserved FROM ledger WHERE cluster = $1 FOR UPDATE";
-const LIST_FOR_UPDATE: &str = "SELECT cluster, wanted, reserved FROM ledger ORDER BY cluster FOR UPDATE";
+const LIST: &str = "SELECT * FROM ledger ORDER BY cluster";
+const GET: &str = "SELECT * FROM ledger WHERE cluster = $1";
+const GET_FOR_UPDATE: &str = "SELECT * FROM ledger WHERE cluster = $1 FOR UPDATE";
+const LIST_FOR_UPDATE: &str = "SELECT * FROM ledger ORDER BY cluster FOR UPDATE";
 const ADD: &str = "INSERT INTO ledger (cluster, wanted, reserved) VALUES ($1, $2, $2)
     ON CONFLICT (cluster) DO NOTHING";
-const SET: &str = "UPDATE ledger SET wanted = $2, reserved = $3 WHERE cluster = $1";
+const SET: &str = "UPDATE ledger SET wanted = $2, reserved = $3, unready = $4 WHERE cluster = $1";
 const CHARGED: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY name";
 const SET_CHARGE: &str = "UPDATE services SET charge = $3, settles_at = $4 WHERE graph = $1 AND name = $2";
 const CHARGES_OF_GRAPH: &str = "SELECT charge FROM services WHERE graph = $1 AND charge IS NOT NULL";
@@ -42,11 +42,12 @@ struct EntryRow {
     cluster: String,
     wanted: JsonText<Resources>,
     reserved: JsonText<Resources>,
+    unready: JsonText<Resources>,
 }
 
 impl From<EntryRow> for LedgerEntry {
     fn from(row: EntryRow) -> Self {
-        Self { wanted: row.wanted.0, reserved: row.reserved.0 }
+        Self { wanted: row.wanted.0, reserved: row.reserved.0, unready: row.unready.0 }
     }
 }
 
@@ -254,5 +255,6 @@ async fn set(conn: Conn<'_>, cluster: &str, entry: &LedgerEntry) -> Result<()> {
         .bind(cluster)
         .bind(JsonText(entry.wanted))
         .bind(JsonText(entry.reserved))
+        .bind(JsonText(entry.unready))
         .execute(c).await.map(drop))?)
 }

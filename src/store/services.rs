@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sqlx::QueryBuilder;
 
-use super::db::{CHUNK, Conn, Tx, on};
+use super::db::{CHUNK, Conn, Tx, micros, on};
 use super::json::JsonText;
 use super::{Result, Store, StoreError};
 use crate::hdag::{Propagation, Resources, Trigger};
@@ -17,10 +18,10 @@ use crate::model::{Condition, Manifest, ServiceRecord, ServiceState, WorkloadUse
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
-    replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest) ";
+    replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest, scaled_at) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
-        replicas_decided = $6, import_clusters = $7
+        replicas_decided = $6, import_clusters = $7, scaled_at = $8
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
     "UPDATE services SET state = $3, ready = $4, replicas_observed = $5, replicas_ready = $6,
@@ -60,6 +61,7 @@ pub(super) struct ServiceRow {
     propagation: Option<String>,
     import_clusters: JsonText<Vec<String>>,
     manifest: Option<JsonText<Manifest>>,
+    scaled_at: Option<DateTime<Utc>>,
 }
 
 impl From<ServiceRow> for ServiceRecord {
@@ -87,6 +89,7 @@ impl From<ServiceRow> for ServiceRecord {
             propagation: row.propagation.as_deref().and_then(propagation_named),
             import_clusters: row.import_clusters.0,
             manifest: row.manifest.map(|manifest| manifest.0),
+            scaled_at: row.scaled_at,
         }
     }
 }
@@ -219,6 +222,7 @@ impl Tx {
             .bind(service.triggered)
             .bind(service.replicas_decided)
             .bind(JsonText(&service.import_clusters))
+            .bind(service.scaled_at.map(micros))
             .execute(c).await?.rows_affected());
         self.touch(&service.graph);
         written(updated, service)
@@ -309,7 +313,8 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(JsonText(&service.conditions))
                 .push_bind(service.propagation.map(name_of_propagation))
                 .push_bind(JsonText(&service.import_clusters))
-                .push_bind(service.manifest.as_ref().map(JsonText));
+                .push_bind(service.manifest.as_ref().map(JsonText))
+                .push_bind(service.scaled_at.map(micros));
         });
         query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()
     }))

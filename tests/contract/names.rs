@@ -15,6 +15,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "work.karmada.io",
             "policy.karmada.io",
             "multicluster.x-k8s.io",
+            "multicluster.x-k8s.io/v1alpha1",
+            "apps/v1",
+            "batch/v1",
+            ".k8s.io",
+            ".x-k8s.io",
+            "karmada.io",
+            "{group}/{version}",
+            "{group}/{version}/{kind}",
             "monitoring.coreos.com",
             "submariner.io",
         ],
@@ -34,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "meta.helm.sh/release-name",
             "meta.helm.sh/release-namespace",
             "helm.sh/resource-policy",
+            "helm.sh/hook",
             "owner=helm",
             "{HELM_RECORDS},name={}",
         ],
@@ -52,9 +61,39 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "end of the names of policies, which begin with namespace and release",
-        &[".smo", ".services", ".imports", ".{}", "{name}.{namespace}{part}{SUFFIX}"],
+        "names of policies: the release, its namespace, and an end that no release has",
+        &[".smo", ".services", ".imports", "{name}.{namespace}{part}{SUFFIX}"],
     ),
+    (
+        "annotation of policies that names their release, beside the labels, which are settings",
+        &["smo-release"],
+    ),
+    (
+        "how Karmada names imports, and marks what its policies claim",
+        &[
+            "derived-{}.{namespace}.svc.cluster.local",
+            "propagationpolicy.karmada.io/name",
+            "clusterpropagationpolicy.karmada.io/name",
+        ],
+    ),
+    (
+        "namespaces that Karmada does not propagate or keeps for itself",
+        &["kube-", "karmada-es-", "karmada-system", "karmada-cluster"],
+    ),
+    (
+        "fields of objects",
+        &[
+            "/spec",
+            "/spec/resourceSelectors",
+            "/apiVersion",
+            "/kind",
+            "/names/kind",
+            "/metadata/name",
+            "/metadata/namespace",
+        ],
+    ),
+    ("volume claims of a StatefulSet", &["{template}-{}"]),
+    ("folder of a chart with definitions", &["crds/"]),
     ("scheme of chart references", &["oci://"]),
     (
         "files below Helm's own folders or the data folder, which is a setting",
@@ -63,7 +102,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("source file in Helm's warnings", &["coalesce.go:"]),
     (
         "parts of texts that are put together: a version, a label, a place",
-        &["v3.", "{name}={value}", "{region}/{zone}"],
+        &["v3.", "{name}={value}", "{namespace}/{name}", "{region}/{zone}"],
     ),
     ("Go template that makes Helm print its version", &["{{.Version}}"]),
     (
@@ -126,8 +165,10 @@ fn is_name(text: &str) -> bool {
     let has_letter_or_digit = text.chars().any(char::is_alphanumeric);
     let is_port = text.len() > 3 && text.chars().all(|c| c.is_ascii_digit());
     let has_separator = text.chars().any(|c| matches!(c, '-' | '.' | '/' | '=' | ':'));
+    let is_group_of_kubernetes = text.ends_with(".k8s.io") && !text.starts_with('.');
     is_port
         || (has_separator
+            && !is_group_of_kubernetes
             && has_letter_or_digit
             && !text.starts_with("--")
             && !text.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '(' | ')')))

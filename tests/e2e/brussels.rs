@@ -27,7 +27,9 @@ async fn spread_brussels(bed: &Bed) -> Value {
     let services = document["hdaGraph"]["services"].as_array_mut().expect("services");
     let noise =
         services.iter_mut().find(|service| service["id"] == "noise-reduction").expect("noise-reduction");
-    noise["deployment"]["intent"]["compute"]["cpu"] = json!("large");
+    // Its chart counts, not its intent.
+    noise["artifact"]["valuesOverwrite"]["resources"]["requests"]["cpu"] = json!("8");
+    noise["artifact"]["valuesOverwrite"]["resources"]["limits"]["cpu"] = json!("8");
     document
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use smo::hdag::Resources;
 use smo::model::{
     ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
     merge_round_trip_times,
@@ -85,6 +86,7 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
         reason: None,
         allocatable: resources(5),
         allocated: resources(6),
+        allocating: Resources::default(),
         storage_reported: true,
         acceleration: false,
         pod_cidr: Some("10.1.0.0/16".to_owned()),
@@ -118,6 +120,7 @@ async fn sync_keeps_ids_and_follows_changes(database: TestDatabase) {
     sync(&database.store, &[observation("b"), observation("c")], 0).await;
     let changed = ClusterObservation {
         allocated: resources(9),
+        allocating: Resources::default(),
         location: Some("Ghent".to_owned()),
         region: Some("fr".to_owned()),
         labels: BTreeMap::new(),

@@ -55,6 +55,7 @@ async fn clusters(store: &Store, names: &[&str], cores: i64) {
         .map(|name| smo::model::ClusterObservation {
             allocatable: capacity,
             allocated: Resources::default(),
+            allocating: Resources::default(),
             storage_reported: false,
             ..observation(name)
         })
@@ -93,7 +94,7 @@ async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestD
     let entries = ledger(store).await;
     // Six replicas are decided, three of them are ready.
     let each = |n: i64| Resources { cpu_millicores: 100 * n, ram_bytes: 20 * n, storage_bytes: 0, gpus: 0 };
-    assert_eq!((entries["edge-1"].wanted, entries["edge-1"].reserved), (each(6), each(3)));
+    assert_eq!((entries["edge-1"].wanted, entries["edge-1"].unready), (each(6), each(3)));
     assert_eq!((entries["cloud"].wanted, entries["cloud"].reserved), (waiting.needs, waiting.needs));
     assert_eq!(entries.len(), 2);
 }

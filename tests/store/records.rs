@@ -100,6 +100,7 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         implementer: "WOT".to_owned(),
         values,
         replicas_decided: Some(6),
+        scaled_at: Some(at(8)),
         state: ServiceState::Deploying,
         ready: true,
         replicas_observed: Some(4),
@@ -145,11 +146,13 @@ pub fn conditional_service(graph: &str, name: &str, position: i64) -> ServiceRec
 
 pub fn observation(name: &str) -> ClusterObservation {
     ClusterObservation {
+        readable: true,
         name: name.to_owned(),
         available: true,
         reason: None,
         allocatable: resources(5),
         allocated: resources(6),
+        allocating: Resources::default(),
         storage_reported: true,
         acceleration: false,
         location: Some("Brussels".to_owned()),

@@ -85,6 +85,7 @@ fn states(snapshot: &GraphSnapshot) -> Vec<ClusterState> {
             available: cluster.available,
             free: capacity.free,
             storage_reported: cluster.storage_reported,
+            gpus_counted: cluster.gpus_counted(),
             reserved: capacity.reserved,
             own: capacity.own,
             attributes,

@@ -363,6 +363,7 @@ async fn write_assignment(
         record.import_clusters = import_clusters.to_vec();
         if let Some(replicas) = plan.replicas.get(&record.name) {
             record.replicas_decided = Some(*replicas);
+            record.scaled_at = Some(change.at);
         }
         change.tx.update_service_intent(&record).await?;
     }

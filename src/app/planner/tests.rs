@@ -38,6 +38,7 @@ fn problem(strategy: impl Into<placement::Strategy>) -> Problem {
         available: true,
         free: needs.times(4),
         storage_reported: false,
+        gpus_counted: true,
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

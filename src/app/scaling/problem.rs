@@ -83,6 +83,7 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
                 name: cluster.name.clone(),
                 free: snapshot.free(cluster, &target.usage).free.minus_clamped(kept),
                 storage_reported: cluster.storage_reported,
+                gpus_counted: cluster.gpus_counted(),
                 acceleration: cluster.acceleration,
             }
         })

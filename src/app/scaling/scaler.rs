@@ -330,6 +330,7 @@ impl Scaler {
         for mut service in change.tx.services(name).await? {
             if let Some(replicas) = changes.get(service.name.as_str()) {
                 service.replicas_decided = Some(*replicas);
+                service.scaled_at = Some(change.at);
                 change.tx.update_service_intent(&service).await?;
             }
         }

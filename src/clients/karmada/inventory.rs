@@ -107,6 +107,7 @@ struct Status {
 struct Summary {
     allocatable: Quantities,
     allocated: Quantities,
+    allocating: Quantities,
 }
 
 type Quantities = BTreeMap<String, String>;
@@ -119,7 +120,7 @@ fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {
     let read = read(object).unwrap_or_else(|cause| {
         tracing::warn!(cluster.name = name, cause, "the object of cluster {name} cannot be read");
         let reason = Some(format!("the Cluster object cannot be read: {cause}"));
-        Reading { reason, ..Reading::default() }
+        Reading { reason, unreadable: true, ..Reading::default() }
     });
     let reason = if leaving { Some("the cluster is being removed".to_owned()) } else { read.reason };
     ClusterObservation {
@@ -127,6 +128,8 @@ fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {
         reason,
         allocatable: read.allocatable,
         allocated: read.allocated,
+        allocating: read.allocating,
+        readable: !read.unreadable,
         storage_reported: read.storage_reported,
         acceleration: read.allocatable.gpus > 0
             || labels.get(gpu_label).is_some_and(|value| value != "false"),
@@ -145,7 +148,9 @@ struct Reading {
     reason: Option<String>,
     allocatable: Resources,
     allocated: Resources,
+    allocating: Resources,
     storage_reported: bool,
+    unreadable: bool,
 }
 
 fn read(object: DynamicObject) -> Result<Reading, String> {
@@ -156,6 +161,8 @@ fn read(object: DynamicObject) -> Result<Reading, String> {
         reason: obstacle(&cluster),
         allocatable: amounts(&summary.allocatable)?,
         allocated: amounts(&summary.allocated)?,
+        allocating: amounts(&summary.allocating)?,
+        unreadable: false,
         storage_reported: summary.allocatable.contains_key("ephemeral-storage"),
         spec: cluster.spec,
     })

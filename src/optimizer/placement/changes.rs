@@ -71,6 +71,12 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
             if now.storage_reported { "reports" } else { "no longer reports" }
         ));
     }
+    if before.gpus_counted != now.gpus_counted {
+        changes.push(format!(
+            "cluster {name} {} its GPUs",
+            if now.gpus_counted { "counts" } else { "no longer counts" }
+        ));
+    }
     let others = |cluster: &ClusterState| ClusterAttributes {
         latencies_ms: BTreeMap::new(),
         ..cluster.attributes.clone()

@@ -114,7 +114,12 @@ fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
     let mut faults = Vec::new();
     for cluster in &problem.clusters {
         for dimension in Dimension::ALL {
-            if dimension == Dimension::Storage && !cluster.storage_reported {
+            let is_uncounted = match dimension {
+                Dimension::Storage => !cluster.storage_reported,
+                Dimension::Gpus => !cluster.gpus_counted,
+                Dimension::Cpu | Dimension::Ram => false,
+            };
+            if is_uncounted {
                 continue;
             }
             let here = problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::model::{Edge, Matrix, Model, NANO, Overload, PairRule, RESOURCES};
 use super::proximity::{Proximity, Tri};
 use super::{BuiltIn, Objectives, Problem, Requirement, ServiceDemand, Strategy, Weights};
-use crate::hdag::{Dimension, Resources};
+use crate::hdag::Resources;
 use crate::optimizer::ClusterAttributes;
 
 /// Largest nano-cost of one item on one cluster, or weight of one edge.
@@ -356,8 +356,8 @@ pub(super) fn cores(millicores: i64) -> f64 {
 
 fn capacity(cluster: &super::ClusterState) -> [i64; RESOURCES] {
     let mut capacity = cluster.free.amounts().map(|amount| amount.max(0));
-    if !cluster.storage_reported {
-        capacity[Dimension::Storage.index()] = i64::MAX;
+    for dimension in cluster.unlimited() {
+        capacity[dimension.index()] = i64::MAX;
     }
     capacity
 }

@@ -112,10 +112,8 @@ impl<'a> PartialAssignment<'a> {
 
     fn room(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
         let (needs, free) = (self.total(item), self.free_for(item, cluster));
-        let storage_limits = self.compiled.problem.clusters[cluster].storage_reported;
-        for dimension in
-            Dimension::ALL.into_iter().filter(|dimension| storage_limits || *dimension != Dimension::Storage)
-        {
+        let unlimited = self.compiled.problem.clusters[cluster].unlimited();
+        for dimension in Dimension::ALL.into_iter().filter(|dimension| !unlimited.contains(dimension)) {
             let (needed, free) = (needs.get(dimension), free.get(dimension));
             if needed > free {
                 violated.push(Violation::shortage(dimension, needed, free));

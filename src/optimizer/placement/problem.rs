@@ -101,6 +101,9 @@ pub struct ClusterState {
     pub free: Resources,
     /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
     pub storage_reported: bool,
+    /// Whether the cluster says how many GPUs it has; if not, it has some, and their number is not a constraint.
+    #[serde(default = "crate::optimizer::counted", skip_serializing_if = "crate::optimizer::is_counted")]
+    pub gpus_counted: bool,
     /// Part of the used capacity: reserved for services that are placed here but do not show in the cluster's
     /// own report yet.
     pub reserved: Resources,
@@ -113,7 +116,12 @@ pub struct ClusterState {
 impl ClusterState {
     /// The resources that the cluster does not report, so that placement does not count them there.
     pub(super) const fn unlimited(&self) -> &'static [Dimension] {
-        if self.storage_reported { &[] } else { &[Dimension::Storage] }
+        match (self.storage_reported, self.gpus_counted) {
+            (true, true) => &[],
+            (false, true) => &[Dimension::Storage],
+            (true, false) => &[Dimension::Gpus],
+            (false, false) => &[Dimension::Storage, Dimension::Gpus],
+        }
     }
 }
 

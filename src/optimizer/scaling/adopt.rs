@@ -50,8 +50,13 @@ mod tests {
         let mut service = ScaledService::new("a", "c", needs, Profile::new(10.0, 0.0, 1, 3));
         service.rate = Some(15.0);
         let free = Resources { cpu_millicores: 4000, ..Resources::default() };
-        let cluster =
-            ScalingCluster { name: "c".to_owned(), free, storage_reported: false, acceleration: false };
+        let cluster = ScalingCluster {
+            name: "c".to_owned(),
+            free,
+            storage_reported: false,
+            gpus_counted: true,
+            acceleration: false,
+        };
         ScalingProblem::new("g", vec![cluster], vec![service])
     }
 

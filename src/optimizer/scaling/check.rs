@@ -183,8 +183,11 @@ impl<'a> Checker<'a> {
     fn limits(&self, replicas: &Replicas) -> Vec<Limit<'a>> {
         let mut limits = Vec::new();
         for cluster in &self.problem.clusters {
-            let unlimited =
-                |resource: &Dimension| *resource == Dimension::Storage && !cluster.storage_reported;
+            let unlimited = |resource: &Dimension| match resource {
+                Dimension::Storage => !cluster.storage_reported,
+                Dimension::Gpus => cluster.acceleration && !cluster.gpus_counted,
+                Dimension::Cpu | Dimension::Ram => false,
+            };
             for resource in Dimension::ALL.into_iter().filter(|resource| !unlimited(resource)) {
                 let none = resource == Dimension::Gpus && !cluster.acceleration;
                 // An unused resource cannot be exceeded, even where its free amount is negative.

@@ -48,6 +48,8 @@ impl<'a> Instance<'a> {
         let mut capacity = cluster.free;
         if !cluster.acceleration {
             capacity.gpus = 0;
+        } else if !cluster.gpus_counted {
+            capacity.gpus = i64::MAX;
         }
         if !cluster.storage_reported {
             capacity.storage_bytes = i64::MAX;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ScalingFault;
+
 use crate::hdag::Resources;
 
 /// Maximum number of replicas of one service, and of any number of replicas considered.
@@ -81,6 +82,9 @@ pub struct ScalingCluster {
     pub free: Resources,
     /// Whether the cluster reports ephemeral storage; if not, storage is not a constraint there.
     pub storage_reported: bool,
+    /// Whether the cluster says how many GPUs it has; if not, their number is not a constraint.
+    #[serde(default = "crate::optimizer::counted", skip_serializing_if = "crate::optimizer::is_counted")]
+    pub gpus_counted: bool,
     /// Whether it has GPUs at all; if not, none is free there.
     pub acceleration: bool,
 }

@@ -95,7 +95,9 @@ impl Reconciler {
             Change::Keep | Change::Absent | Change::LeaveAlone(_) => Ok(()),
             Change::Refused(error) => Err(error.clone()),
             Change::Apply(Wanted::Release(spec)) => {
-                scope.worker.lend_during(release::apply(outside, spec, still_wanted)).await
+                let applied = scope.worker.lend_during(release::apply(outside, spec, still_wanted)).await;
+                let service = scope.services.iter().find(|service| service.name == spec.key.name);
+                applied.map_err(|error| release::told_of_hooks(error, service))
             }
             // Rendering has a result, which is recorded before.
             Change::Apply(Wanted::Manifest { .. }) => Ok(()),

@@ -15,7 +15,7 @@ use crate::clients::{
 };
 use crate::hdag::{Propagation, Trigger, without_placement};
 use crate::model::condition::{self, ConditionUpdate};
-use crate::model::{Desired, GraphRecord, Manifest, ServiceRecord, ServiceState, owner_of};
+use crate::model::{Desired, GraphRecord, Manifest, ManifestObject, ServiceRecord, ServiceState, owner_of};
 
 /// The release that a service should be.
 #[must_use]
@@ -184,6 +184,26 @@ pub(super) async fn apply<F: Future<Output = bool>>(
     outside.apply_release(spec, still_wanted).await
 }
 
+/// Helm waits for hooks that run pods. Where the chart's policies leave these out they run nowhere, and Helm waits in
+/// vain: only a user can help.
+pub(super) fn told_of_hooks(error: ClientError, service: Option<&ServiceRecord>) -> ClientError {
+    let by_chart = |service: &&ServiceRecord| service.propagated_by() == Some(Propagation::Chart);
+    let manifest = service.filter(by_chart).and_then(|service| service.manifest.as_ref());
+    let is_left_out = |object: &&ManifestObject| object.hook && !object.selected && object.workload.is_some();
+    let hooks = manifest.into_iter().flat_map(|manifest| manifest.objects.iter().filter(is_left_out));
+    let hooks: Vec<String> = hooks.map(|hook| hook.id.to_string()).collect();
+    if error.kind != ClientErrorKind::Timeout || hooks.is_empty() {
+        return error;
+    }
+    let hooks = hooks.join(", ");
+    let message = format!(
+        "helm waited in vain for the hook {hooks}, which no policy of the chart selects, so that it runs nowhere; \
+         select it there, or let smo propagate the chart (smo.propagation: managed, without policies in the chart): {}",
+        error.message
+    );
+    ClientError::new("helm", ClientErrorKind::Invalid, message)
+}
+
 /// Uninstalls a release, if that is still desired when Helm has a free slot.
 pub(super) async fn remove<F: Future<Output = bool>>(
     outside: &Outside,
@@ -251,6 +271,7 @@ fn digest(chart: &str, values: &Value) -> String {
 mod tests {
     use super::*;
     use crate::model::testing::{conditional, graph, service};
+    use crate::model::{ObjectId, WorkloadUse};
 
     fn deployed(graph: &GraphRecord, service: &ServiceRecord) -> ReleaseObservation {
         ReleaseObservation {
@@ -416,5 +437,30 @@ mod tests {
         assert_eq!(installed, Ok(()));
         assert_eq!(superseded.unwrap_err().kind, ClientErrorKind::Superseded);
         assert_eq!((world.calls(Operation::ApplyRelease), world.revision("project", "b")), (1, None));
+    }
+
+    #[test]
+    fn helm_that_waits_for_a_hook_that_runs_nowhere_waits_for_a_user() {
+        let id = ObjectId { kind: "Job".into(), name: "migrate".into(), ..ObjectId::default() };
+        let hook = ManifestObject {
+            id,
+            hook: true,
+            workload: Some(WorkloadUse::default()),
+            ..ManifestObject::default()
+        };
+        let main = ManifestObject { hook: false, selected: true, ..hook.clone() };
+        let with = |hook: ManifestObject| ServiceRecord {
+            manifest: Some(Manifest { objects: vec![main.clone(), hook], ..Manifest::default() }),
+            ..service("a")
+        };
+        let told = |kind, service: &ServiceRecord| {
+            told_of_hooks(ClientError::new("helm", kind, "timed out"), Some(service))
+        };
+        let error = told(ClientErrorKind::Timeout, &with(hook.clone()));
+        assert_eq!(error.kind, ClientErrorKind::Invalid);
+        assert!(error.message.contains("Job migrate") && error.message.contains("timed out"), "{error}");
+        assert_eq!(told(ClientErrorKind::Failed, &with(hook.clone())).kind, ClientErrorKind::Failed);
+        let selected = ManifestObject { selected: true, ..hook };
+        assert_eq!(told(ClientErrorKind::Timeout, &with(selected)).kind, ClientErrorKind::Timeout);
     }
 }

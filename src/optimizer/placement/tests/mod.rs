@@ -24,6 +24,7 @@ fn cluster(name: &str, free: Resources) -> ClusterState {
         available: true,
         free,
         storage_reported: true,
+        gpus_counted: true,
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

@@ -39,6 +39,7 @@ fn random_problem(random: &mut Random) -> ScalingProblem {
             gpus: random.within(-1, 6),
         },
         storage_reported: random.one_in(2),
+        gpus_counted: true,
         acceleration: !random.one_in(4),
     });
     let mut problem = ScalingProblem::new("g", clusters.to_vec(), services);

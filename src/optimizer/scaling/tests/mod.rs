@@ -20,7 +20,13 @@ fn cpu(millicores: i64) -> Resources {
 }
 
 fn cluster(name: &str, free: Resources) -> ScalingCluster {
-    ScalingCluster { name: name.to_owned(), free, storage_reported: true, acceleration: true }
+    ScalingCluster {
+        name: name.to_owned(),
+        free,
+        storage_reported: true,
+        gpus_counted: true,
+        acceleration: true,
+    }
 }
 
 /// A service of half a core that has 1 to 3 replicas, on the cluster `edge`.
