@@ -8,6 +8,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Kind, MEMBERS};
+use crate::belief::{assert_counted, assert_reported};
 use crate::charts::descriptor;
 use crate::leftovers::Inventory;
 use crate::room::{cordon, uncordon, until_cluster};
@@ -140,6 +141,8 @@ async fn charts_from_anywhere_run_are_reached_by_name_move_scale_stop_start_and_
         assert!(digest.starts_with("sha256:"), "{graph:#}");
     }
     assert_reaches_shop(&bed, &away, &home).await;
+    assert_counted(&bed, &data).await;
+    assert_reported(&bed).await;
     let jobs = bed.names("karmada", ("batch", "v1", "Job"), Some(NAMESPACE)).await;
     assert_eq!(jobs, [""; 0], "the hook has ended and is gone");
 
@@ -171,6 +174,7 @@ async fn charts_from_anywhere_run_are_reached_by_name_move_scale_stop_start_and_
 
     bed.set_rate("web", 25.0).await;
     assert_replicas(&bed, &moved, NAMESPACE, "web", 3).await;
+    assert_counted(&bed, &data).await;
     bed.remove_rate("web").await;
 
     let (status, answer) =

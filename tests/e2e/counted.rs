@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::belief::assert_counted;
 use crate::charts::push_own;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
@@ -42,6 +43,8 @@ async fn several_deployments_and_sidecars_count_what_the_scheduler_counts() {
         server.post("/project/counted/graphs", "application/json", graph.to_string()).await;
     assert_eq!(status, 200, "{answer:#}");
     let ready = server.until_ready("counted").await;
+
+    assert_counted(&bed, &data).await;
 
     // 2 × 0.5 + 0.75 cores, in three Deployments of four replicas together.
     assert_eq!(service(&ready, "several-deployments")["replicas"], json!({ "wanted": 4, "ready": 4 }));

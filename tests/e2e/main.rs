@@ -12,6 +12,7 @@
 mod alerts;
 mod any_chart;
 mod bed;
+mod belief;
 mod brussels;
 mod charts;
 mod contract;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::belief::assert_counted;
 use crate::charts::{Part, graph};
 use crate::leftovers::Inventory;
 use crate::room::{Tenant, cordon, free_cores, settled_cores, uncordon, until_cluster, until_free_cores};
@@ -98,6 +99,8 @@ async fn an_over_full_cluster_loses_exactly_the_service_that_must_move() {
     let now = revisions(&bed, NAMESPACE).await;
     let new: Vec<_> = now.difference(&installed).collect();
     assert_eq!(new, ["noise-reduction.v2"], "only what moved is upgraded");
+
+    assert_counted(&bed, &data).await;
 
     // Nothing is left to move.
     until_free_cores(&server, HOME, 0.25).await;

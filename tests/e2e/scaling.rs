@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::belief::assert_counted;
 use crate::charts::{Part, graph};
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
@@ -63,6 +64,7 @@ async fn a_load_brings_replicas_and_its_end_takes_them_away() {
     // 25 requests/s need three replicas of 10 requests/s each.
     bed.set_rate(LOADED, 25.0).await;
     assert_replicas(&bed, cluster, NAMESPACE, LOADED, 3).await;
+    assert_counted(&bed, &data).await;
     let scaled_up = ticks(&server, LOADED).await.into_iter().find(|tick| tick["replicas"] == 3);
     let scaled_up = scaled_up.expect("a tick that decided on 3 replicas");
     assert!(scaled_up["rate"].as_f64().is_some_and(|rate| rate > 20.0 && rate < 30.0), "{scaled_up:#}");

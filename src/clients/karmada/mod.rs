@@ -14,6 +14,7 @@ mod propagation;
 mod workloads;
 
 pub use inventory::KarmadaInventory;
+pub use pod::request as pod_request;
 pub use propagation::KarmadaPropagation;
 pub use workloads::KarmadaWorkloads;
 

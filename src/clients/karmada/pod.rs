@@ -19,7 +19,7 @@ type Quantities = BTreeMap<String, Quantity>;
 ///
 /// # Errors
 /// A quantity cannot be read.
-pub(super) fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
+pub fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
     let mut running = Resources::default();
     for container in &pod.containers {
         running += of_container(container)?;
