@@ -144,9 +144,11 @@ impl Placement {
                 ram_bytes: costs.map_or(0, |costs| bytes(costs.rcap[index])),
                 storage_bytes: 0,
                 gpus: if self.cgpu[index] { GPUS } else { 0 },
+                pods: 0,
             },
             storage_reported: false,
             gpus_counted: true,
+            pods_counted: false,
             reserved: Resources::default(),
             own: Resources::default(),
             attributes: ClusterAttributes {
@@ -165,6 +167,7 @@ impl Placement {
             ram_bytes: costs.map_or(0, |costs| bytes(costs.ram[index])),
             storage_bytes: 0,
             gpus: i64::from(self.gpu[index]),
+            pods: 0,
         };
         ServiceDemand {
             rank: u32::try_from(index).unwrap_or(u32::MAX),
@@ -185,6 +188,7 @@ impl Scaling {
             free: Resources { cpu_millicores: thousandths(self.cap), gpus: GPUS, ..Resources::default() },
             storage_reported: false,
             gpus_counted: true,
+            pods_counted: false,
             acceleration: self.cacc > 0,
         };
         let service = |index: usize| {

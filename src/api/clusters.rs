@@ -110,8 +110,10 @@ mod tests {
 
     #[test]
     fn a_cluster_shows_what_is_free() {
-        let total = Resources { cpu_millicores: 4000, ram_bytes: 4 << 30, storage_bytes: 100, gpus: 2 };
-        let used = Resources { cpu_millicores: 500, ram_bytes: 622_770_257, storage_bytes: 30, gpus: 3 };
+        let total =
+            Resources { cpu_millicores: 4000, ram_bytes: 4 << 30, storage_bytes: 100, gpus: 2, pods: 0 };
+        let used =
+            Resources { cpu_millicores: 500, ram_bytes: 622_770_257, storage_bytes: 30, gpus: 3, pods: 0 };
         let record = ClusterRecord {
             id: 3,
             name: "edge-1".to_owned(),

@@ -20,11 +20,13 @@ pub enum Dimension {
     Storage,
     /// Whole GPUs.
     Gpus,
+    /// Pods, of which a node takes a limited number.
+    Pods,
 }
 
 impl Dimension {
     /// All of them, in the order in which amounts stand in vectors.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Ram, Self::Storage, Self::Gpus];
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Ram, Self::Storage, Self::Gpus, Self::Pods];
 
     /// Position of its amount in a vector.
     #[must_use]
@@ -40,6 +42,7 @@ impl Dimension {
             Self::Ram => "ram_bytes",
             Self::Storage => "storage_bytes",
             Self::Gpus => "gpus",
+            Self::Pods => "pods",
         }
     }
 
@@ -51,6 +54,7 @@ impl Dimension {
             Self::Ram => "ram",
             Self::Storage => "storage",
             Self::Gpus => "gpu",
+            Self::Pods => "pods",
         }
     }
 
@@ -61,7 +65,7 @@ impl Dimension {
             Self::Cpu => cores_text(amount),
             Self::Ram => ram_text(amount),
             Self::Storage => storage_text(amount),
-            Self::Gpus => amount.to_string(),
+            Self::Gpus | Self::Pods => amount.to_string(),
         }
     }
 
@@ -71,11 +75,11 @@ impl Dimension {
         match self {
             Self::Ram => ram_rounded(amount),
             Self::Storage => storage_rounded(amount),
-            Self::Cpu | Self::Gpus => self.exact(amount),
+            Self::Cpu | Self::Gpus | Self::Pods => self.exact(amount),
         }
     }
 
-    /// The words behind an amount: `core`, `cores`, `RAM`, `storage`, `GPU`, `GPUs`.
+    /// The words behind an amount: `core`, `cores`, `RAM`, `storage`, `GPU`, `GPUs`, `pod`, `pods`.
     #[must_use]
     pub const fn noun(self, amount: i64) -> &'static str {
         match self {
@@ -85,6 +89,8 @@ impl Dimension {
             Self::Storage => "storage",
             Self::Gpus if amount == 1 => "GPU",
             Self::Gpus => "GPUs",
+            Self::Pods if amount == 1 => "pod",
+            Self::Pods => "pods",
         }
     }
 
@@ -102,6 +108,7 @@ impl Dimension {
             Self::Ram => "bytes of ram",
             Self::Storage => "bytes of storage",
             Self::Gpus => "gpus",
+            Self::Pods => "pods",
         }
     }
 }
@@ -120,6 +127,8 @@ pub struct Resources {
     pub storage_bytes: i64,
     /// Whole GPUs.
     pub gpus: i64,
+    /// Pods; 0 in intents, which are about amounts for one.
+    pub pods: i64,
 }
 
 impl Resources {
@@ -141,6 +150,7 @@ impl Resources {
             Dimension::Ram => self.ram_bytes,
             Dimension::Storage => self.storage_bytes,
             Dimension::Gpus => self.gpus,
+            Dimension::Pods => self.pods,
         }
     }
 
@@ -151,6 +161,7 @@ impl Resources {
             Dimension::Ram => &mut self.ram_bytes,
             Dimension::Storage => &mut self.storage_bytes,
             Dimension::Gpus => &mut self.gpus,
+            Dimension::Pods => &mut self.pods,
         } = amount;
     }
 
@@ -219,7 +230,7 @@ mod tests {
             assert_eq!(dimension.index(), index);
             assert_eq!(stored[dimension.field()], resources.get(dimension));
         }
-        assert_eq!(resources.amounts(), [1, 2, 3, 4]);
+        assert_eq!(resources.amounts(), [1, 2, 3, 4, 5]);
         assert_eq!(serde_json::from_value::<Resources>(stored).unwrap(), resources);
     }
 

@@ -56,6 +56,12 @@ impl ClusterRecord {
     pub fn gpus_counted(&self) -> bool {
         self.allocatable.gpus > 0 || !self.acceleration
     }
+
+    /// Whether it says how many pods its nodes take.
+    #[must_use]
+    pub fn pods_counted(&self) -> bool {
+        self.allocatable.pods > 0
+    }
 }
 
 /// One member cluster at the moment of observation.

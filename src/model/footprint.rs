@@ -110,6 +110,9 @@ impl UsageChange {
         if !cluster.gpus_counted() {
             needed.gpus = 0;
         }
+        if !cluster.pods_counted() {
+            needed.pods = 0;
+        }
         !exceeds(needed, free_capacity(cluster, entry, &self.before).free)
     }
 }

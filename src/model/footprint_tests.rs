@@ -127,8 +127,9 @@ fn a_fresh_charge_names_the_moment_from_which_it_is_another() {
     let (mut graph, service) = settled("a", 3);
     graph.updated_at = at(0);
     let due = settles_at(&graph, &service, SETTLE, at(1)).unwrap();
-    assert_eq!(charge(&graph, &service, SETTLE, at(1)).unwrap().usage.reserved, cpu(3000));
-    assert_eq!(charge(&graph, &service, SETTLE, due).unwrap().usage.reserved, cpu(0));
+    let reserved = |at| charge(&graph, &service, SETTLE, at).unwrap().usage.reserved;
+    assert_eq!(reserved(at(1)), Resources { pods: 3, ..cpu(3000) });
+    assert_eq!(reserved(due), cpu(0));
     assert_eq!(settles_at(&graph, &service, SETTLE, due), None);
 }
 
@@ -138,9 +139,9 @@ fn an_entry_follows_changes() {
     let after = usage(&[settled("a", 5)], |_| true);
     let entry = entry(&[settled("a", 3), settled("b", 2)]);
     let grown = entry.after(&UsageChange { before, after });
-    assert_eq!(grown.wanted, cpu(7000));
+    assert_eq!(grown.wanted, Resources { pods: 7, ..cpu(7000) });
     let shrunk = grown.after(&UsageChange { before: after, after: Usage::default() });
-    assert_eq!(shrunk.wanted, cpu(2000));
+    assert_eq!(shrunk.wanted, Resources { pods: 2, ..cpu(2000) });
 }
 
 #[test]
@@ -185,12 +186,13 @@ fn several_workloads_count_by_their_own_requests_and_replicas() {
 #[test]
 fn requests_count_where_a_chart_states_them_and_the_intent_where_it_does_not() {
     let (graph, mut service) = with_workloads(&[(100, 2, 2)]);
-    service.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 20, gpus: 0 };
+    service.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 20, gpus: 0, pods: 0 };
     let each = |replicas: i64| Resources {
         cpu_millicores: 100 * replicas,
         ram_bytes: 10 * replicas,
         storage_bytes: 20 * replicas,
         gpus: 0,
+        pods: 0,
     };
     let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
     assert_eq!((used.wanted, used.shown), (each(2), cpu(200)));

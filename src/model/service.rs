@@ -259,6 +259,8 @@ impl ServiceRecord {
         let requested = self.requested();
         Resources::from_fn(|dimension| match self.requests_any(dimension) {
             true => requested.get(dimension),
+            // Until its chart is known, a replica is one pod.
+            false if dimension == Dimension::Pods => i64::from(self.workloads.is_empty()),
             false => self.needs.get(dimension),
         })
     }

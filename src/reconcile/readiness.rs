@@ -117,10 +117,8 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
         several => format!("its {several} workloads request"),
     };
     let requested = service.requested();
-    // A pod that should have a GPU and does not request one may run where there is none.
-    let is_stated = |dimension: &Dimension| {
-        service.requests_any(*dimension) || (*dimension == Dimension::Gpus && service.needs.gpus > 0)
-    };
+    let is_stated =
+        |dimension: &Dimension| *dimension != Dimension::Pods && is_requested(service, *dimension);
     let stated: Vec<Dimension> = Dimension::ALL.into_iter().filter(is_stated).collect();
     let amounts = |resources: Resources| {
         let text = |dimension: &Dimension| dimension.exact_with_noun(resources.get(*dimension));
@@ -139,6 +137,11 @@ pub fn resources_match(service: &ServiceRecord) -> Option<ConditionUpdate> {
         (condition::CHART_DIFFERS, message)
     };
     Some(ConditionUpdate::new(update.0, update.1))
+}
+
+/// A pod that should have a GPU and does not request one may run where there is none.
+fn is_requested(service: &ServiceRecord, dimension: Dimension) -> bool {
+    service.requests_any(dimension) || (dimension == Dimension::Gpus && service.needs.gpus > 0)
 }
 
 fn missing(

@@ -107,6 +107,7 @@ impl Amounts {
             ram_bytes: amount(&self.ram, &format!("{what}.ram"), hdag::bytes)?,
             storage_bytes: 0,
             gpus: self.gpus.max(0),
+            pods: 1,
         })
     }
 }
@@ -121,11 +122,18 @@ struct ClusterEntry {
     storage: Value,
     #[serde(default)]
     gpus: i64,
+    #[serde(default = "plenty_of_pods")]
+    pods: i64,
     pod_cidr: Option<String>,
     service_cidr: Option<String>,
     region: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+}
+
+/// More than any number of graphs in a test or a benchmark takes.
+fn plenty_of_pods() -> i64 {
+    1_000_000
 }
 
 impl Continuum {
@@ -182,7 +190,9 @@ impl Continuum {
             plain_charts: file.plain_charts,
             default_requests: match file.default_requests {
                 Some(amounts) => amounts.read("default_requests")?,
-                None => Resources { cpu_millicores: 500, ram_bytes: 512 << 20, ..Resources::default() },
+                None => {
+                    Resources { cpu_millicores: 500, ram_bytes: 512 << 20, pods: 1, ..Resources::default() }
+                }
             },
         })
     }
@@ -198,6 +208,7 @@ fn cluster(entry: ClusterEntry) -> Result<ClusterSpec, ContinuumError> {
         ram_bytes: amount(&entry.ram, &format!("{name}: ram"), hdag::bytes)?,
         storage_bytes: amount(&entry.storage, &format!("{name}: storage"), hdag::bytes)?,
         gpus: entry.gpus.max(0),
+        pods: entry.pods.max(0),
     };
     let ClusterEntry { name, location, pod_cidr, service_cidr, region, labels, .. } = entry;
     Ok(ClusterSpec { name, location, allocatable, pod_cidr, service_cidr, region, labels })

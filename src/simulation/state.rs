@@ -427,5 +427,6 @@ fn requests(values: &Value) -> Option<Resources> {
         ram_bytes: text("memory").and_then(|text| hdag::bytes(&text).ok()).unwrap_or(0),
         storage_bytes: 0,
         gpus: text("nvidia.com/gpu").and_then(|text| hdag::count(&text).ok()).unwrap_or(0),
+        pods: 1,
     })
 }

@@ -16,6 +16,7 @@ on_every_engine!(
     a_chart_that_cannot_be_rendered_at_all_waits_for_a_user,
     policies_that_cannot_be_written_are_told_and_written_later,
     who_propagates_can_be_said,
+    a_cluster_without_a_place_for_a_pod_takes_nothing,
 );
 
 /// Two clusters of 4 cores. `plain` brings no policies and requests 3 cores.
@@ -157,5 +158,25 @@ async fn who_propagates_can_be_said(database: TestDatabase) {
     let answer = deploy(&app, &[said("managed")]).await;
     assert_eq!(answer.body["services"][0]["propagation"], "managed", "{:#}", answer.body);
     assert_eq!(app.world.snapshot().policies.into_iter().collect::<Vec<_>>(), ["demo/a"]);
+    app.shutdown().await;
+}
+
+async fn a_cluster_without_a_place_for_a_pod_takes_nothing(database: TestDatabase) {
+    let text = "
+ready_delay: 0.01
+clusters:
+  - { name: edge-1, cpu: 4, ram: 8Gi, storage: 100Gi, pods: 1 }
+  - { name: edge-2, cpu: 4, ram: 8Gi, storage: 100Gi, pods: 2 }
+";
+    let world = World::new(Continuum::parse(text).unwrap(), 1);
+    let app = TestApp::start_in(&database, world, Faults::none()).await;
+    let services: Vec<Value> = ["a", "b", "c"].map(|name| service(name, json!({}))).to_vec();
+    let answer = deploy(&app, &services).await;
+    assert_eq!(answer.status, 200, "{:#}", answer.body);
+    assert_eq!([0, 1, 2].map(|index| place(&answer, index)), ["edge-1", "edge-2", "edge-2"]);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+    let refused = app.post("/project/demo/graphs", &graph("h", &[service("d", json!({}))])).await;
+    assert_eq!(refused.status, 409, "{:#}", refused.body);
+    assert!(refused.text.contains("pods: needs 1, 0 free"), "{}", refused.text);
     app.shutdown().await;
 }

@@ -21,7 +21,7 @@ on_every_engine!(
     concurrent_commits_never_take_more_than_there_is,
 );
 
-const NEEDS: Resources = Resources { cpu_millicores: 1000, ram_bytes: 0, storage_bytes: 0, gpus: 0 };
+const NEEDS: Resources = Resources { cpu_millicores: 1000, ram_bytes: 0, storage_bytes: 0, gpus: 0, pods: 0 };
 
 /// A service of one core per replica, of which nothing was observed yet.
 fn small(graph: &str, name: &str, cluster: &str) -> ServiceRecord {
@@ -80,8 +80,8 @@ async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestD
     let store = &database.store;
     // Less CPU than the intent, more memory: what is requested counts.
     let mut light = service("running", "light", 0);
-    light.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 0, gpus: 0 };
-    let requests = Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0 };
+    light.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 0, gpus: 0, pods: 0 };
+    let requests = Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0, pods: 0 };
     light.workloads = vec![WorkloadUse { requests, replicas: 4, ready: 3, ..WorkloadUse::default() }];
     let mut waiting = conditional_service("running", "waiting", 1);
     waiting.cluster = Some("cloud".to_owned());
@@ -93,9 +93,11 @@ async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestD
     }
     let entries = ledger(store).await;
     // Six replicas are decided, three of them are ready.
-    let each = |n: i64| Resources { cpu_millicores: 100 * n, ram_bytes: 20 * n, storage_bytes: 0, gpus: 0 };
+    let each =
+        |n: i64| Resources { cpu_millicores: 100 * n, ram_bytes: 20 * n, storage_bytes: 0, gpus: 0, pods: 0 };
     assert_eq!((entries["edge-1"].wanted, entries["edge-1"].unready), (each(6), each(3)));
-    assert_eq!((entries["cloud"].wanted, entries["cloud"].reserved), (waiting.needs, waiting.needs));
+    let held = Resources { pods: 1, ..waiting.needs };
+    assert_eq!((entries["cloud"].wanted, entries["cloud"].reserved), (held, held));
     assert_eq!(entries.len(), 2);
 }
 

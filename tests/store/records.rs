@@ -25,6 +25,7 @@ pub fn resources(n: i64) -> Resources {
         ram_bytes: n * 1000 + 2,
         storage_bytes: n * 1000 + 3,
         gpus: n * 1000 + 4,
+        pods: 0,
     }
 }
 

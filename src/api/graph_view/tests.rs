@@ -14,6 +14,7 @@ fn service(name: &str, cluster: Option<&str>, trigger: Trigger) -> ServiceRecord
             ram_bytes: 500 << 20,
             storage_bytes: 10_000_000_000,
             gpus: 1,
+            pods: 0,
         },
         trigger,
         cluster: cluster.map(str::to_owned),

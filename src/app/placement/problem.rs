@@ -86,6 +86,7 @@ fn states(snapshot: &GraphSnapshot) -> Vec<ClusterState> {
             free: capacity.free,
             storage_reported: cluster.storage_reported,
             gpus_counted: cluster.gpus_counted(),
+            pods_counted: cluster.pods_counted(),
             reserved: capacity.reserved,
             own: capacity.own,
             attributes,

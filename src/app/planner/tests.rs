@@ -39,6 +39,7 @@ fn problem(strategy: impl Into<placement::Strategy>) -> Problem {
         free: needs.times(4),
         storage_reported: false,
         gpus_counted: true,
+        pods_counted: false,
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

@@ -84,6 +84,7 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
                 free: snapshot.free(cluster, &target.usage).free.minus_clamped(kept),
                 storage_reported: cluster.storage_reported,
                 gpus_counted: cluster.gpus_counted(),
+                pods_counted: cluster.pods_counted(),
                 acceleration: cluster.acceleration,
             }
         })

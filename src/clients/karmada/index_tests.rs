@@ -99,7 +99,8 @@ fn requests_of_containers_add_up_and_limits_count_where_nothing_is_requested() {
         {"name": "d", "resources": {"requests": {"cpu": "250m", "ephemeral-storage": "1Gi"}}},
     ]);
     let index = index(vec![deployment("d", "a", 1, containers)], vec![]);
-    let expected = Resources { cpu_millicores: 750, ram_bytes: 1 << 30, storage_bytes: 1 << 30, gpus: 1 };
+    let expected =
+        Resources { cpu_millicores: 750, ram_bytes: 1 << 30, storage_bytes: 1 << 30, gpus: 1, pods: 1 };
     assert_eq!(index.of_release(&release("a"))[0].requests, expected);
 }
 

@@ -205,6 +205,7 @@ pub(super) fn resources(quantities: &Quantities) -> Result<Resources, QuantityEr
         match name.as_str() {
             "cpu" => sum.cpu_millicores = millicores(quantity)?,
             "memory" => sum.ram_bytes = bytes(quantity)?,
+            "pods" => sum.pods = count(quantity)?,
             "ephemeral-storage" => sum.storage_bytes = bytes(quantity)?,
             gpu if is_gpu(gpu) => sum.gpus = sum.gpus.saturating_add(count(quantity)?),
             _ => {}
@@ -332,6 +333,18 @@ mod tests {
         let observed = seen(object);
         assert_eq!(observed.labels, BTreeMap::from([("site".to_owned(), "factory-1".to_owned())]));
         assert_eq!(observed.region, None);
+    }
+
+    #[test]
+    fn pods_and_what_no_node_has_taken_are_read() {
+        let mut full = cluster("full");
+        let summary = &mut full["status"]["resourceSummary"];
+        summary["allocated"]["pods"] = "110".into();
+        summary["allocating"] = json!({"cpu": "750m", "pods": "2"});
+        let observed = seen(full);
+        assert_eq!((observed.allocatable.pods, observed.allocated.pods), (110, 110));
+        assert_eq!((observed.allocating.cpu_millicores, observed.allocating.pods), (750, 2));
+        assert!(observed.available && observed.readable);
     }
 
     #[tokio::test]

@@ -36,7 +36,10 @@ pub fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
     }
     let mut request = running.max(starting);
     override_with(&mut request, pod)?;
-    Ok(request + amounts(pod.overhead.as_ref())?)
+    request += amounts(pod.overhead.as_ref())?;
+    // Every pod takes one of the places of its node.
+    request.pods = 1;
+    Ok(request)
 }
 
 /// Requests of a container; limits where there is no request.
@@ -99,7 +102,7 @@ mod tests {
         assert!(golden.len() >= 300);
         for value in golden {
             let Golden { spec, request: expected } = serde_json::from_value(value.clone()).unwrap();
-            assert_eq!(request(&spec).unwrap(), expected, "{value:#}");
+            assert_eq!(request(&spec).unwrap(), Resources { pods: 1, ..expected }, "{value:#}");
         }
     }
 }

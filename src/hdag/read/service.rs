@@ -105,7 +105,13 @@ fn read_compute(intent: &Object<'_>, label: &str, context: &Context<'_>, report:
     let cpu_millicores = amount("cpu", &context.mapping.cpu);
     let ram_bytes = amount("ram", &context.mapping.ram);
     let storage_bytes = amount("storage", &context.mapping.storage);
-    Resources { cpu_millicores, ram_bytes, storage_bytes, gpus: i64::from(compute.enabled("gpu", report)) }
+    Resources {
+        cpu_millicores,
+        ram_bytes,
+        storage_bytes,
+        gpus: i64::from(compute.enabled("gpu", report)),
+        pods: 0,
+    }
 }
 
 /// Names of services, each once, that must exist.

@@ -110,12 +110,24 @@ fn every_part_is_read() {
     assert_eq!((compression.artifact_type.as_str(), compression.implementer.as_str()), ("VO", "WOT"));
     assert_eq!(
         compression.needs,
-        Resources { cpu_millicores: 500, ram_bytes: 500 << 20, storage_bytes: 10_000_000_000, gpus: 0 }
+        Resources {
+            cpu_millicores: 500,
+            ram_bytes: 500 << 20,
+            storage_bytes: 10_000_000_000,
+            gpus: 0,
+            pods: 0
+        }
     );
     let noise = graph.service("noise-reduction").unwrap();
     assert_eq!(
         noise.needs,
-        Resources { cpu_millicores: 4000, ram_bytes: 8 << 30, storage_bytes: 40_000_000_000, gpus: 1 }
+        Resources {
+            cpu_millicores: 4000,
+            ram_bytes: 8 << 30,
+            storage_bytes: 40_000_000_000,
+            gpus: 1,
+            pods: 0
+        }
     );
     assert_eq!(noise.trigger, Trigger::Auto { dependencies: vec!["image-detection".into()] });
     assert_eq!(noise.co_location, ["image-detection"]);

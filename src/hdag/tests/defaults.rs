@@ -15,7 +15,13 @@ fn a_service_with_id_trigger_cpu_and_chart_is_complete() {
     assert_eq!(service.trigger, Trigger::Auto { dependencies: Vec::new() });
     assert_eq!(
         service.needs,
-        Resources { cpu_millicores: 500, ram_bytes: 1 << 30, storage_bytes: 10_000_000_000, gpus: 0 }
+        Resources {
+            cpu_millicores: 500,
+            ram_bytes: 1 << 30,
+            storage_bytes: 10_000_000_000,
+            gpus: 0,
+            pods: 0
+        }
     );
     assert_eq!((service.artifact_type.as_str(), service.implementer.as_str()), ("App", "HELM"));
     assert!(service.values.is_empty() && service.latencies.is_empty() && service.co_location.is_empty());

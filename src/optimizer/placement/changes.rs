@@ -62,7 +62,7 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
         ));
     }
     if before.free != now.free {
-        let text = |cluster: &ClusterState| amounts(cluster.free, cluster.unlimited());
+        let text = |cluster: &ClusterState| amounts(cluster.free, &cluster.unlimited());
         changes.push(format!("cluster {name} has {} free, it had {}", text(now), text(before)));
     }
     if before.storage_reported != now.storage_reported {
@@ -75,6 +75,12 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
         changes.push(format!(
             "cluster {name} {} its GPUs",
             if now.gpus_counted { "counts" } else { "no longer counts" }
+        ));
+    }
+    if before.pods_counted != now.pods_counted {
+        changes.push(format!(
+            "cluster {name} {} its pods",
+            if now.pods_counted { "counts" } else { "no longer counts" }
         ));
     }
     let others = |cluster: &ClusterState| ClusterAttributes {

@@ -117,6 +117,7 @@ fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
             let is_uncounted = match dimension {
                 Dimension::Storage => !cluster.storage_reported,
                 Dimension::Gpus => !cluster.gpus_counted,
+                Dimension::Pods => !cluster.pods_counted,
                 Dimension::Cpu | Dimension::Ram => false,
             };
             if is_uncounted {

@@ -43,7 +43,7 @@ fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usiz
     format!(
         "first cluster in name order with room: {who} {}; free {}",
         amounts(needs, &unused),
-        amounts(free, &[unused.as_slice(), free_of.unlimited()].concat())
+        amounts(free, &[unused, free_of.unlimited()].concat())
     )
 }
 

@@ -207,6 +207,13 @@ pub enum Violation {
         /// GPUs free.
         free: i64,
     },
+    /// Too few places for pods.
+    Pods {
+        /// Pods needed.
+        needed: i64,
+        /// Pods that still fit.
+        free: i64,
+    },
     /// The service must stay where it is.
     Pinned {
         /// Where it is.

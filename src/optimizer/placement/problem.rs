@@ -104,6 +104,9 @@ pub struct ClusterState {
     /// Whether the cluster says how many GPUs it has; if not, it has some, and their number is not a constraint.
     #[serde(default = "crate::optimizer::counted", skip_serializing_if = "crate::optimizer::is_counted")]
     pub gpus_counted: bool,
+    /// Whether the cluster says how many pods its nodes take; if not, their number is not a constraint.
+    #[serde(default)]
+    pub pods_counted: bool,
     /// Part of the used capacity: reserved for services that are placed here but do not show in the cluster's
     /// own report yet.
     pub reserved: Resources,
@@ -115,13 +118,13 @@ pub struct ClusterState {
 
 impl ClusterState {
     /// The resources that the cluster does not report, so that placement does not count them there.
-    pub(super) const fn unlimited(&self) -> &'static [Dimension] {
-        match (self.storage_reported, self.gpus_counted) {
-            (true, true) => &[],
-            (false, true) => &[Dimension::Storage],
-            (true, false) => &[Dimension::Gpus],
-            (false, false) => &[Dimension::Storage, Dimension::Gpus],
-        }
+    pub(super) fn unlimited(&self) -> Vec<Dimension> {
+        let counted = [
+            (Dimension::Storage, self.storage_reported),
+            (Dimension::Gpus, self.gpus_counted),
+            (Dimension::Pods, self.pods_counted),
+        ];
+        counted.into_iter().filter(|(_, counted)| !counted).map(|(dimension, _)| dimension).collect()
     }
 }
 

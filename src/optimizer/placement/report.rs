@@ -100,7 +100,7 @@ fn clusters(problem: &Problem) -> String {
         table.add_row([
             cluster.name.clone(),
             yes_no(cluster.available).to_owned(),
-            amounts(cluster.free, cluster.unlimited()),
+            amounts(cluster.free, &cluster.unlimited()),
             number(cluster.attributes.price_per_core_hour),
             number(cluster.attributes.carbon_per_core_hour),
             cluster.attributes.region.clone().unwrap_or_else(|| "?".to_owned()),

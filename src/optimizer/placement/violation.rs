@@ -13,6 +13,7 @@ impl Violation {
             Dimension::Ram => Self::Ram { needed, free },
             Dimension::Storage => Self::Storage { needed, free },
             Dimension::Gpus => Self::Gpu { needed, free },
+            Dimension::Pods => Self::Pods { needed, free },
         }
     }
 
@@ -23,6 +24,7 @@ impl Violation {
             Self::Ram { needed, free } => Some((Dimension::Ram, needed, free)),
             Self::Storage { needed, free } => Some((Dimension::Storage, needed, free)),
             Self::Gpu { needed, free } => Some((Dimension::Gpus, needed, free)),
+            Self::Pods { needed, free } => Some((Dimension::Pods, needed, free)),
             Self::Unavailable
             | Self::Pinned { .. }
             | Self::Attribute { .. }
@@ -36,7 +38,11 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable => f.write_str("unavailable"),
-            Self::Cpu { .. } | Self::Ram { .. } | Self::Storage { .. } | Self::Gpu { .. } => self
+            Self::Cpu { .. }
+            | Self::Ram { .. }
+            | Self::Storage { .. }
+            | Self::Gpu { .. }
+            | Self::Pods { .. } => self
                 .lacking()
                 .map_or(Ok(()), |(dimension, needed, free)| write_shortage(f, dimension, needed, free)),
             Self::Pinned { cluster, because: None } => write!(f, "must stay on {cluster}"),

@@ -55,6 +55,7 @@ mod tests {
             free,
             storage_reported: false,
             gpus_counted: true,
+            pods_counted: false,
             acceleration: false,
         };
         ScalingProblem::new("g", vec![cluster], vec![service])

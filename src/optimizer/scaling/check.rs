@@ -186,6 +186,7 @@ impl<'a> Checker<'a> {
             let unlimited = |resource: &Dimension| match resource {
                 Dimension::Storage => !cluster.storage_reported,
                 Dimension::Gpus => cluster.acceleration && !cluster.gpus_counted,
+                Dimension::Pods => !cluster.pods_counted,
                 Dimension::Cpu | Dimension::Ram => false,
             };
             for resource in Dimension::ALL.into_iter().filter(|resource| !unlimited(resource)) {

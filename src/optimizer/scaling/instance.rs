@@ -54,6 +54,9 @@ impl<'a> Instance<'a> {
         if !cluster.storage_reported {
             capacity.storage_bytes = i64::MAX;
         }
+        if !cluster.pods_counted {
+            capacity.pods = i64::MAX;
+        }
         // An unused resource cannot be exceeded, even where its free amount is negative.
         capacity.amounts().map(|amount| amount.max(0))
     }

@@ -85,6 +85,9 @@ pub struct ScalingCluster {
     /// Whether the cluster says how many GPUs it has; if not, their number is not a constraint.
     #[serde(default = "crate::optimizer::counted", skip_serializing_if = "crate::optimizer::is_counted")]
     pub gpus_counted: bool,
+    /// Whether the cluster says how many pods its nodes take; if not, their number is not a constraint.
+    #[serde(default)]
+    pub pods_counted: bool,
     /// Whether it has GPUs at all; if not, none is free there.
     pub acceleration: bool,
 }

@@ -78,6 +78,8 @@ fn clusters(problem: &ScalingProblem, plan: &ScalingPlan) -> Vec<String> {
     let count = |name: &String| plan.replicas.get(name).copied().unwrap_or(0);
     let replicas: Vec<i64> = instance.services.iter().map(|service| count(&service.name)).collect();
     let used = instance.used(&replicas);
+    let pods_count = problem.clusters.iter().any(|cluster| cluster.pods_counted);
+    let columns = || Dimension::ALL.into_iter().filter(|column| pods_count || *column != Dimension::Pods);
     let row = |cluster: usize| {
         let used = used[cluster].map(|amount| i64::try_from(amount).unwrap_or(i64::MAX));
         let capacity = instance.capacity(cluster);
@@ -87,9 +89,9 @@ fn clusters(problem: &ScalingProblem, plan: &ScalingPlan) -> Vec<String> {
             format!("{} of {limit}", dimension.rounded(used[dimension.index()]))
         };
         let name = instance.clusters[cluster].name.clone();
-        iter::once(name).chain(Dimension::ALL.map(cell)).collect()
+        iter::once(name).chain(columns().map(cell)).collect()
     };
-    let heading = iter::once("cluster").chain(Dimension::ALL.map(Dimension::name));
+    let heading = iter::once("cluster").chain(columns().map(Dimension::name));
     let mut rows: Vec<Vec<String>> = vec![heading.map(str::to_owned).collect()];
     rows.extend((0..instance.clusters.len()).map(row));
     table(&rows)

@@ -38,8 +38,8 @@ prop_compose! {
     /// Any kind of constraint and cost; amounts in `unit`, so that cells are exact or rounded.
     fn tiny_models()(items in 1_usize..=5, clusters in 1_usize..=3, unit in prop_oneof![Just(1_i64), Just(7_777_777)])
     (
-        demand in prop::collection::vec(prop::array::uniform4(0_i64..5), items),
-        capacity in prop::collection::vec(prop::array::uniform4(prop_oneof![0_i64..12, Just(i64::MAX)]), clusters),
+        demand in prop::collection::vec(prop::array::uniform5(0_i64..5), items),
+        capacity in prop::collection::vec(prop::array::uniform5(prop_oneof![0_i64..12, Just(i64::MAX)]), clusters),
         jitter in prop::collection::vec(0..unit, items),
         allowed in prop::collection::vec(prop::bool::weighted(0.85), items * clusters),
         cost in prop::collection::vec(0_i64..50_000_000_000, items * clusters),
@@ -188,8 +188,8 @@ fn models_without_items_or_clusters_have_a_bound() {
 #[test]
 fn knapsacks_see_that_items_cannot_be_cut() {
     let mut model = Model::free(3, 4);
-    model.demand = vec![[6, 0, 0, 0]; 3];
-    model.capacity = vec![[10, i64::MAX, i64::MAX, i64::MAX]; 4];
+    model.demand = vec![[6, 0, 0, 0, 0]; 3];
+    model.capacity = vec![[10, i64::MAX, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![5_000_000_000; 4];
     let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None }, &Stop::never());
     assert!((14_900_000_000..=15_000_000_000).contains(&bound), "{bound}");
@@ -200,8 +200,8 @@ fn knapsacks_see_that_items_cannot_be_cut() {
 #[test]
 fn the_covering_problem_rounds_the_number_of_clusters_up() {
     let mut model = Model::free(10, 4);
-    model.demand = vec![[1, 0, 0, 0]; 10];
-    model.capacity = vec![[4, i64::MAX, i64::MAX, i64::MAX]; 4];
+    model.demand = vec![[1, 0, 0, 0, 0]; 10];
+    model.capacity = vec![[4, i64::MAX, i64::MAX, i64::MAX, i64::MAX]; 4];
     model.activation = vec![2_000_000_000; 4];
     let bound = lower_bound(&model, None, &Effort { rounds: 500, nodes: 0, deadline: None }, &Stop::never());
     assert!((5_900_000_000..=6_000_000_000).contains(&bound), "{bound}");

@@ -136,7 +136,7 @@ fn a_packing_that_totals_hide_is_infeasible() {
     let model = model(&[5, 5, 5], &[7, 8], &[Some(0); 3]);
     assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
     // Two on cluster 1 (8) need 2 more; two on cluster 0 (7) would need 3.
-    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; 4], [2, 0, 0, 0]]));
+    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; RESOURCES], [2, 0, 0, 0, 0]]));
 }
 
 #[test]
@@ -144,8 +144,8 @@ fn bytes_are_exact_whatever_the_tolerance_of_the_solver() {
     // 10^13 bytes and one: two items of half of it and one byte do not fit; of exactly half they do.
     let half = 5_000_000_000_000;
     let mut model = model(&[0, 0, 0], &[1, 1], &[Some(0); 3]);
-    model.demand = vec![[0, half, 0, 0], [0, half + 1, 0, 0], [0, half + 3, 0, 0]];
-    model.capacity = vec![[0, 2 * half + 2, 0, 0], [0, half + 1, 0, 0]];
+    model.demand = vec![[0, half, 0, 0, 0], [0, half + 1, 0, 0, 0], [0, half + 3, 0, 0, 0]];
+    model.capacity = vec![[0, 2 * half + 2, 0, 0, 0], [0, half + 1, 0, 0, 0]];
     // Only {0, 2} = 2·half + 3 and {1, 2} exceed cluster 0; {0, 1} fits, but then item 2 does not fit cluster
     // 1.
     assert_eq!(feasibility(&model, &Stop::never()), Feasibility::Infeasible);
@@ -158,7 +158,7 @@ fn an_empty_model_has_an_empty_answer() {
     let model = model(&[], &[1], &[]);
     assert_eq!(optimum(min_moves(&model, 0, &Stop::never())).0, Vec::<usize>::new());
     assert_eq!(optimum(by_program(&model)).0, Vec::<usize>::new());
-    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; 4]]));
+    assert_eq!(elastic(&model, &Stop::never()), Some(vec![[0; RESOURCES]]));
 }
 
 /// The minimum sum of the fractions of total demand by which capacities are exceeded; `None` when no capacity
@@ -205,10 +205,10 @@ prop_compose! {
         let mut model = model(&vec![0; demand.len()], &vec![0; capacity.len()], &current);
         // Large: bytes without a common divisor, so that coefficients have to be scaled.
         let bytes = |amount: i64| if large { amount * 1_999_999_999_993 + amount % 2 } else { amount };
-        model.demand = demand.iter().map(|(cpu, ram, gpu)| [*cpu, bytes(*ram), 0, *gpu]).collect();
+        model.demand = demand.iter().map(|(cpu, ram, gpu)| [*cpu, bytes(*ram), 0, *gpu, 0]).collect();
         model.capacity = capacity
             .iter()
-            .map(|(cpu, ram, gpu)| [*cpu, bytes(*ram), i64::MAX, gpu.unwrap_or(i64::MAX)])
+            .map(|(cpu, ram, gpu)| [*cpu, bytes(*ram), i64::MAX, gpu.unwrap_or(i64::MAX), i64::MAX])
             .collect();
         charge_moves(&mut model, &weights);
         for item in 0..model.items() {

@@ -283,8 +283,8 @@ fn changes_are_told_as_they_turn_out() {
 
 prop_compose! {
     fn tiny_model()(items in 1..=5_usize, clusters in 1..=3_usize)(
-        demand in prop::collection::vec(prop::array::uniform4(0..4_i64), items),
-        capacity in prop::collection::vec(prop::array::uniform4(prop_oneof![3 => 2..12_i64, 1 => Just(i64::MAX)]), clusters),
+        demand in prop::collection::vec(prop::array::uniform5(0..4_i64), items),
+        capacity in prop::collection::vec(prop::array::uniform5(prop_oneof![3 => 2..12_i64, 1 => Just(i64::MAX)]), clusters),
         allowed in prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.85), clusters), items),
         cost in prop::collection::vec(prop::collection::vec(0..40_i64, clusters), items),
         activation in prop::collection::vec(0..60_i64, clusters),

@@ -15,7 +15,7 @@ const GIB: i64 = 1 << 30;
 const GB: i64 = 1_000_000_000;
 
 fn amount(cpu: i64, ram: i64, storage: i64, gpus: i64) -> Resources {
-    Resources { cpu_millicores: cpu, ram_bytes: ram, storage_bytes: storage, gpus }
+    Resources { cpu_millicores: cpu, ram_bytes: ram, storage_bytes: storage, gpus, pods: 0 }
 }
 
 fn cluster(name: &str, free: Resources) -> ClusterState {
@@ -25,6 +25,7 @@ fn cluster(name: &str, free: Resources) -> ClusterState {
         free,
         storage_reported: true,
         gpus_counted: true,
+        pods_counted: false,
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

@@ -14,6 +14,7 @@ fn random_service(random: &mut Random, name: &str) -> ScaledService {
         ram_bytes: random.within(0, 2),
         storage_bytes: random.within(0, 1),
         gpus: i64::from(random.one_in(6)),
+        pods: 0,
     };
     let alpha = random.one_of(&[0.0, 0.75, 1.0, 3.0, 3.0, 10.0]);
     let beta = random.one_of(&[-2.0, 0.0, 0.0, 3.0]);
@@ -37,9 +38,11 @@ fn random_problem(random: &mut Random) -> ScalingProblem {
             ram_bytes: random.within(4, 16),
             storage_bytes: random.within(2, 12),
             gpus: random.within(-1, 6),
+            pods: 0,
         },
         storage_reported: random.one_in(2),
         gpus_counted: true,
+        pods_counted: false,
         acceleration: !random.one_in(4),
     });
     let mut problem = ScalingProblem::new("g", clusters.to_vec(), services);

@@ -198,7 +198,7 @@ fn the_minimum_over_all_services_finds_room_on_several_clusters() {
 fn memory_and_gpus_limit_like_cpu() {
     // Three services hold 2 replicas of 1 core, 1 GiB and 1 GPU; the cluster has 5 GiB and 4 GPUs: one must
     // give up for memory, two for GPUs.
-    let needs = Resources { cpu_millicores: 1000, ram_bytes: GIB, storage_bytes: 0, gpus: 1 };
+    let needs = Resources { cpu_millicores: 1000, ram_bytes: GIB, storage_bytes: 0, gpus: 1, pods: 0 };
     let held = |name| ScaledService { needs, scale_down_blocked: true, ..service(name, 5.0, 2, 10.0, 0.0) };
     let mut problem = problem(9000, vec![held("a"), held("b"), held("c")]);
     problem.clusters[0].free = Resources { ram_bytes: 5 * GIB, gpus: 9, ..cpu(9000) };

@@ -25,6 +25,7 @@ fn cluster(name: &str, free: Resources) -> ScalingCluster {
         free,
         storage_reported: true,
         gpus_counted: true,
+        pods_counted: false,
         acceleration: true,
     }
 }

@@ -17,7 +17,7 @@ prop_compose! {
         share in prop::option::weighted(0.1, 0..6_i64),
         cluster in 0..2_usize,
     ) -> ScaledService {
-        let needs = Resources { cpu_millicores: needs.0, ram_bytes: needs.1, storage_bytes: 0, gpus: needs.2 };
+        let needs = Resources { cpu_millicores: needs.0, ram_bytes: needs.1, storage_bytes: 0, gpus: needs.2, pods: 0 };
         let profile = Profile::new(alpha, beta, min, (min + span).max(1));
         ScaledService {
             rate,
@@ -41,7 +41,7 @@ prop_compose! {
     ) -> ScalingProblem {
         let named = |(index, service)| ScaledService { name: format!("s{index}"), ..service };
         let clusters = ["x", "y"].into_iter().zip(free).map(|(name, (cpu_millicores, ram_bytes, gpus))| {
-            cluster(name, Resources { cpu_millicores, ram_bytes, storage_bytes: 0, gpus })
+            cluster(name, Resources { cpu_millicores, ram_bytes, storage_bytes: 0, gpus, pods: 0 })
         });
         let problem = ScalingProblem::new("g", clusters.collect(), services.into_iter().enumerate().map(named).collect());
         if compat {
@@ -115,7 +115,7 @@ proptest! {
         problem in any_problem(), which in 0..2_usize, more in (0..3000_i64, 0..5_i64, 0..3_i64),
     ) {
         let mut roomier = problem.clone();
-        let more = Resources { cpu_millicores: more.0, ram_bytes: more.1, storage_bytes: 0, gpus: more.2 };
+        let more = Resources { cpu_millicores: more.0, ram_bytes: more.1, storage_bytes: 0, gpus: more.2, pods: 0 };
         roomier.clusters[which].free += more;
         if let ScalingOutcome::Decided(plan) = exact(&problem) {
             let ScalingOutcome::Decided(better) = exact(&roomier) else {
@@ -137,7 +137,7 @@ proptest! {
         let mut problem = problem;
         (problem.min_overall, problem.max_overall) = (None, None);
         for cluster in &mut problem.clusters {
-            cluster.free = Resources { cpu_millicores: 1 << 40, ram_bytes: 1 << 40, storage_bytes: 0, gpus: 1 << 40 };
+            cluster.free = Resources { cpu_millicores: 1 << 40, ram_bytes: 1 << 40, storage_bytes: 0, gpus: 1 << 40, pods: 0 };
         }
         if let (false, ScalingOutcome::Decided(plan)) = (problem.compat, exact(&problem)) {
             for (one, service) in plan.services.iter().zip(&problem.services) {
