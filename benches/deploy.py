@@ -2,10 +2,13 @@
 
     source <(python3 -m testbed env); python3 benches/deploy.py --binary target/release/smo
 
-For graphs of 1, 10 and 50 services of the hello-world chart it prints the time from the first command or request until
-every Deployment is ready in its member: by `smo`, by Helm one release after the other, and by Helm in parallel (as many
-at a time as `smo` runs, 8). Prints too how long the server takes to start and how much memory it holds when idle.
-Medians over `--rounds`; the ways take turns, so that a slow moment hits all of them.
+For graphs of 1, 10 and 50 services it prints the time from the first command or request until every Deployment is ready
+in its member: by Helm one release after the other, by Helm in parallel (as many at a time as `smo` runs, 8), and by `smo`
+with a chart that brings policies (`chart`) and one that knows nothing of Karmada (`managed`): the first time, when the
+charts are rendered before they are placed, and when the stopped graph is started again. Then the time of a move of all
+services to another member, through Helm (`chart`) and by policies alone (`managed`). Prints too how long the server takes
+to start and how much memory it holds when idle. Medians over `--rounds`; the ways take turns, so that a slow moment hits
+all of them.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from demo import answers, free_port  # noqa: E402
 PARALLEL = 8
 NAMESPACE = "bench"
 MEMBER = "member1"
+AWAY = "member2"
 
 
 def main() -> None:
@@ -39,35 +43,38 @@ def main() -> None:
     arguments = parser.parse_args()
     subprocess.run(["bash", ROOT / "examples/push-charts.sh", variable("TESTBED_REGISTRY"), variable("HELM_BIN")],
                    env=os.environ | {"INSECURE_REGISTRY": "true"}, check=True, stdout=subprocess.DEVNULL)
-    chart = bench_chart()
+    charts = {"chart": bench_chart("bench", TEMPLATE + POLICY), "managed": bench_chart("plain", TEMPLATE)}
     with Server(arguments.binary) as server:
         print(f"start {server.start_seconds:.3f} s, idle {server.resident_mib():.1f} MiB, "
               f"binary {os.path.getsize(arguments.binary) / 2**20:.1f} MiB\n")
-        print("services  smo s  helm parallel s  helm one by one s  smo / parallel")
         for size in arguments.sizes:
-            ways = {"smo": [], "parallel": [], "serial": []}
+            times: dict[str, list[float]] = {}
             for _ in range(arguments.rounds):
-                ways["smo"].append(by_smo(server, chart, size))
-                ways["parallel"].append(by_helm(chart, size, PARALLEL))
-                ways["serial"].append(by_helm(chart, size, 1))
-            median = {way: statistics.median(times) for way, times in ways.items()}
-            print(f"{size:8d}  {median['smo']:5.2f}  {median['parallel']:15.2f}  {median['serial']:17.2f}  "
-                  f"{median['smo'] / median['parallel']:14.2f}", flush=True)
+                for kind, chart in charts.items():
+                    for step, seconds in by_smo(server, chart, size).items():
+                        times.setdefault(f"{kind}, {step}", []).append(seconds)
+                times.setdefault("helm, parallel", []).append(by_helm(charts["chart"], size, PARALLEL))
+                times.setdefault("helm, one by one", []).append(by_helm(charts["chart"], size, 1))
+            parallel = statistics.median(times["helm, parallel"])
+            print(f"{size} services")
+            for way, seconds in times.items():
+                median = statistics.median(seconds)
+                print(f"  {way:18}  {median:6.2f} s  {median / parallel:5.2f} of helm in parallel", flush=True)
 
 
-def bench_chart() -> str:
+def bench_chart(name: str, template: str) -> str:
     """A chart whose objects are named after the release, so that it can be installed many times."""
     registry, folder = variable("TESTBED_REGISTRY"), pathlib.Path(tempfile.mkdtemp(prefix="smo-bench-"))
-    chart = folder / "bench"
+    chart = folder / name
     (chart / "templates").mkdir(parents=True)
-    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: bench\nversion: 0.1.0\n")
+    (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 0.1.0\n")
     (chart / "values.yaml").write_text("clustersAffinity: [member1]\nserviceImportClusters: []\n")
-    (chart / "templates" / "all.yaml").write_text(TEMPLATE)
+    (chart / "templates" / "all.yaml").write_text(template)
     helm = variable("HELM_BIN")
     run([helm, "package", str(chart), "-d", str(folder)])
-    run([helm, "push", str(folder / "bench-0.1.0.tgz"), f"oci://{registry}/bench", "--plain-http"])
+    run([helm, "push", str(folder / f"{name}-0.1.0.tgz"), f"oci://{registry}/bench", "--plain-http"])
     shutil.rmtree(folder)
-    return f"oci://{registry}/bench/bench"
+    return f"oci://{registry}/bench/{name}"
 
 
 TEMPLATE = """
@@ -84,6 +91,9 @@ spec:
         - name: main
           image: registry.example/bench
           resources: { requests: { cpu: 10m, memory: 16Mi } }
+"""
+
+POLICY = """
 ---
 apiVersion: policy.karmada.io/v1alpha1
 kind: PropagationPolicy
@@ -94,8 +104,8 @@ spec:
 """
 
 
-def by_smo(server: "Server", chart: str, size: int) -> float:
-    """Seconds from the request until all is ready in the member."""
+def by_smo(server: "Server", chart: str, size: int) -> dict[str, float]:
+    """Seconds from each request until all is ready in the member."""
     names = [f"bench-{number}" for number in range(size)]
     services = [{
         "id": name,
@@ -104,13 +114,31 @@ def by_smo(server: "Server", chart: str, size: int) -> float:
         "artifact": {"ociImage": chart},
     } for name in names]
     graph = {"hdaGraph": {"id": "bench", "services": services}}
-    start = time.monotonic()
-    server.call("POST", f"/project/{NAMESPACE}/graphs", json.dumps(graph))
-    until_ready(names)
-    seconds = time.monotonic() - start
-    server.call("DELETE", "/graphs/bench")
+    steps = {}
+
+    def timed(step: str, path: str, body: str = "{}", member: str = MEMBER) -> None:
+        start = time.monotonic()
+        server.call("POST", path, body)
+        until_ready(names, member)
+        steps[step] = time.monotonic() - start
+
+    price(server, home=0.01, away=1)
+    timed("first", f"/project/{NAMESPACE}/graphs", json.dumps(graph))
+    server.call("POST", "/graphs/bench/stop", "{}")
     until_gone()
-    return seconds
+    timed("again", "/graphs/bench/start")
+    price(server, home=1, away=0.01)
+    timed("move", "/graphs/bench/placement?strategy=cost", member=AWAY)
+    server.call("DELETE", "/graphs/bench")
+    until_gone(AWAY)
+    until_gone()
+    return steps
+
+
+def price(server: "Server", home: float, away: float) -> None:
+    """Makes a move by cost go from one member to the other."""
+    for member, cost in ((MEMBER, home), (AWAY, away), ("member3", 2)):
+        server.call("PUT", f"/clusters/{member}/attributes", json.dumps({"price_per_core_hour": cost}))
 
 
 def by_helm(chart: str, size: int, parallel: int) -> float:
@@ -131,17 +159,21 @@ def by_helm(chart: str, size: int, parallel: int) -> float:
     return seconds
 
 
-def until_ready(names: list[str]) -> None:
-    poll(lambda: all(deployments().get(name, 0) >= 1 for name in names), f"{len(names)} Deployments are ready")
+def until_ready(names: list[str], member: str = MEMBER) -> None:
+    def are_ready() -> bool:
+        found = deployments(member)
+        return all(found.get(name, 0) >= 1 for name in names)
+
+    poll(are_ready, f"{len(names)} Deployments are ready")
 
 
-def until_gone() -> None:
-    poll(lambda: not deployments(), "nothing is left")
+def until_gone(member: str = MEMBER) -> None:
+    poll(lambda: not deployments(member), "nothing is left")
 
 
-def deployments() -> dict[str, int]:
+def deployments(member: str) -> dict[str, int]:
     """Ready replicas by name, asked of the member itself."""
-    kubeconfig = variable(f"TESTBED_{MEMBER.upper()}_KUBECONFIG")
+    kubeconfig = variable(f"TESTBED_{member.upper()}_KUBECONFIG")
     out = run([variable("TESTBED_KUBECTL"), "--kubeconfig", kubeconfig, "-n", NAMESPACE, "get", "deployments", "-o", "json"])
     return {item["metadata"]["name"]: item.get("status", {}).get("readyReplicas", 0) for item in json.loads(out)["items"]}
 
