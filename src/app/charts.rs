@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::App;
-use crate::model::{GraphRecord, ServiceRecord};
+use crate::model::{GraphRecord, Manifest, ServiceRecord};
 use crate::reconcile::render_chart;
 
-/// Longest wait for the charts of a graph. Of those that take longer the intents count; they are rendered again
-/// before they are installed.
+/// Longest wait for a chart from the moment at which Helm has a slot for it. Of one that takes longer the intent
+/// counts; it is rendered again before it is installed.
 const RENDERED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for all charts of a graph, for slots included.
+const ALL_RENDERED_WITHIN: Duration = Duration::from_secs(30);
 
 impl App {
     /// The services of a graph with what their charts bring, as far as the charts can be rendered now.
@@ -20,19 +23,40 @@ impl App {
         graph: &GraphRecord,
         services: Vec<ServiceRecord>,
     ) -> Vec<ServiceRecord> {
+        let latest = Instant::now() + ALL_RENDERED_WITHIN;
         let rendered = services.into_iter().map(|mut service| async move {
-            match timeout(RENDERED_WITHIN, render_chart(&self.parts.outside, graph, &service, async || true))
-                .await
-            {
-                Ok(Ok(manifest)) => {
-                    service.workloads = manifest.expected_workloads();
-                    service.manifest = Some(manifest);
-                }
-                Ok(Err(error)) => tracing::debug!(service = service.name, %error, "chart not rendered yet"),
-                Err(_) => tracing::debug!(service = service.name, "chart not rendered in time"),
+            if let Some(manifest) = self.render_until(graph, &service, latest).await {
+                service.workloads = manifest.expected_workloads();
+                service.manifest = Some(manifest);
             }
             service
         });
         join_all(rendered).await
+    }
+
+    /// The rendered chart of a service; `None` when it cannot be rendered now.
+    async fn render_until(
+        &self,
+        graph: &GraphRecord,
+        service: &ServiceRecord,
+        latest: Instant,
+    ) -> Option<Manifest> {
+        let begun = Notify::new();
+        let begins = async || {
+            begun.notify_one();
+            true
+        };
+        let late = async {
+            begun.notified().await;
+            sleep(RENDERED_WITHIN).await;
+        };
+        let name = &service.name;
+        tokio::select! {
+            rendered = render_chart(&self.parts.outside, graph, service, begins) => rendered
+                .inspect_err(|error| tracing::debug!(service = name, %error, "chart not rendered yet"))
+                .ok(),
+            () = late => None,
+            () = sleep_until(latest) => None,
+        }
     }
 }

@@ -290,25 +290,6 @@ impl Call<'_> {
         self.run_with(args, left).await
     }
 
-    /// Runs `helm VERB WORDS [flags] -- [operands]`, which does not speak to Karmada.
-    async fn run_local(
-        &self,
-        verb: &str,
-        words: &[&str],
-        flags: &[&str],
-        operands: &[&str],
-    ) -> Result<Finished> {
-        let all = [verb]
-            .iter()
-            .chain(words)
-            .chain(flags)
-            .chain(&["--"])
-            .chain(operands)
-            .map(OsString::from)
-            .collect();
-        self.run_with(all, self.deadline.saturating_duration_since(Instant::now())).await
-    }
-
     async fn run_with(&self, args: Vec<OsString>, left: Duration) -> Result<Finished> {
         let helm = self.helm;
         let folder = self.lock.folder();

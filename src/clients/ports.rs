@@ -95,6 +95,8 @@ pub struct WorkloadObservation {
     pub replicas: i64,
     /// The request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
+    /// What of it a cluster's report holds.
+    pub reported: Resources,
     /// Why it has come to an end without success, as a Job can.
     pub failure: Option<String>,
     /// The state of the ResourceBinding; `None` while Karmada has not created one.
@@ -251,6 +253,8 @@ pub struct PropagationSpec {
     pub cluster: String,
     /// Other clusters from which its Services are called.
     pub importers: Vec<String>,
+    /// It is about to be installed or upgraded, so that the hooks of that have to run.
+    pub installs: bool,
     /// The objects of its chart.
     pub manifest: Manifest,
 }

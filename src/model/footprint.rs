@@ -173,11 +173,12 @@ pub fn charge(
         let shown = if waits { ready } else { wanted };
         Usage { wanted, reserved, shown, unready: Resources::default() }
     } else {
-        // An intent that stands in for what the chart does not request never shows.
-        let shows = service.requested().times(service.counted_replicas());
+        // Intents that stand in for what the chart does not request, sidecars, and jobs to come never show.
+        let shows = service.reported_use();
         let (hidden, starting) = (wanted.minus_clamped(shows.max(ready)), shows.minus_clamped(ready));
-        // Nor does a report that predates the last scaling say anything of what that has added.
-        let (reserved, unready) = match is_newly_scaled(service, settle, at) {
+        // Nor does a report say anything of what is not installed, or what has been added since.
+        let is_unknown = service.state != ServiceState::Deployed || is_newly_scaled(service, settle, at);
+        let (reserved, unready) = match is_unknown {
             true => (hidden + starting, Resources::default()),
             false => (hidden, starting),
         };

@@ -159,6 +159,7 @@ fn with_workloads(workloads: &[(i64, i64, i64)]) -> (GraphRecord, ServiceRecord)
     let (graph, service) = settled("g", 1);
     let workload = |&(millicores, replicas, ready): &(i64, i64, i64)| WorkloadUse {
         requests: cpu(millicores),
+        reported: cpu(millicores),
         replicas,
         ready,
         ..WorkloadUse::default()
@@ -203,6 +204,7 @@ fn requests_count_where_a_chart_states_them_and_the_intent_where_it_does_not() {
     );
     service.workloads.push(WorkloadUse {
         requests: cpu(200),
+        reported: cpu(200),
         replicas: 1,
         ready: 1,
         ..WorkloadUse::default()
@@ -239,7 +241,8 @@ fn a_start_expects_the_workloads_that_were_there_and_not_their_load() {
 /// A settled service of 1 core per replica, of which so many are ready.
 fn starting(name: &str, replicas: i64, ready: i64) -> (GraphRecord, ServiceRecord) {
     let (graph, service) = settled(name, replicas);
-    let workload = WorkloadUse { requests: cpu(1000), replicas, ready, ..WorkloadUse::default() };
+    let workload =
+        WorkloadUse { requests: cpu(1000), reported: cpu(1000), replicas, ready, ..WorkloadUse::default() };
     (graph, ServiceRecord { workloads: vec![workload], ..service })
 }
 
@@ -348,4 +351,37 @@ fn gpus_without_a_number_are_there_for_all_and_gpus_that_are_counted_only_once()
     assert!(!change("b").fits(&cluster(8000, 0), &entry), "no GPU at all");
     let counted = ClusterRecord { allocatable: Resources { gpus: 1, ..cpu(8000) }, ..labelled };
     assert!(!change("b").fits(&counted, &entry));
+}
+
+#[test]
+fn what_the_report_leaves_out_is_reserved_for_good() {
+    // 0.5 cores and a sidecar of 1: the report has 0.5 of each of the two pods, which are ready; others have 2.
+    let (graph, service) = settled("a", 2);
+    let workload = WorkloadUse {
+        requests: cpu(1500),
+        reported: cpu(500),
+        replicas: 2,
+        ready: 2,
+        ..WorkloadUse::default()
+    };
+    let placed = [(graph, ServiceRecord { workloads: vec![workload], ..service })];
+    assert_eq!(free(&cluster(8000, 3000), &placed, "new"), 3000);
+    assert_eq!(free(&cluster(8000, 3000), &placed, "a"), 6000);
+}
+
+#[test]
+fn a_cron_job_keeps_the_place_of_one_run() {
+    let (graph, service) = settled("a", 1);
+    let kind = crate::model::WorkloadKind::CronJob;
+    let workload =
+        WorkloadUse { kind, requests: cpu(1000), reported: cpu(1000), replicas: 1, ..WorkloadUse::default() };
+    let placed = [(graph, ServiceRecord { workloads: vec![workload], ..service })];
+    assert_eq!(free(&cluster(8000, 4000), &placed, "new"), 3000);
+}
+
+#[test]
+fn what_is_not_installed_yet_is_reserved() {
+    let (graph, service) = starting("a", 4, 0);
+    let waiting = [(graph, ServiceRecord { state: ServiceState::Deploying, ..service })];
+    assert_eq!(free(&cluster(8000, 4000), &waiting, "new"), 0, "4 cores of others, 4 to come");
 }

@@ -32,6 +32,9 @@ pub struct ManifestObject {
     /// Helm makes it as a hook, on certain occasions only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hook: bool,
+    /// As a hook, it is made when the release is removed, and then only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hook_of_removal: bool,
     /// Helm leaves it behind when it removes the release.
     #[serde(default, skip_serializing_if = "is_false")]
     pub kept: bool,
@@ -50,6 +53,17 @@ pub struct ManifestObject {
     /// Why it must not be stored in Karmada: a sentence without its subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<String>,
+}
+
+impl ManifestObject {
+    fn claim_names(&self) -> Vec<String> {
+        let Some(workload) = &self.workload else { return self.claims.clone() };
+        let mut names = Vec::new();
+        for claim in &self.claims {
+            names.extend((0..workload.replicas).map(|number| format!("{claim}-{number}")));
+        }
+        names
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
@@ -142,22 +156,23 @@ impl Manifest {
             .find_map(|object| Some((&object.id, object.harm.as_deref()?)))
     }
 
-    /// Names of the claims whose data stays in a member when the release leaves it. A StatefulSet has one of each of
-    /// its templates for every replica.
+    /// Whether it brings volumes whose data would stay behind in a move.
+    #[must_use]
+    pub fn has_volumes(&self) -> bool {
+        self.objects.iter().any(|object| !object.claims.is_empty())
+    }
+
+    /// Names of its claims: a StatefulSet has one of each of its templates for every replica.
     #[must_use]
     pub fn claims(&self) -> Vec<String> {
-        let mut claims = Vec::new();
-        for object in &self.objects {
-            match &object.workload {
-                None => claims.extend(object.claims.iter().cloned()),
-                Some(workload) => {
-                    for claim in &object.claims {
-                        claims.extend((0..workload.replicas).map(|number| format!("{claim}-{number}")));
-                    }
-                }
-            }
-        }
-        claims
+        self.objects.iter().flat_map(ManifestObject::claim_names).collect()
+    }
+
+    /// Those that are not removed with the release: of a StatefulSet, and those that Helm leaves behind.
+    #[must_use]
+    pub fn lasting_claims(&self) -> Vec<String> {
+        let lasts = |object: &&ManifestObject| object.kept || object.workload.is_some();
+        self.objects.iter().filter(lasts).flat_map(ManifestObject::claim_names).collect()
     }
 
     /// Its custom resource definitions, which are never removed.
@@ -197,6 +212,22 @@ mod tests {
         assert_eq!(propagation(&[object("Deployment", false), hook]), Propagation::Managed);
         assert_eq!(propagation(&[object("ConfigMap", true)]), Propagation::Chart);
         assert_eq!(propagation(&[object("ConfigMap", false)]), Propagation::Managed);
+    }
+
+    #[test]
+    fn claims_that_stay_are_those_of_sets_and_those_that_are_kept() {
+        let claim = |name: &str, kept: bool| ManifestObject {
+            claims: vec![name.into()],
+            kept,
+            ..object("PersistentVolumeClaim", false)
+        };
+        let workload = Some(WorkloadUse { replicas: 2, ..WorkloadUse::default() });
+        let set = ManifestObject { claims: vec!["data-db".into()], workload, ..object("StatefulSet", false) };
+        let manifest =
+            Manifest { objects: vec![claim("a", false), claim("b", true), set], ..Manifest::default() };
+        assert_eq!(manifest.claims(), ["a", "b", "data-db-0", "data-db-1"]);
+        assert_eq!(manifest.lasting_claims(), ["b", "data-db-0", "data-db-1"]);
+        assert!(manifest.has_volumes() && !Manifest::default().has_volumes());
     }
 
     #[test]

@@ -167,15 +167,29 @@ pub struct WorkloadUse {
     pub name: String,
     /// Request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
+    /// What of it the report of its cluster holds: Karmada leaves out init containers, sidecars among them, and
+    /// resources of the pod as a whole.
+    #[serde(default)]
+    pub reported: Resources,
     /// Pods that it is to have.
     pub replicas: i64,
     /// Pods that are ready where the service was placed.
     pub ready: i64,
 }
 
-fn total(workloads: &[WorkloadUse], count: impl Fn(&WorkloadUse) -> i64) -> Resources {
-    let used = workloads.iter().map(|workload| workload.requests.times(count(workload).max(0)));
-    used.fold(Resources::default(), |sum, next| sum + next)
+fn total(workloads: &[WorkloadUse], each: impl Fn(&WorkloadUse) -> Resources) -> Resources {
+    workloads.iter().map(each).fold(Resources::default(), |sum, next| sum + next)
+}
+
+impl WorkloadUse {
+    /// What the report of its cluster holds of so many of its pods. A CronJob has none most of the time.
+    fn reported_of(&self, pods: i64) -> Resources {
+        if self.kind == WorkloadKind::CronJob {
+            Resources::default()
+        } else {
+            self.reported.times(pods.max(0))
+        }
+    }
 }
 
 impl ServiceRecord {
@@ -270,7 +284,7 @@ impl ServiceRecord {
     pub fn requested(&self) -> Resources {
         match self.workloads.as_slice() {
             [only] => only.requests,
-            several => total(several, |workload| workload.replicas),
+            several => total(several, |workload| workload.requests.times(workload.replicas.max(0))),
         }
     }
 
@@ -292,12 +306,21 @@ impl ServiceRecord {
         }
     }
 
+    /// What the report of its cluster holds once nodes have taken all of its pods.
+    #[must_use]
+    pub fn reported_use(&self) -> Resources {
+        match self.workloads.as_slice() {
+            [only] => only.reported_of(self.counted_replicas()),
+            several => total(several, |workload| workload.reported_of(workload.replicas)),
+        }
+    }
+
     /// Requests of the ready replicas, as their cluster reports them.
     #[must_use]
     pub fn ready_use(&self) -> Resources {
         match self.workloads.as_slice() {
             [] => self.counted_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
-            seen => total(seen, |workload| workload.ready),
+            seen => total(seen, |workload| workload.reported_of(workload.ready)),
         }
     }
 

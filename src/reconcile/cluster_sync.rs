@@ -79,7 +79,8 @@ impl ClusterSync {
         let known = tx.lock_clusters().await?;
         let mut clusters = merge_observations(&known, observed, networks, at);
         merge_round_trip_times(&mut clusters, latencies);
-        let names: Vec<&str> = observed.iter().map(|cluster| cluster.name.as_str()).collect();
+        let readable = observed.iter().filter(|cluster| cluster.readable);
+        let names: Vec<&str> = readable.map(|cluster| cluster.name.as_str()).collect();
         tx.write_clusters(&known, &clusters, &names, at).await?;
         let changed = availability_changes(&known, &clusters);
         for cluster in &changed {

@@ -17,7 +17,9 @@ use super::resources::{
     Resource, ResourceId, ResourceKind, Scope, State, States, manifest, propagation, release, replicas, rules,
 };
 use super::summary::Seen;
-use crate::clients::{GraphRules, Outside, ReleaseObservation, Result as ClientResult, WorkloadObservation};
+use crate::clients::{
+    BindingObservation, GraphRules, Outside, ReleaseObservation, Result as ClientResult, WorkloadObservation,
+};
 use crate::config::ReconcileSettings;
 use crate::error::Result;
 use crate::model::{GraphRecord, ServiceRecord, owner_of};
@@ -92,9 +94,11 @@ impl Reconciler {
         let rules = rules::wanted(&graph, &services, &self.severity);
         let allowed = &self.allowed_kinds;
         let mut resources = release::resources(&graph, &services, &releases, &states, allowed);
+        let mut policies = Vec::new();
         for service in &services {
-            resources.push(propagation::resource(&self.outside, &graph, service).await);
+            policies.push(propagation::resource(&self.outside, &graph, service, &resources).await);
         }
+        resources.extend(policies);
         resources.extend(self.rules_resource(&graph, rules.as_ref()).await);
         self.carry_out(&scope, resources, &mut memory.failures, &mut states).await?;
         if states.values().any(|state| *state == State::Superseded) {
@@ -133,8 +137,12 @@ impl Reconciler {
             if !service.wants_release(graph) {
                 let named =
                     |workload: &WorkloadObservation| format!("{} {}", workload.kind.as_str(), workload.name);
-                let left =
-                    objects.iter().filter(|(_, binding)| binding.is_some()).map(|(id, _)| id.to_string());
+                // What somebody else's policy has claimed is not this service's.
+                let is_its = |binding: &BindingObservation| {
+                    binding.policy.is_none() || binding.managed.as_ref() == Some(&release::key_of(service))
+                };
+                let left = objects.iter().filter(|(_, binding)| binding.as_ref().is_some_and(is_its));
+                let left = left.map(|(id, _)| id.to_string());
                 remaining = remaining.or_else(|| workloads.iter().map(named).chain(left).next());
             } else if is_installed(&states, service) {
                 let verdict = judge(service, &workloads, &objects, &available);

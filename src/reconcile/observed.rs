@@ -121,7 +121,8 @@ pub(super) fn apply_release(
         let mut data =
             json!({ "reason": update.reason, "message": update.message, "cluster": service.cluster });
         if kind == event::SERVICE_REMOVED {
-            data["claims"] = service.manifest.as_ref().map(Manifest::claims).unwrap_or_default().into();
+            data["claims"] =
+                service.manifest.as_ref().map(Manifest::lasting_claims).unwrap_or_default().into();
         }
         Cause::internal("reconciler").service_event(kind, &graph.name, &service.name, data)
     });
@@ -235,7 +236,13 @@ mod tests {
     fn replicas_that_are_gone_are_not_ready_while_their_requests_go_on_counting() {
         let (graph, mut service) = (graph("g"), service("a"));
         let requests = Resources { cpu_millicores: 100, ..Resources::default() };
-        let workloads = vec![WorkloadUse { requests, replicas: 2, ready: 2, ..WorkloadUse::default() }];
+        let workloads = vec![WorkloadUse {
+            requests,
+            reported: requests,
+            replicas: 2,
+            ready: 2,
+            ..WorkloadUse::default()
+        }];
         let ready = ConditionUpdate::new(condition::RUNNING, "runs");
         apply_verdict(&graph, &mut service, Some(&Verdict { ready, workloads }), at(1));
         assert_eq!((service.replicas_observed, service.replicas_ready), (Some(2), Some(2)));

@@ -14,14 +14,16 @@ use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{DEFINITION, ManifestObject, ObjectId, ServiceRecord, WorkloadUse};
 
 /// Groups outside Kubernetes whose health Karmada 1.18 can tell (its `thirdparty/resourcecustomizations`).
-const HEALTH_KNOWN: [&str; 8] = [
+const HEALTH_KNOWN: [&str; 10] = [
     "apps.kruise.io",
     "argoproj.io",
     "batch.volcano.sh",
     "flink.apache.org",
     "helm.toolkit.fluxcd.io",
+    "kubeflow.org",
     "kustomize.toolkit.fluxcd.io",
     "kyverno.io",
+    "ray.io",
     "source.toolkit.fluxcd.io",
 ];
 
@@ -86,6 +88,7 @@ pub(super) fn judge(
                 kind: workload.kind,
                 name: workload.name.clone(),
                 requests: workload.requests,
+                reported: workload.reported,
                 replicas: workload.replicas,
                 ready: ready_replicas(cluster, workload),
             })
@@ -279,6 +282,7 @@ mod tests {
             failure: None,
             replicas: 1,
             requests: Resources { cpu_millicores: 500, ..Resources::default() },
+            reported: Resources { cpu_millicores: 500, ..Resources::default() },
             binding: Some(BindingObservation {
                 scheduled: BTreeMap::from([(cluster.into(), 1)]),
                 unscheduled_reason: None,

@@ -62,7 +62,12 @@ impl Reconciler {
         let Some((mut tx, _)) = self.begin_current(graph).await? else { return Ok(State::Superseded) };
         let stored = tx.services(&graph.name).await?.into_iter().find(|stored| stored.name == service);
         let Some(stored) = stored else { return Ok(State::Superseded) };
-        tx.update_service_observation(&ServiceRecord { manifest: Some(manifest), ..stored }).await?;
+        let mut rendered = stored;
+        if rendered.workloads.is_empty() {
+            rendered.workloads = manifest.expected_workloads();
+        }
+        rendered.manifest = Some(manifest);
+        tx.update_service_observation(&rendered).await?;
         tx.commit("manifest").await?;
         Ok(State::Present)
     }

@@ -164,8 +164,8 @@ impl State {
             ManifestObject { id, selected: !self.is_plain(&spec.chart), ..ManifestObject::default() }
         };
         let (requests, name) = (self.requests_of(spec), spec.key.name.clone());
-        let workload =
-            WorkloadUse { name, requests, replicas: replicas(&spec.values), ..WorkloadUse::default() };
+        let (replicas, reported) = (replicas(&spec.values), requests);
+        let workload = WorkloadUse { name, requests, reported, replicas, ..WorkloadUse::default() };
         let port = ServicePort { name: None, port: 80, protocol: "TCP".into(), app_protocol: None };
         vec![
             ManifestObject { workload: Some(workload), ..object("apps/v1", "Deployment") },
@@ -309,6 +309,7 @@ impl State {
                 name: key.name.clone(),
                 replicas: workload.replicas,
                 requests: workload.requests,
+                reported: workload.requests,
                 failure: None,
                 binding: self.observe_binding(key, workload),
             })

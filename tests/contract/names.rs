@@ -43,6 +43,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "meta.helm.sh/release-namespace",
             "helm.sh/resource-policy",
             "helm.sh/hook",
+            "pre-delete",
+            "post-delete",
             "owner=helm",
             "{HELM_RECORDS},name={}",
         ],

@@ -97,6 +97,7 @@ pub async fn life_of_policies(ports: &Ports, fixture: &Fixture) {
         release: key.clone(),
         owner: OWNER.to_owned(),
         cluster: cluster.clone(),
+        installs: false,
         importers: importers.iter().map(|name| (*name).clone()).collect(),
         manifest: Manifest { objects: objects.clone(), ..Manifest::default() },
     };

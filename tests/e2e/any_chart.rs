@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, Kind, MEMBERS};
 use crate::belief::{assert_counted, assert_reported};
-use crate::charts::descriptor;
+use crate::charts::{descriptor, push_own};
 use crate::leftovers::Inventory;
 use crate::room::{cordon, uncordon, until_cluster};
 use crate::server::{Data, Options, Server, service};
@@ -195,4 +195,121 @@ async fn charts_from_anywhere_run_are_reached_by_name_move_scale_stop_start_and_
     server.delete_graph(GRAPH).await;
     before.assert_restored(&bed).await;
     assert_eq!(volumes.take_away(&bed).await, [format!("{home}/data-shop-db-0")]);
+}
+
+/// A graph with one service of an own chart of the tests.
+async fn single(bed: &Bed, chart: &str) -> String {
+    let artifact = json!({ "ociImage": push_own(bed, chart).await });
+    json!({ "hdaGraph": { "id": chart, "services": [{ "id": chart, "artifact": artifact }] } }).to_string()
+}
+
+fn condition(graph: &Value, name: &str, kind: &str) -> Value {
+    let conditions = service(graph, name)["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_chart_with_a_definition_of_its_own_runs_and_the_definition_stays() {
+    const DEFINITION: Kind = ("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    const GADGET: Kind = ("tests.smo.example", "v1", "Gadget");
+    const ROLE: Kind = ("rbac.authorization.k8s.io", "v1", "ClusterRole");
+    const NAME: &str = "own-definition";
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let server = start(&bed, &data).await;
+    let (status, answer) = server
+        .post(&format!("/project/{NAMESPACE}/graphs"), "application/json", single(&bed, NAME).await)
+        .await;
+    assert_eq!(status, 200, "{answer:#}");
+    let graph = server.until_ready(NAME).await;
+    let home = place(&graph, NAME);
+    let propagated = condition(&graph, NAME, "Propagated")["message"].to_string();
+    assert!(propagated.contains("never removed: gadgets.tests.smo.example"), "{graph:#}");
+    assert!(
+        condition(&graph, NAME, "Ready")["message"].to_string().contains("the health of Gadget"),
+        "{graph:#}"
+    );
+    assert_eq!(bed.names(&home, GADGET, Some(NAMESPACE)).await, [format!("{NAMESPACE}/{NAME}")]);
+    let role = format!("{NAMESPACE}-{NAME}");
+    let has_role = async |member: &str| {
+        bed.names(member, ROLE, None).await.iter().any(|name| name.ends_with(&format!("/{role}")))
+    };
+    eventually("the role is in its cluster", Duration::from_secs(20), || async {
+        if has_role(&home).await { Ok(()) } else { Err("it is not".to_owned()) }
+    })
+    .await;
+    for member in MEMBERS {
+        let definitions = bed.names(member, DEFINITION, None).await;
+        assert!(
+            definitions.iter().any(|name| name.ends_with("/gadgets.tests.smo.example")),
+            "{definitions:?}"
+        );
+        assert_eq!(has_role(member).await, member == home, "{member}");
+    }
+
+    server.delete_graph(NAME).await;
+    let definitions = bed.names(&home, DEFINITION, None).await;
+    assert!(definitions.iter().any(|name| name.ends_with("/gadgets.tests.smo.example")), "{definitions:?}");
+    // The test tidies up what stays.
+    let policies = ("policy.karmada.io", "v1alpha1", "ClusterPropagationPolicy");
+    for (kind, name) in
+        [(policies, "gadgets.tests.smo.example.smo"), (DEFINITION, "gadgets.tests.smo.example")]
+    {
+        let objects = bed.api("karmada", kind, None).await;
+        objects.delete(name, &DeleteParams::default()).await.expect("Karmada deletes it");
+    }
+    before.assert_restored(&bed).await;
+}
+
+#[tokio::test]
+async fn a_chart_that_would_act_on_karmada_is_refused_by_name() {
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let server = start(&bed, &data).await;
+    let body = single(&bed, "harmful").await;
+    let (status, answer) =
+        server.post(&format!("/project/{NAMESPACE}/graphs"), "application/json", body).await;
+    assert_eq!(status, 202, "{answer:#}");
+    let installed = condition(&answer, "harmful", "Installed");
+    assert_eq!(installed["reason"], "Failed", "{answer:#}");
+    let message = installed["message"].to_string();
+    assert!(message.contains("ValidatingWebhookConfiguration harmful"), "{message}");
+    assert_eq!(revisions(&bed, NAMESPACE).await.len(), 0, "Helm was not run");
+    server.delete_graph("harmful").await;
+    before.assert_restored(&bed).await;
+}
+
+#[tokio::test]
+async fn a_hook_that_runs_nowhere_is_told_and_keeps_nobody_else_waiting() {
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let environment = [("SMO_WAIT", "2"), ("SMO_HELM_DEADLINE", "15s")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let server = Server::start(&bed, &data, &Options { port: None, environment }).await;
+    let graphs = format!("/project/{NAMESPACE}/graphs");
+    let (status, answer) =
+        server.post(&graphs, "application/json", single(&bed, "hook-left-out").await).await;
+    assert_eq!(status, 202, "{answer:#}");
+    let other = single(&bed, "sidecar").await;
+    let (_, answer) = server.post(&graphs, "application/json", other).await;
+    assert_ne!(service(&answer, "sidecar")["status"], "Failed", "{answer:#}");
+    server.until_ready("sidecar").await;
+    let told = server
+        .until("hook-left-out", "tells of its hook", |_, graph| {
+            condition(graph, "hook-left-out", "Installed")["reason"] == "Failed"
+        })
+        .await;
+    let message = condition(&told, "hook-left-out", "Installed")["message"].to_string();
+    assert!(message.contains("in vain for the hook Job hook-left-out-migrate"), "{message}");
+    server.delete_graph("hook-left-out").await;
+    server.delete_graph("sidecar").await;
+    eventually("its hook is gone", Duration::from_secs(30), || async {
+        // Helm leaves hooks behind; the test tidies up.
+        let jobs = bed.api("karmada", ("batch", "v1", "Job"), Some(NAMESPACE)).await;
+        drop(jobs.delete("hook-left-out-migrate", &DeleteParams::background()).await);
+        let left = bed.names("karmada", ("batch", "v1", "Job"), Some(NAMESPACE)).await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    before.assert_restored(&bed).await;
 }

@@ -19,7 +19,7 @@ const CLUSTER: Kind = ("cluster.karmada.io", "v1alpha1", "Cluster");
 const REPORTED_WITHIN: Duration = Duration::from_secs(40);
 
 /// Waits until each member's pods of the namespaces of graphs request what the server counts for them, to the
-/// millicore and the byte. Intents that stand in for requests and the room kept for CronJobs are no pods, and left
+/// millicore and the byte. Intents that stand in for requests and the room kept for a CronJob are no pods, and left
 /// out on both sides.
 pub async fn assert_counted(bed: &Bed, data: &Data) {
     let store = Store::connect(&data.database_url).await.expect("database of the server");

@@ -10,7 +10,7 @@ use crate::bed::{Bed, Kind, MEMBERS, name_of};
 use crate::wait::eventually;
 
 /// Kinds that charts and `smo` create. Karmada's own bookkeeping (Work, ResourceBinding) is among them.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 15] = [
     ("apps", "v1", "Deployment"),
     ("", "v1", "Service"),
     ("", "v1", "Pod"),
@@ -18,6 +18,10 @@ const KINDS: [Kind; 11] = [
     ("multicluster.x-k8s.io", "v1alpha1", "ServiceExport"),
     ("multicluster.x-k8s.io", "v1alpha1", "ServiceImport"),
     ("policy.karmada.io", "v1alpha1", "PropagationPolicy"),
+    ("policy.karmada.io", "v1alpha1", "ClusterPropagationPolicy"),
+    ("policy.karmada.io", "v1alpha1", "OverridePolicy"),
+    ("apps", "v1", "StatefulSet"),
+    ("batch", "v1", "Job"),
     ("work.karmada.io", "v1alpha2", "ResourceBinding"),
     ("work.karmada.io", "v1alpha1", "Work"),
     ("monitoring.coreos.com", "v1", "ServiceMonitor"),

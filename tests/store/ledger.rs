@@ -82,7 +82,9 @@ async fn the_ledger_holds_placed_services_of_running_graphs_only(database: TestD
     let mut light = service("running", "light", 0);
     light.needs = Resources { cpu_millicores: 500, ram_bytes: 10, storage_bytes: 0, gpus: 0, pods: 0 };
     let requests = Resources { cpu_millicores: 100, ram_bytes: 20, storage_bytes: 0, gpus: 0, pods: 0 };
-    light.workloads = vec![WorkloadUse { requests, replicas: 4, ready: 3, ..WorkloadUse::default() }];
+    light.workloads =
+        vec![WorkloadUse { requests, reported: requests, replicas: 4, ready: 3, ..WorkloadUse::default() }];
+    light.state = ServiceState::Deployed;
     let mut waiting = conditional_service("running", "waiting", 1);
     waiting.cluster = Some("cloud".to_owned());
     let unplaced = conditional_service("running", "unplaced", 2);

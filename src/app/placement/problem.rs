@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::policy::PlacementPolicy;
 use crate::app::ledger::GraphSnapshot;
 use crate::hdag::{Descriptor, LatencyQos, dependency_order};
-use crate::model::{ClusterRecord, Manifest, ServiceRecord};
+use crate::model::{ClusterRecord, ServiceRecord};
 use crate::optimizer::placement::{
     AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
 };
@@ -64,8 +64,9 @@ fn pin(
     record: &ServiceRecord,
     is_running: bool,
 ) -> Option<String> {
-    let claims: Vec<String> = record.manifest.iter().flat_map(Manifest::claims).collect();
-    if !claims.is_empty() && !service.discards_volumes {
+    let volumes = record.manifest.as_ref().filter(|manifest| manifest.has_volumes());
+    if let Some(manifest) = volumes.filter(|_| !service.discards_volumes) {
+        let claims = manifest.claims();
         return Some(format!("the data of its volume claims is there: {}", claims.join(", ")));
     }
     (descriptor.intent.high_availability && is_running)

@@ -5,6 +5,7 @@
 //! left pending; those are rendered by `helm template`, which is told what Karmada serves.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup;
 use kube::Client;
@@ -20,13 +21,16 @@ use crate::clients::{ClientError, ClientErrorKind as Kind, ReleaseSpec, Renderin
 use crate::hdag::split_tag;
 use crate::model::DEFINITION;
 
+/// Longest time for rendering a chart, however long Helm may take to install it: other services wait meanwhile.
+const RENDERED_WITHIN: Duration = Duration::from_secs(30);
+
 /// A release as Helm prints it.
 #[derive(Deserialize)]
 struct Release {
     #[serde(default)]
     manifest: String,
     #[serde(default)]
-    hooks: Vec<Hook>,
+    hooks: Option<Vec<Hook>>,
     #[serde(default)]
     chart: Chart,
 }
@@ -40,7 +44,7 @@ struct Hook {
 #[serde(default)]
 struct Chart {
     metadata: Metadata,
-    files: Vec<File>,
+    files: Option<Vec<File>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,7 +68,7 @@ impl HelmReleases {
             }
             rendered => rendered?,
         };
-        let scopes = scopes(&self.client, &objects).await;
+        let scopes = scopes(&self.client, &objects).await?;
         Ok(Rendering { objects: manifest::read(&objects, &release.key.namespace, &scopes), chart_digest })
     }
 
@@ -73,21 +77,19 @@ impl HelmReleases {
         flags.extend(self.chart_flags(release));
         let chart = split_tag(&release.chart).0;
         let finished = call.run("upgrade", &flags, &[&release.key.name, chart]).await?;
-        // Helm 4 tells there, too, what it has pulled.
-        let json = finished.stdout.find("{\"").map_or("", |start| &finished.stdout[start..]);
-        let printed: Release = serde_json::from_str(json).map_err(|error| {
+        let printed: Release = serde_json::from_str(json_in(&finished.stdout)).map_err(|error| {
             ClientError::new("helm", Kind::Failed, format!("unreadable dry run: {error}"))
         })?;
-        let hooks = printed.hooks.iter().map(|hook| hook.manifest.as_str());
+        let hooks = printed.hooks.iter().flatten().map(|hook| hook.manifest.as_str());
         let mut objects = parse(&hooks.chain([printed.manifest.as_str()]).collect::<Vec<_>>())?;
         // A dry run leaves out the definitions of the folder `crds`, those of dependencies included.
         let dependencies = printed.chart.metadata.dependencies.is_some_and(|list| !list.is_empty());
-        if dependencies || printed.chart.files.iter().any(|file| file.name.starts_with("crds/")) {
-            let flags: Vec<&str> =
-                self.chart_flags(release).into_iter().filter(|flag| *flag != SERVER_SIDE).collect();
-            let definitions = call.run_local("show", &["crds"], &flags, &[chart]).await?.stdout;
-            let definitions = parse(&[&definitions])?;
-            objects.extend(definitions.into_iter().filter(|object| object["kind"] == DEFINITION));
+        if dependencies || printed.chart.files.iter().flatten().any(|file| file.name.starts_with("crds/")) {
+            // Those of dependencies that are switched off are not among them.
+            let (all, _) = self.template(call, release).await?;
+            let is_new = |object: &Value| object["kind"] == DEFINITION && !objects.contains(object);
+            let definitions: Vec<Value> = all.into_iter().filter(is_new).collect();
+            objects.extend(definitions);
         }
         Ok((objects, pulled(&finished)))
     }
@@ -128,12 +130,24 @@ impl HelmReleases {
     /// Renders a release, holding its lock.
     pub(super) async fn render_locked(&self, release: &ReleaseSpec) -> Result<Rendering> {
         check(release)?;
-        let deadline = tokio::time::Instant::now() + self.deadline;
+        let deadline = tokio::time::Instant::now() + self.deadline.min(RENDERED_WITHIN);
         self.version().await?;
         let lock = self.lock(&release.key, deadline).await?;
         write_values(&lock, &release.values)?;
-        self.rendered(&self.call(&release.key, &lock, deadline), release).await
+        // Rendering waits for the registry, and for nothing else that takes long.
+        self.rendered(&self.call(&release.key, &lock, deadline), release).await.map_err(|error| {
+            if (error.system, error.kind) != ("helm", Kind::Timeout) {
+                return error;
+            }
+            let message = format!("the registry did not deliver {} in time", release.chart);
+            ClientError::new("registry", Kind::Timeout, message)
+        })
     }
+}
+
+/// The JSON in Helm's output: Helm 4 tells before it what it has pulled.
+fn json_in(printed: &str) -> &str {
+    printed.find("{\"").map_or("", |start| &printed[start..])
 }
 
 /// Objects, and the digest of the chart.
@@ -177,14 +191,60 @@ fn defined(definition: &Value) -> Vec<String> {
     versions.flat_map(|version| [format!("{group}/{version}"), format!("{group}/{version}/{kind}")]).collect()
 }
 
-/// The scopes of kinds that neither Kubernetes nor the chart brings; one that Karmada does not know is taken for
+/// The scopes of kinds that neither Kubernetes nor the chart brings; one that Karmada does not serve is taken for
 /// namespaced.
-async fn scopes(client: &Client, objects: &[Value]) -> manifest::Scopes {
+async fn scopes(client: &Client, objects: &[Value]) -> Result<manifest::Scopes> {
     let (mut scopes, unknown) = manifest::scopes(objects);
     for (group, version, kind) in unknown {
-        let found = pinned_kind(client, &GroupVersionKind::gvk(&group, &version, &kind)).await;
-        let namespaced = found.map_or(true, |(_, capabilities)| capabilities.scope == Scope::Namespaced);
+        let namespaced = match pinned_kind(client, &GroupVersionKind::gvk(&group, &version, &kind)).await {
+            Ok((_, capabilities)) => capabilities.scope == Scope::Namespaced,
+            Err(kube::Error::Discovery(_)) => true,
+            Err(kube::Error::Api(status)) if status.code == 404 => true,
+            Err(error) => {
+                let what = format!("cannot find out the scope of {kind}");
+                return Err(crate::clients::kubernetes::failure("karmada", &what, error));
+            }
+        };
         scopes.insert((group, kind), namespaced);
     }
-    scopes
+    Ok(scopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Helm 4.3 prints a chart without hooks and further files.
+    const PRINTED: &str = r#"Pulled: 127.0.0.1:5000/any-chart/web:1.0.0
+Digest: sha256:0a1b
+{"name":"web","chart":{"metadata":{"name":"web","version":"1.0.0"},"files":null},"hooks":null,
+"manifest":"---\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"}"#;
+
+    #[test]
+    fn a_dry_run_is_read_whatever_it_leaves_out() {
+        for printed in [PRINTED, &PRINTED.replace("null", "[]"), &PRINTED.replace(r#","files":null"#, "")] {
+            let printed: Release = serde_json::from_str(json_in(printed)).unwrap();
+            assert!(printed.manifest.contains("kind: Service"));
+            assert_eq!(printed.hooks.iter().flatten().count(), 0);
+            assert_eq!(printed.chart.files.iter().flatten().count(), 0);
+        }
+        let finished = |stdout: &str, stderr: &str| Finished {
+            code: Some(0),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        assert_eq!(pulled(&finished(PRINTED, "")).as_deref(), Some("sha256:0a1b"));
+        assert_eq!(pulled(&finished("{}", "Pulled: a\nDigest: sha256:2c\n")).as_deref(), Some("sha256:2c"));
+        assert_eq!(pulled(&finished("{}", "")), None);
+    }
+
+    #[test]
+    fn a_definition_tells_what_it_brings() {
+        let definition = serde_json::json!({"kind": DEFINITION, "spec": {
+            "group": "example.org", "names": {"kind": "Thing"}, "versions": [{"name": "v1"}, {"name": "v2"}],
+        }});
+        let brought = ["example.org/v1", "example.org/v1/Thing", "example.org/v2", "example.org/v2/Thing"];
+        assert_eq!(defined(&definition), brought);
+        assert_eq!(defined(&serde_json::json!({"kind": "Service"})), [""; 0]);
+    }
 }

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Condition;
 use super::kinds::{PodOwner, requests};
@@ -125,6 +126,7 @@ impl Index {
             name: key.1.clone(),
             replicas: state.replicas,
             requests: state.requests,
+            reported: state.reported,
             failure: state.failure.clone(),
             binding: binding.map(|binding| binding.observation(state.generation)),
         })
@@ -143,6 +145,7 @@ struct WorkloadState {
     generation: i64,
     replicas: i64,
     requests: Resources,
+    reported: Resources,
     failure: Option<String>,
 }
 
@@ -158,11 +161,13 @@ impl WorkloadState {
             namespace: annotation("meta.helm.sh/release-namespace")?,
             name: annotation("meta.helm.sh/release-name")?,
         };
+        let (requests, reported) = requests(object, &object.name_any(), &object.namespace()?);
         Some(Self {
             release,
             generation: object.meta().generation.unwrap_or_default(),
             replicas: object.replicas(),
-            requests: requests(object, &object.name_any(), &object.namespace()?),
+            requests,
+            reported,
             failure: object.failure(),
         })
     }
@@ -219,31 +224,21 @@ struct MemberItem {
     applied_message: String,
     #[serde(default)]
     health: String,
+    /// Of each kind another shape; fields of one name can be of different types.
     #[serde(default)]
-    status: Option<MemberWorkload>,
+    status: Value,
 }
 
-/// The status that Karmada collects of a workload in a member: of each kind other fields.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct MemberWorkload {
-    ready_replicas: i64,
-    /// Of a DaemonSet.
-    number_ready: i64,
-    /// Of a Job.
-    active: i64,
-    /// Of a Pod.
-    phase: String,
-    /// Generation of Karmada's object that the member's was made from; absent before Karmada 1.11, and for
-    /// kinds without an interpreter.
-    resource_template_generation: Option<i64>,
+/// Generation of Karmada's object that the member's was made from; absent before Karmada 1.11, and for kinds without
+/// an interpreter.
+fn template_generation(status: &Value) -> Option<i64> {
+    status["resourceTemplateGeneration"].as_i64()
 }
 
-impl MemberWorkload {
-    fn ready(&self) -> i64 {
-        self.ready_replicas + self.number_ready + self.active + i64::from(self.phase == "Running")
-    }
+/// Pods that are ready: of most kinds, of a DaemonSet, of a Job, of a Pod.
+fn ready_pods(status: &Value) -> i64 {
+    let count = |field: &str| status[field].as_i64().unwrap_or(0);
+    count("readyReplicas") + count("numberReady") + count("active") + i64::from(status["phase"] == "Running")
 }
 
 #[derive(Debug, PartialEq)]
@@ -277,7 +272,7 @@ impl BindingState {
             .aggregated_status
             .iter()
             .filter(|item| scheduled.contains_key(&item.cluster_name))
-            .filter_map(|item| item.status.as_ref()?.resource_template_generation)
+            .filter_map(|item| template_generation(&item.status))
             .min();
         let is_reported =
             |cluster: &String| status.aggregated_status.iter().any(|item| item.cluster_name == *cluster);
@@ -324,7 +319,7 @@ fn member(item: MemberItem) -> (String, MemberStatus) {
     let status = MemberStatus {
         applied: item.applied,
         healthy: item.health == "Healthy",
-        ready_replicas: item.status.map_or(0, |status| status.ready()),
+        ready_replicas: ready_pods(&item.status),
         message: Some(item.applied_message).filter(|message| !message.is_empty()),
     };
     (item.cluster_name, status)

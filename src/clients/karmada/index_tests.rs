@@ -203,3 +203,15 @@ fn what_cannot_be_read_any_more_leaves_the_index() {
     assert_eq!(index.apply_workload(Event::Apply(disowned)), touched(&["a"]));
     assert_eq!(index.of_release(&release("a")), []);
 }
+
+/// Karmada passes the whole status of a CronJob, whose `active` is a list.
+#[test]
+fn a_status_of_any_shape_leaves_the_binding_readable() {
+    let mut bound = binding("d", "edge-1", 1);
+    bound.data["status"]["aggregatedStatus"][0]["status"] =
+        json!({"active": [{"name": "run"}], "phase": {"odd": true}, "readyReplicas": "2"});
+    let index = index(vec![plain("d", "a")], vec![bound]);
+    let found = index.of_release(&release("a"));
+    let status = &found[0].binding.as_ref().unwrap().clusters["edge-1"];
+    assert_eq!((status.healthy, status.ready_replicas), (true, 0));
+}

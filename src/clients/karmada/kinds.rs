@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::pod;
-use crate::hdag::Resources;
+use crate::hdag::{QuantityError, Resources};
 use crate::model::{ObjectId, WorkloadKind, WorkloadUse};
 
 /// A kind of objects that make pods.
@@ -140,14 +140,17 @@ impl PodOwner for Pod {
     }
 }
 
-/// The request of one pod of a workload; nothing, with a warning, when it cannot be read.
-pub(super) fn requests(owner: &impl PodOwner, name: &str, namespace: &str) -> Resources {
-    owner.pod().map_or_else(Resources::default, |pod| {
-        pod::request(pod).unwrap_or_else(|error| {
+/// The request of one pod of a workload, and what of it a cluster's report holds; nothing, with a warning, when it
+/// cannot be read.
+pub(super) fn requests(owner: &impl PodOwner, name: &str, namespace: &str) -> (Resources, Resources) {
+    let read = |pod: &PodSpec| Ok::<_, QuantityError>((pod::request(pod)?, pod::reported(pod)?));
+    owner.pod().map(read).transpose().map_or_else(
+        |error| {
             tracing::warn!(workload = name, namespace, %error, "resources of {name} cannot be read");
-            Resources::default()
-        })
-    })
+            Default::default()
+        },
+        Option::unwrap_or_default,
+    )
 }
 
 /// What the workload of a manifest runs; `None` when the object is none, or is not as its kind has it.
@@ -168,8 +171,9 @@ fn read<K: PodOwner + DeserializeOwned>(id: &ObjectId, object: &Value) -> Option
     let owner = K::deserialize(object)
         .inspect_err(|error| tracing::warn!(%error, "{id} of a chart is not as its kind has it"))
         .ok()?;
-    let requests = requests(&owner, &id.name, id.namespace.as_deref().unwrap_or_default());
-    Some(WorkloadUse { kind: K::KIND, name: id.name.clone(), requests, replicas: owner.replicas(), ready: 0 })
+    let (requests, reported) = requests(&owner, &id.name, id.namespace.as_deref().unwrap_or_default());
+    let (kind, name, replicas) = (K::KIND, id.name.clone(), owner.replicas());
+    Some(WorkloadUse { kind, name, requests, reported, replicas, ready: 0 })
 }
 
 #[cfg(test)]

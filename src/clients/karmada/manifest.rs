@@ -117,6 +117,8 @@ pub(in crate::clients) fn read(objects: &[Value], namespace: &str, scopes: &Scop
         }
         read.push(ManifestObject {
             hook: !occasions.is_empty(),
+            hook_of_removal: !occasions.is_empty()
+                && occasions.iter().all(|occasion| matches!(*occasion, "pre-delete" | "post-delete")),
             kept: annotation("helm.sh/resource-policy") == Some("keep"),
             selected: is_of_karmada(id.group())
                 || selectors.iter().any(|selector| selector.matches(&id, object)),

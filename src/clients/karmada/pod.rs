@@ -42,6 +42,23 @@ pub fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
     Ok(request)
 }
 
+/// What a cluster's report holds of one pod: Karmada sums ordinary containers and the overhead. Never more than
+/// [`request`], which the report may leave out in part.
+///
+/// # Errors
+/// A quantity cannot be read.
+pub(super) fn reported(pod: &PodSpec) -> Result<Resources, QuantityError> {
+    let mut sum = amounts(pod.overhead.as_ref())?;
+    for container in &pod.containers {
+        sum += of_container(container)?;
+    }
+    let request = request(pod)?;
+    Ok(Resources::from_fn(|dimension| match dimension {
+        Dimension::Pods => 1,
+        _ => sum.get(dimension).min(request.get(dimension)),
+    }))
+}
+
 /// Requests of a container; limits where there is no request.
 fn of_container(container: &Container) -> Result<Resources, QuantityError> {
     let Some(given) = &container.resources else { return Ok(Resources::default()) };
@@ -85,6 +102,7 @@ fn amounts(list: Option<&Quantities>) -> Result<Resources, QuantityError> {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
 
@@ -93,6 +111,23 @@ mod tests {
         spec: PodSpec,
         #[serde(flatten)]
         request: Resources,
+    }
+
+    #[test]
+    fn the_report_leaves_out_init_containers_and_resources_of_the_pod() {
+        let cpu = |pod: serde_json::Value| {
+            let pod: PodSpec = serde_json::from_value(pod).unwrap();
+            (request(&pod).unwrap().cpu_millicores, reported(&pod).unwrap().cpu_millicores)
+        };
+        let container = |cpu: &str| json!({"name": cpu, "resources": {"requests": {"cpu": cpu}}});
+        let mut sidecar = container("1");
+        sidecar["restartPolicy"] = "Always".into();
+        let overhead = json!({"cpu": "100m"});
+        let with =
+            json!({"containers": [container("500m")], "initContainers": [sidecar], "overhead": overhead});
+        assert_eq!(cpu(with), (1600, 600));
+        let whole = json!({"containers": [container("500m")], "resources": {"requests": {"cpu": "200m"}}});
+        assert_eq!(cpu(whole), (200, 200), "never more than the scheduler counts");
     }
 
     /// `testbed/go/kubernetes/podrequests` made the file.

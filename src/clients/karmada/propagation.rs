@@ -29,6 +29,7 @@ use crate::clients::watch::{WatchHealth, config, follow, monitored};
 use crate::clients::{
     ClientError, ClientErrorKind, PropagationPolicies, PropagationSpec, ReleaseKey, Result, WatchReport,
 };
+use crate::model::ManifestObject;
 
 const FIELD_MANAGER: &str = "smo";
 /// Names the release that an object belongs to, as `NAMESPACE/NAME`.
@@ -76,11 +77,26 @@ impl KarmadaPropagation {
         }
     }
 
-    /// Karmada has to have a namespace before a policy can be in it; Helm would make it later.
-    async fn ensure_namespace(&self, name: &str) -> Result<()> {
+    /// Karmada has to have a namespace before a policy can be in it; Helm would make it later. One that the chart
+    /// brings is made as Helm would have it, or Helm would refuse it as foreign.
+    async fn ensure_namespace(&self, name: &str, wanted: &PropagationSpec) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
         let mut namespace = Namespace::default();
         namespace.metadata.name = Some(name.to_owned());
+        let is_it = |object: &ManifestObject| {
+            object.id.kind == "Namespace"
+                && object.id.api_version == "v1"
+                && object.id.name == name
+                && !object.hook
+        };
+        if wanted.manifest.objects.iter().any(is_it) {
+            let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            namespace.metadata.labels = Some([text(("app.kubernetes.io/managed-by", "Helm"))].into());
+            let ReleaseKey { namespace: home, name: release } = &wanted.release;
+            let marks = [("meta.helm.sh/release-name", release), ("meta.helm.sh/release-namespace", home)];
+            namespace.metadata.annotations =
+                Some(marks.into_iter().map(|(name, value)| text((name, value.as_str()))).collect());
+        }
         let failed = |error| failure("karmada", &format!("cannot make the namespace {name}"), error);
         if namespaces.get_metadata_opt(name).await.map_err(failed)?.is_some() {
             return Ok(());
@@ -102,6 +118,10 @@ impl KarmadaPropagation {
                 let field_manager = Some(FIELD_MANAGER.to_owned());
                 let params = PostParams { field_manager, ..PostParams::default() };
                 match api.create(&params, &manifest).await.map_err(failed) {
+                    // Another installation sends the definition to all members, too.
+                    Err(error) if error.kind == ClientErrorKind::Conflict && object.is_shared => {
+                        return Ok(());
+                    }
                     Err(error) if error.kind == ClientErrorKind::Conflict => {
                         self.refuse_foreign(&api, object).await?;
                     }
@@ -199,7 +219,7 @@ impl PropagationPolicies for KarmadaPropagation {
         let namespaces: BTreeSet<&str> =
             objects.iter().map(|object| object.key.0.as_str()).filter(|name| !name.is_empty()).collect();
         for namespace in namespaces {
-            self.ensure_namespace(namespace).await?;
+            self.ensure_namespace(namespace, wanted).await?;
         }
         for object in &objects {
             self.write(wanted, object).await?;
@@ -297,10 +317,12 @@ impl PolicyIndex {
             .collect()
     }
 
-    /// Whether a release has these objects and no others.
+    /// Whether a release has these objects and no others. Shared ones, which may be another installation's, are
+    /// written first: they are there if the others are.
     fn shows(&self, release: &ReleaseKey, objects: &[PolicyObject]) -> bool {
         let is_there =
             |object: &PolicyObject| self.get(object).is_some_and(|known| object.is_in(&known.content));
-        objects.iter().all(is_there) && self.others(release, objects).is_empty()
+        objects.iter().filter(|object| !object.is_shared).all(is_there)
+            && self.others(release, objects).is_empty()
     }
 }

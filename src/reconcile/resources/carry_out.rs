@@ -66,7 +66,7 @@ impl Reconciler {
             }
         }
         for (id, resource) in open {
-            let names = missing(&resource, states).into_iter().map(|id| id.name.clone()).collect();
+            let names = missing(&resource, states).into_iter().map(ResourceId::told).collect();
             states.insert(id, State::Waits(names));
         }
         Ok(())
@@ -101,12 +101,14 @@ impl Reconciler {
             }
             // Rendering has a result, which is recorded before.
             Change::Apply(Wanted::Manifest { .. }) => Ok(()),
-            Change::Apply(Wanted::Propagation(spec)) => propagation::apply(outside, spec).await,
+            Change::Apply(Wanted::Propagation(spec)) => propagation::apply(outside, spec, still_wanted).await,
             Change::Apply(Wanted::Rules(wanted)) => rules::apply(outside, wanted).await,
             Change::Apply(Wanted::Replicas { namespace, kind, name, replicas }) => {
                 replicas::apply(outside, namespace, *kind, name, *replicas).await
             }
-            Change::Remove(Unwanted::Propagation { release }) => propagation::remove(outside, release).await,
+            Change::Remove(Unwanted::Propagation { release }) => {
+                propagation::remove(outside, release, still_wanted).await
+            }
             Change::Remove(Unwanted::Release { key, owner }) => {
                 scope.worker.lend_during(release::remove(outside, key, owner, still_wanted)).await
             }
@@ -162,9 +164,12 @@ fn due(
 /// The resources that a change still waits for.
 fn missing<'a>(resource: &'a Resource, states: &States) -> Vec<&'a ResourceId> {
     let removes = matches!(resource.change, Change::Remove(_));
+    // Hooks of a release that is still there need its policies.
+    let must_be_gone = matches!(resource.change, Change::Remove(Unwanted::Propagation { .. }));
     let is_met = |id: &&ResourceId| match states.get(*id) {
         // A removal that fails does not keep everything else running.
-        Some(State::Absent | State::Failed(_)) if removes => true,
+        Some(State::Absent) if removes => true,
+        Some(State::Failed(_)) if removes => !must_be_gone,
         Some(State::Present) => !removes,
         _ => false,
     };
@@ -233,6 +238,15 @@ mod tests {
         let resource = removed("a", &["b", "c"]);
         assert_eq!(waits_for(&resource, &[("b", State::Absent)]), ["c"]);
         assert_eq!(waits_for(&resource, &[("b", State::Absent), ("c", failed())]), [""; 0]);
+    }
+
+    #[test]
+    fn policies_stay_while_their_release_cannot_be_removed() {
+        let release = ReleaseKey { namespace: "n".into(), name: "a".into() };
+        let change = Change::Remove(Unwanted::Propagation { release });
+        let policies = Resource { change, ..applied("p", &["a"]) };
+        assert_eq!(waits_for(&policies, &[("a", failed())]), ["a"]);
+        assert_eq!(waits_for(&policies, &[("a", State::Absent)]), [""; 0]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,6 +49,14 @@ impl ResourceId {
     pub(super) fn new(kind: ResourceKind, name: &str) -> Self {
         Self { kind, name: name.to_owned() }
     }
+
+    /// What is waited for, for people.
+    fn told(&self) -> String {
+        match self.kind {
+            ResourceKind::Propagation => format!("the propagation policies of {}", self.name),
+            _ => self.name.clone(),
+        }
+    }
 }
 
 /// A resource: its change, and the resources it depends on.
@@ -152,8 +160,8 @@ impl Change {
             Self::Apply(Wanted::Rules(rules)) => Some(format!("{rules:?}")),
             Self::Apply(Wanted::Manifest { source }) => Some(source.clone()),
             Self::Apply(Wanted::Propagation(spec)) => {
-                let PropagationSpec { cluster, importers, manifest, .. } = spec;
-                Some(format!("{} {cluster} {importers:?}", manifest.source))
+                let PropagationSpec { cluster, importers, installs, manifest, .. } = spec;
+                Some(format!("{} {cluster} {importers:?} {installs}", manifest.source))
             }
             Self::Apply(Wanted::Replicas { name, replicas, .. }) => Some(format!("{name}={replicas}")),
             Self::Remove(_) => Some("removal".to_owned()),

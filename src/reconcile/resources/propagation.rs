@@ -6,65 +6,83 @@
 use std::collections::BTreeSet;
 
 use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted, release};
-use crate::clients::{ClientError, Outside, PropagationSpec, ReleaseKey};
+use crate::clients::{ClientError, ClientErrorKind, Outside, PropagationSpec, ReleaseKey};
 use crate::hdag::Propagation;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{GraphRecord, Manifest, ServiceRecord, owner_of};
 
-/// How a service that is to run is propagated; `None` when not by `smo`.
-fn wanted(graph: &GraphRecord, service: &ServiceRecord) -> Option<PropagationSpec> {
+/// How a service that is to run is propagated; `None` when not by `smo`, or when its chart is refused. Hooks of an
+/// installation are propagated while it is under way only: a move must not run them again.
+fn wanted(graph: &GraphRecord, service: &ServiceRecord, release: &Change) -> Option<PropagationSpec> {
     let managed = service.wants_release(graph) && service.propagated_by() == Some(Propagation::Managed);
-    let (manifest, cluster) = (service.manifest.clone().filter(|_| managed)?, service.cluster.clone()?);
+    let refused = matches!(release, Change::Refused(_));
+    let manifest = service.manifest.clone().filter(|_| managed && !refused)?;
+    let cluster = service.cluster.clone()?;
     let importers =
         service.import_clusters.iter().filter(|importer| **importer != cluster).cloned().collect();
-    Some(PropagationSpec {
-        release: release::key_of(service),
-        owner: owner_of(&graph.name),
-        cluster,
-        importers,
-        manifest,
-    })
+    let installs = matches!(release, Change::Apply(_));
+    let (release, owner) = (release::key_of(service), owner_of(&graph.name));
+    Some(PropagationSpec { release, owner, cluster, importers, installs, manifest })
 }
 
 pub(super) fn id(service: &ServiceRecord) -> ResourceId {
     ResourceId::new(ResourceKind::Propagation, &service.name)
 }
 
-/// The policies of a service, as they are to be and as they are.
+/// The policies of a service, as they are to be and as they are, given those of the change of its release.
 pub(in crate::reconcile) async fn resource(
     outside: &Outside,
     graph: &GraphRecord,
     service: &ServiceRecord,
+    releases: &[Resource],
 ) -> Resource {
     let release = ResourceId::new(ResourceKind::Release, &service.name);
-    let (change, after) = match wanted(graph, service) {
+    let change = releases.iter().find(|resource| resource.id == release).map(|resource| &resource.change);
+    let unchanged = BTreeSet::new;
+    let (change, after) = match wanted(graph, service, change.unwrap_or(&Change::Absent)) {
         Some(spec) => match outside.policies_applied(&spec).await {
-            Ok(true) => (Change::Keep, BTreeSet::new()),
-            Ok(false) => (Change::Apply(Wanted::Propagation(spec)), BTreeSet::new()),
-            Err(error) => (Change::Refused(error), BTreeSet::new()),
+            Ok(true) => (Change::Keep, unchanged()),
+            Ok(false) => (Change::Apply(Wanted::Propagation(spec)), unchanged()),
+            Err(error) => (Change::Refused(error), unchanged()),
         },
         None => match outside.policies_exist(&release::key_of(service)).await {
             Ok(true) => {
-                let after =
-                    if service.wants_release(graph) { BTreeSet::new() } else { BTreeSet::from([release]) };
-                (Change::Remove(Unwanted::Propagation { release: release::key_of(service) }), after)
+                let key = release::key_of(service);
+                (Change::Remove(Unwanted::Propagation { release: key }), BTreeSet::from([release]))
             }
-            Ok(false) => (Change::Absent, BTreeSet::new()),
-            Err(error) => (Change::Refused(error), BTreeSet::new()),
+            Ok(false) => (Change::Absent, unchanged()),
+            // A watch that fails holds up only those that need it.
+            Err(error) if service.propagated_by() == Some(Propagation::Managed) => {
+                (Change::Refused(error), unchanged())
+            }
+            Err(_) => (Change::Absent, unchanged()),
         },
     };
     Resource { id: id(service), change, after }
 }
 
-/// Writes the policies of a release.
-pub(super) async fn apply(outside: &Outside, spec: &PropagationSpec) -> Result<(), ClientError> {
+/// Writes the policies of a release, if they are still wanted.
+pub(super) async fn apply<F: Future<Output = bool>>(
+    outside: &Outside,
+    spec: &PropagationSpec,
+    still_wanted: impl Fn() -> F,
+) -> Result<(), ClientError> {
     tracing::info!("propagate release {} to {}", spec.release.name, spec.cluster);
-    outside.apply_policies(spec).await
+    if still_wanted().await { outside.apply_policies(spec).await } else { Err(superseded()) }
 }
 
-/// Removes the policies of a release.
-pub(super) async fn remove(outside: &Outside, release: &ReleaseKey) -> Result<(), ClientError> {
-    outside.delete_policies(release).await
+/// Removes the policies of a release, if that is still wanted.
+pub(super) async fn remove<F: Future<Output = bool>>(
+    outside: &Outside,
+    release: &ReleaseKey,
+    still_wanted: impl Fn() -> F,
+) -> Result<(), ClientError> {
+    if still_wanted().await { outside.delete_policies(release).await } else { Err(superseded()) }
+}
+
+fn superseded() -> ClientError {
+    let message = "the desired state has changed in the meantime";
+    ClientError::new("karmada", ClientErrorKind::Superseded, message)
 }
 
 /// The condition `Propagated`; `None` while the objects of the chart are not known, or not wanted.

@@ -252,7 +252,7 @@ pub(in crate::reconcile) fn condition(
 }
 
 fn not_wanted(service: &ServiceRecord) -> String {
-    let claims = service.manifest.as_ref().map(Manifest::claims).unwrap_or_default();
+    let claims = service.manifest.as_ref().map(Manifest::lasting_claims).unwrap_or_default();
     match (claims.is_empty(), &service.cluster) {
         (false, Some(cluster)) => {
             format!("the graph does not run; these volume claims stay on {cluster}: {}", claims.join(", "))

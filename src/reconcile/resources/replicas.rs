@@ -93,6 +93,7 @@ mod tests {
             name: name.into(),
             replicas,
             requests: Resources::default(),
+            reported: Resources::default(),
             failure: None,
             binding: None,
         }

@@ -128,7 +128,9 @@ pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
     let name = |part: &str| format!("{name}.{namespace}{part}{SUFFIX}");
     let is_called =
         |object: &&ManifestObject| !spec.importers.is_empty() && !object.ports.is_empty() && !object.hook;
-    let objects: Vec<&ManifestObject> = spec.manifest.objects.iter().filter(|o| is_for_members(o)).collect();
+    let is_due = |object: &&ManifestObject| !object.hook || object.hook_of_removal || spec.installs;
+    let objects = spec.manifest.objects.iter().filter(|object| is_for_members(object)).filter(is_due);
+    let objects: Vec<&ManifestObject> = objects.collect();
     let (called, own): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_called);
     let own_cluster = [spec.cluster.clone()];
     let everywhere: Vec<String> = own_cluster.iter().chain(&spec.importers).cloned().collect();
@@ -148,6 +150,12 @@ pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
     }
     for (namespace, services) in aliases {
         let of_services = services.iter().map(|service| selector(&service.id)).collect();
+        // The aliases come first: a Service never arrives where it is imported as what it is at home.
+        written.extend(
+            services
+                .iter()
+                .map(|service| alias(name(&format!(".{}", service.id.name)), service, &spec.importers)),
+        );
         written.push(policy(Some(namespace), name(".services"), of_services, &everywhere));
         let imports = services.iter().map(|service| multicluster("ServiceImport", service)).collect();
         written.push(policy(Some(namespace), name(".imports"), imports, &spec.importers));
@@ -155,8 +163,7 @@ pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
             let export = PolicyObject::new(Kind::ServiceExport, namespace, &service.id.name, json!({}));
             let content = json!({"spec": {"type": "ClusterSetIP", "ports": service.ports}});
             let import = PolicyObject::new(Kind::ServiceImport, namespace, &service.id.name, content);
-            let alias = alias(name(&format!(".{}", service.id.name)), service, &spec.importers);
-            written.extend([export, import, alias]);
+            written.extend([export, import]);
         }
     }
     let own = selectors.into_iter().map(|(namespace, list)| policy(namespace, name(""), list, &own_cluster));
@@ -240,6 +247,7 @@ mod tests {
             release: ReleaseKey { namespace: "demo".into(), name: "shop".into() },
             owner: "g".into(),
             cluster: "edge-1".into(),
+            installs: false,
             importers: importers.iter().map(|name| (*name).to_owned()).collect(),
             manifest: Manifest { objects, ..Manifest::default() },
         }
@@ -294,6 +302,24 @@ mod tests {
         assert_eq!(policies(&objects), expected.into());
         let shared: Vec<&str> = objects.iter().filter(|o| o.is_shared).map(|o| o.key.1.as_str()).collect();
         assert_eq!(shared, ["things.example.org.smo"]);
+    }
+
+    #[test]
+    fn hooks_are_propagated_when_helm_waits_for_them_and_a_move_runs_none_again() {
+        let hook = |name: &str, hook_of_removal| {
+            let job = object("batch/v1", "Job", Some("demo"), name);
+            ManifestObject { hook: true, hook_of_removal, ..job }
+        };
+        let main = object("apps/v1", "Deployment", Some("demo"), "shop");
+        let selected = |installs| {
+            let spec = spec(vec![main.clone(), hook("migrate", false), hook("farewell", true)], &[]);
+            policies(&of(&PropagationSpec { installs, ..spec }))
+                .remove("PropagationPolicy demo/shop.demo.smo")
+                .unwrap()
+                .0
+        };
+        assert_eq!(selected(true), ["Deployment shop", "Job migrate", "Job farewell"]);
+        assert_eq!(selected(false), ["Deployment shop", "Job farewell"]);
     }
 
     #[test]
