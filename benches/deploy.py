@@ -127,7 +127,8 @@ def by_smo(server: "Server", chart: str, size: int) -> dict[str, float]:
     server.call("POST", "/graphs/bench/stop", "{}")
     until_gone()
     timed("again", "/graphs/bench/start")
-    price(server, home=1, away=0.01)
+    # Of a hundredth of a core, and more than a move costs.
+    price(server, home=100_000, away=1)
     timed("move", "/graphs/bench/placement?strategy=cost", member=AWAY)
     server.call("DELETE", "/graphs/bench")
     until_gone(AWAY)
@@ -137,7 +138,7 @@ def by_smo(server: "Server", chart: str, size: int) -> dict[str, float]:
 
 def price(server: "Server", home: float, away: float) -> None:
     """Makes a move by cost go from one member to the other."""
-    for member, cost in ((MEMBER, home), (AWAY, away), ("member3", 2)):
+    for member, cost in ((MEMBER, home), (AWAY, away), ("member3", 200_000)):
         server.call("PUT", f"/clusters/{member}/attributes", json.dumps({"price_per_core_hour": cost}))
 
 
