@@ -1,4 +1,4 @@
-//! What the charts of a new graph bring, known before it is placed: decisions then count what will run.
+//! Rendering the charts of a new graph before it is placed: decisions then count what will run.
 
 use std::time::Duration;
 

@@ -165,19 +165,34 @@ impl Outside {
         self.0.ports.propagation.exist(release).await
     }
 
-    /// Makes the propagation policies of a release be exactly these.
+    /// Makes the propagation policies of a release be exactly these, if `still_wanted` returns true.
     ///
     /// # Errors
-    /// `Conflict` when an object of other origin is in the way; otherwise Karmada's error.
-    pub async fn apply_policies(&self, wanted: &PropagationSpec) -> Result<()> {
+    /// `Superseded` when they are no longer wanted; `Conflict` when an object of other origin is in the way;
+    /// otherwise Karmada's error.
+    pub async fn apply_policies<F: Future<Output = bool>>(
+        &self,
+        wanted: &PropagationSpec,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        if !still_wanted().await {
+            return Err(superseded());
+        }
         self.0.calls.run(APPLY_POLICIES, || self.0.ports.propagation.apply(wanted)).await
     }
 
-    /// Removes the propagation policies of a release; missing ones are no error.
+    /// Removes the propagation policies of a release, if `still_wanted` returns true; missing ones are no error.
     ///
     /// # Errors
-    /// Karmada's error.
-    pub async fn delete_policies(&self, release: &ReleaseKey) -> Result<()> {
+    /// `Superseded` when that is no longer wanted; otherwise Karmada's error.
+    pub async fn delete_policies<F: Future<Output = bool>>(
+        &self,
+        release: &ReleaseKey,
+        still_wanted: impl Fn() -> F,
+    ) -> Result<()> {
+        if !still_wanted().await {
+            return Err(superseded());
+        }
         self.0.calls.run(DELETE_POLICIES, || self.0.ports.propagation.remove(release)).await
     }
 

@@ -95,7 +95,7 @@ pub struct WorkloadObservation {
     pub replicas: i64,
     /// The request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
-    /// What of it a cluster's report holds.
+    /// The part of it that a cluster's report holds.
     pub reported: Resources,
     /// Why it has come to an end without success, as a Job can.
     pub failure: Option<String>,

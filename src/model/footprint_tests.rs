@@ -250,7 +250,7 @@ fn with_waiting(cluster: ClusterRecord, millicores: i64) -> ClusterRecord {
     ClusterRecord { allocating: cpu(millicores), ..cluster }
 }
 
-/// What is free of a cluster of 8 cores, of which the report has so many as taken, and so many for pods that no
+/// Free capacity of a cluster of 8 cores, of which the report has so many as taken, and so many for pods that no
 /// node has taken; for a service of which so many replicas are wanted and ready, and for a newcomer.
 #[test]
 fn replicas_that_start_are_neither_counted_twice_nor_forgotten() {

@@ -41,7 +41,7 @@ pub struct ManifestObject {
     /// A propagation policy of the chart selects it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub selected: bool,
-    /// What it runs, if it is a workload.
+    /// Its pods, if it is a workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadUse>,
     /// Ports of a Service that other clusters can import; empty for other objects.
@@ -137,7 +137,7 @@ impl Manifest {
         self.objects.iter().filter(|object| !object.hook && object.workload.is_some())
     }
 
-    /// What it will run, by name; hooks come and go.
+    /// The workloads that it will run, by name; hooks come and go.
     #[must_use]
     pub fn expected_workloads(&self) -> Vec<WorkloadUse> {
         let mut workloads: Vec<WorkloadUse> =

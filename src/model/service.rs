@@ -167,7 +167,7 @@ pub struct WorkloadUse {
     pub name: String,
     /// Request of one of its pods, as the scheduler counts it.
     pub requests: Resources,
-    /// What of it the report of its cluster holds: Karmada leaves out init containers, sidecars among them, and
+    /// The part of it that the report of its cluster holds: Karmada leaves out init containers, sidecars among them, and
     /// resources of the pod as a whole.
     #[serde(default)]
     pub reported: Resources,
@@ -182,7 +182,7 @@ fn total(workloads: &[WorkloadUse], each: impl Fn(&WorkloadUse) -> Resources) ->
 }
 
 impl WorkloadUse {
-    /// What the report of its cluster holds of so many of its pods. A CronJob has none most of the time.
+    /// The amount that the report of its cluster holds of so many of its pods. A CronJob has none most of the time.
     fn reported_of(&self, pods: i64) -> Resources {
         if self.kind == WorkloadKind::CronJob {
             Resources::default()
@@ -306,7 +306,7 @@ impl ServiceRecord {
         }
     }
 
-    /// What the report of its cluster holds once nodes have taken all of its pods.
+    /// The amount that the report of its cluster holds once nodes have taken all of its pods.
     #[must_use]
     pub fn reported_use(&self) -> Resources {
         match self.workloads.as_slice() {

@@ -24,7 +24,7 @@ pub use external::{
 pub use stop::Stop;
 pub use strategy::{BuiltInStrategy, Strategy};
 
-/// What documents say that were stored before GPUs could be uncounted.
+/// Default of documents that were stored before GPUs could be uncounted.
 pub(crate) const fn counted() -> bool {
     true
 }

@@ -75,10 +75,10 @@ pub(super) fn judge(
     }
     let cluster = service.cluster.as_deref();
     let of_workload = workloads.iter().find_map(|workload| missing(service, workload, available));
-    let missing = of_workload.or_else(|| objects.iter().find_map(|object| not_there(service, object)));
+    let missing = of_workload.or_else(|| objects.iter().find_map(|object| missing_object(service, object)));
     let ready = missing.unwrap_or_else(|| {
         let place = cluster.map_or_else(|| places(workloads), str::to_owned);
-        ConditionUpdate::new(condition::RUNNING, format!("runs on {place}{}", of_unknown_health(objects)))
+        ConditionUpdate::new(condition::RUNNING, format!("runs on {place}{}", unknown_health(objects)))
     });
     Verdict {
         ready,
@@ -97,7 +97,7 @@ pub(super) fn judge(
 }
 
 /// A clause about objects that Karmada reports as healthy whatever they are.
-fn of_unknown_health(objects: &[BoundObject<'_>]) -> String {
+fn unknown_health(objects: &[BoundObject<'_>]) -> String {
     let is_unknown = |id: &ObjectId| {
         id.group().contains('.') && !id.group().ends_with(".k8s.io") && !HEALTH_KNOWN.contains(&id.group())
     };
@@ -192,7 +192,7 @@ fn missing(
 }
 
 /// An object besides workloads is not where the service runs.
-fn not_there(service: &ServiceRecord, object: &BoundObject<'_>) -> Option<ConditionUpdate> {
+fn missing_object(service: &ServiceRecord, object: &BoundObject<'_>) -> Option<ConditionUpdate> {
     let (name, cluster) = (object.0.to_string(), service.cluster.as_deref()?);
     let binding = match bound(service, &name, object.1.as_ref()) {
         Ok(binding) => binding,

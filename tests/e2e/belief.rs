@@ -1,4 +1,4 @@
-//! What the server believes is used on the members, against the pods that their own API servers have.
+//! The use of the members as the server counts it, against the pods that their own API servers have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub async fn assert_reported(bed: &Bed) {
     .await;
 }
 
-/// What the requests of all workloads come to by cluster, and the namespaces they are in.
+/// The sum of the requests of all workloads by cluster, and the namespaces they are in.
 async fn believed(store: &Store) -> (BTreeMap<String, Resources>, Vec<String>) {
     let (mut sums, mut namespaces) = (BTreeMap::<String, Resources>::new(), Vec::new());
     for name in store.graph_names().await.expect("graphs") {

@@ -153,7 +153,7 @@ pub(super) fn requests(owner: &impl PodOwner, name: &str, namespace: &str) -> (R
     )
 }
 
-/// What the workload of a manifest runs; `None` when the object is none, or is not as its kind has it.
+/// Reads the workload of a manifest; `None` when the object is none, or is not as its kind has it.
 pub(super) fn workload_of(id: &ObjectId, object: &Value) -> Option<WorkloadUse> {
     match (id.api_version.as_str(), id.kind.as_str()) {
         ("apps/v1", "Deployment") => read::<Deployment>(id, object),

@@ -102,7 +102,7 @@ fn is_of_karmada(group: &str) -> bool {
     group.ends_with("karmada.io")
 }
 
-/// What is kept of the objects of a chart that is installed into `namespace`.
+/// Reduces the objects of a chart that is installed into `namespace`.
 pub(in crate::clients) fn read(objects: &[Value], namespace: &str, scopes: &Scopes) -> Vec<ManifestObject> {
     let full: Vec<(ObjectId, &Value)> =
         objects.iter().map(|object| (placed(id_of(object), namespace, scopes), object)).collect();
@@ -151,7 +151,7 @@ fn placed(mut id: ObjectId, namespace: &str, scopes: &Scopes) -> ObjectId {
     id
 }
 
-/// What a propagation policy of a chart selects: one entry of its list.
+/// One entry of the list of objects that a propagation policy of a chart selects.
 struct Selector {
     api_version: String,
     kind: String,

@@ -42,7 +42,7 @@ pub fn request(pod: &PodSpec) -> Result<Resources, QuantityError> {
     Ok(request)
 }
 
-/// What a cluster's report holds of one pod: Karmada sums ordinary containers and the overhead. Never more than
+/// The part of one pod that a cluster's report holds: Karmada sums ordinary containers and the overhead. Never more than
 /// [`request`], which the report may leave out in part.
 ///
 /// # Errors

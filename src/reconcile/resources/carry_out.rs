@@ -66,7 +66,7 @@ impl Reconciler {
             }
         }
         for (id, resource) in open {
-            let names = missing(&resource, states).into_iter().map(ResourceId::told).collect();
+            let names = missing(&resource, states).into_iter().map(ResourceId::display_name).collect();
             states.insert(id, State::Waits(names));
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Reconciler {
             Change::Apply(Wanted::Release(spec)) => {
                 let applied = scope.worker.lend_during(release::apply(outside, spec, still_wanted)).await;
                 let service = scope.services.iter().find(|service| service.name == spec.key.name);
-                applied.map_err(|error| release::told_of_hooks(error, service))
+                applied.map_err(|error| release::explain_hook_timeout(error, service))
             }
             // Rendering has a result, which is recorded before.
             Change::Apply(Wanted::Manifest { .. }) => Ok(()),

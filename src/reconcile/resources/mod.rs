@@ -50,8 +50,8 @@ impl ResourceId {
         Self { kind, name: name.to_owned() }
     }
 
-    /// What is waited for, for people.
-    fn told(&self) -> String {
+    /// Its name for people, when something waits for it.
+    fn display_name(&self) -> String {
         match self.kind {
             ResourceKind::Propagation => format!("the propagation policies of {}", self.name),
             _ => self.name.clone(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted, release};
-use crate::clients::{ClientError, ClientErrorKind, Outside, PropagationSpec, ReleaseKey};
+use crate::clients::{ClientError, Outside, PropagationSpec, ReleaseKey};
 use crate::hdag::Propagation;
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{GraphRecord, Manifest, ServiceRecord, owner_of};
@@ -68,7 +68,7 @@ pub(super) async fn apply<F: Future<Output = bool>>(
     still_wanted: impl Fn() -> F,
 ) -> Result<(), ClientError> {
     tracing::info!("propagate release {} to {}", spec.release.name, spec.cluster);
-    if still_wanted().await { outside.apply_policies(spec).await } else { Err(superseded()) }
+    outside.apply_policies(spec, still_wanted).await
 }
 
 /// Removes the policies of a release, if that is still wanted.
@@ -77,12 +77,7 @@ pub(super) async fn remove<F: Future<Output = bool>>(
     release: &ReleaseKey,
     still_wanted: impl Fn() -> F,
 ) -> Result<(), ClientError> {
-    if still_wanted().await { outside.delete_policies(release).await } else { Err(superseded()) }
-}
-
-fn superseded() -> ClientError {
-    let message = "the desired state has changed in the meantime";
-    ClientError::new("karmada", ClientErrorKind::Superseded, message)
+    outside.delete_policies(release, still_wanted).await
 }
 
 /// The condition `Propagated`; `None` while the objects of the chart are not known, or not wanted.

@@ -186,7 +186,7 @@ pub(super) async fn apply<F: Future<Output = bool>>(
 
 /// Helm waits for hooks that run pods. Where the chart's policies leave these out they run nowhere, and Helm waits in
 /// vain: only a user can help.
-pub(super) fn told_of_hooks(error: ClientError, service: Option<&ServiceRecord>) -> ClientError {
+pub(super) fn explain_hook_timeout(error: ClientError, service: Option<&ServiceRecord>) -> ClientError {
     let by_chart = |service: &&ServiceRecord| service.propagated_by() == Some(Propagation::Chart);
     let manifest = service.filter(by_chart).and_then(|service| service.manifest.as_ref());
     let is_left_out = |object: &&ManifestObject| object.hook && !object.selected && object.workload.is_some();
@@ -454,7 +454,7 @@ mod tests {
             ..service("a")
         };
         let told = |kind, service: &ServiceRecord| {
-            told_of_hooks(ClientError::new("helm", kind, "timed out"), Some(service))
+            explain_hook_timeout(ClientError::new("helm", kind, "timed out"), Some(service))
         };
         let error = told(ClientErrorKind::Timeout, &with(hook.clone()));
         assert_eq!(error.kind, ClientErrorKind::Invalid);

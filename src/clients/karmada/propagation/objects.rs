@@ -126,8 +126,9 @@ pub(in crate::clients::karmada) fn release_of_policy(name: &str) -> Option<Relea
 pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
     let ReleaseKey { namespace, name } = &spec.release;
     let name = |part: &str| format!("{name}.{namespace}{part}{SUFFIX}");
-    let is_called =
-        |object: &&ManifestObject| !spec.importers.is_empty() && !object.ports.is_empty() && !object.hook;
+    let is_called = |object: &&ManifestObject| {
+        !spec.importers.is_empty() && !object.ports.is_empty() && !object.hook && !wires_itself(spec, object)
+    };
     let is_due = |object: &&ManifestObject| !object.hook || object.hook_of_removal || spec.installs;
     let objects = spec.manifest.objects.iter().filter(|object| is_for_members(object)).filter(is_due);
     let objects: Vec<&ManifestObject> = objects.collect();
@@ -169,6 +170,15 @@ pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
     let own = selectors.into_iter().map(|(namespace, list)| policy(namespace, name(""), list, &own_cluster));
     written.extend(own);
     written
+}
+
+/// Whether the chart exports or imports a Service itself: objects of these names are then Helm's.
+fn wires_itself(spec: &PropagationSpec, service: &ManifestObject) -> bool {
+    let is_its = |id: &ObjectId| {
+        matches!(id.kind.as_str(), "ServiceExport" | "ServiceImport")
+            && (&id.namespace, &id.name) == (&service.id.namespace, &service.id.name)
+    };
+    spec.manifest.objects.iter().any(|object| is_its(&object.id))
 }
 
 /// Whether an object is sent to members by its release's policies. Karmada sends namespaces by itself;
@@ -253,7 +263,7 @@ mod tests {
         }
     }
 
-    /// What each policy selects, and where it sends that.
+    /// The objects that each policy selects, and the clusters it sends them to.
     fn policies(objects: &[PolicyObject]) -> BTreeMap<String, (Vec<String>, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let policy = |object: &PolicyObject| {
@@ -349,6 +359,17 @@ mod tests {
         let import = objects.iter().find(|object| object.kind == Kind::ServiceImport).unwrap();
         assert_eq!(import.content["spec"]["ports"], json!([{"port": 80, "protocol": "TCP"}]));
         assert_eq!(rules.key.1, "shop.demo.shop.smo");
+    }
+
+    #[test]
+    fn a_service_that_the_chart_exports_itself_is_left_to_it() {
+        let export = object("multicluster.x-k8s.io/v1alpha1", "ServiceExport", Some("demo"), "shop");
+        let objects = of(&spec(vec![service("shop"), service("db"), export], &["edge-2"]));
+        let exports: Vec<&str> =
+            objects.iter().filter(|o| o.kind == Kind::ServiceExport).map(|o| o.key.1.as_str()).collect();
+        assert_eq!(exports, ["db"]);
+        let own = &policies(&objects)["PropagationPolicy demo/shop.demo.smo"].0;
+        assert_eq!(own, &["Service shop", "ServiceExport shop", "ServiceExport db"]);
     }
 
     #[test]
