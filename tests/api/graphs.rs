@@ -316,13 +316,16 @@ async fn a_project_that_cannot_be_a_namespace_is_refused_by_name(database: TestD
 }
 
 async fn stale_knowledge_of_clusters_refuses_a_decision(database: TestDatabase) {
-    let soon = |settings: &mut smo::config::Settings| {
-        settings.stale_after = std::time::Duration::from_millis(20);
-    };
-    let app = TestApp::start_with(&database, world(), Faults::none(), soon).await;
+    let world = world();
+    let app = TestApp::start_in(&database, world.clone(), Faults::none()).await;
     assert_eq!(app.post(DEMO, &graph("stopped", &[service("s", json!({}))])).await.status, 200);
     assert_eq!(app.post("/graphs/stopped/stop", &Value::Null).await.status, 200);
     assert_eq!(app.get("/clusters/").await.body[0]["stale"], false);
+    app.shutdown().await;
+    let soon = |settings: &mut smo::config::Settings| {
+        settings.stale_after = std::time::Duration::from_millis(20);
+    };
+    let app = TestApp::start_with(&database, world, Faults::none(), soon).await;
     let down = ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
     app.world.fail_next(smo::simulation::Operation::ListClusters, down, usize::MAX);
     eventually("the last known state is shown as stale", LIMIT, async || {
