@@ -308,6 +308,7 @@ fn service_records(
             values,
             propagation: service.propagation,
             import_clusters: import_clusters.to_vec(),
+            scaled_workload: service.scaling.workload.clone(),
             replicas_decided: None,
             scaled_at: None,
             state: ServiceState::Deploying,

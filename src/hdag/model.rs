@@ -147,6 +147,8 @@ pub struct ScalingRequest {
     pub rate: Option<RateSource>,
     /// Over which time the rate is taken; more than 0.
     pub window: Option<Duration>,
+    /// Name of the Deployment or StatefulSet of its release that is scaled; `None` for the only one.
+    pub workload: Option<String>,
 }
 
 /// Where the request rate of a service comes from, when not from its own counter.

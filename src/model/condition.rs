@@ -130,7 +130,7 @@ reasons! {
         "Setting the replicas failed in a way that may pass; it is tried again, with backoff.";
     SCALING_FAILED: Service SCALED False "Failed", "Setting the replicas failed in a way that a user has to mend.";
     NOT_SCALABLE: Service SCALED False "NotScalable",
-        "Scaling leaves the release alone: it has several workloads, or one that cannot be scaled, or brings a scaler of its own.";
+        "Scaling leaves the release alone: it has several workloads and none is named, or one that cannot be scaled, or brings a scaler of its own.";
     RATE_MEASURED: Service RATE_KNOWN True "Measured", "Prometheus has a request rate of the service.";
     RATE_MISSING: Service RATE_KNOWN False "NoData",
         "Prometheus has no request rate of the service; its replicas stay as they are.";

@@ -163,13 +163,13 @@ pub fn charge(
     at: DateTime<Utc>,
 ) -> Option<Charge> {
     let cluster = service.cluster.clone().filter(|_| graph.desired == Desired::Running)?;
-    let wanted = service.counted_needs().times(service.counted_replicas());
+    let wanted = service.counted_use();
     let (waits, fresh) = (service.state == ServiceState::Pending, is_fresh(graph, settle, at));
     let ready = service.ready_use();
     // A report that predates the intent may or may not show a service, and one that waits for its event keeps its
     // capacity, at least that of one replica. Later on, the cluster reports what of the rest no node has taken.
     let usage = if waits || fresh {
-        let reserved = service.counted_needs().times(service.counted_replicas().max(1));
+        let reserved = service.use_of(service.counted_replicas().max(1));
         let shown = if waits { ready } else { wanted };
         Usage { wanted, reserved, shown, unready: Resources::default() }
     } else {

@@ -223,6 +223,27 @@ fn a_service_with_one_workload_counts_as_many_replicas_as_were_decided() {
 }
 
 #[test]
+fn replicas_that_were_decided_count_for_the_workload_that_is_scaled() {
+    // A front of 0.2 cores and two workers of 1; the intent's memory, which neither requests, counts once.
+    let (graph, mut service) = with_workloads(&[(200, 1, 1), (1000, 2, 2)]);
+    service.workloads[0].name = "front".to_owned();
+    service.needs = Resources { ram_bytes: 10, ..Resources::default() };
+    service.scaled_workload = Some("front".to_owned());
+    service.replicas_decided = Some(3);
+    let with_memory = |millicores| Resources { ram_bytes: 10, ..cpu(millicores) };
+    assert_eq!((service.replica_needs(), service.fixed_needs()), (cpu(200), with_memory(2000)));
+    let used = charge(&graph, &service, SETTLE, at(0)).unwrap().usage;
+    assert_eq!((used.wanted, used.shown, used.unready), (with_memory(2600), cpu(2200), cpu(400)));
+    service.forget_load();
+    assert_eq!((service.workloads[0].replicas, service.workloads[1].replicas), (1, 2));
+    // A Job beside the only Deployment is no reason not to scale it.
+    service.scaled_workload = None;
+    service.replicas_decided = Some(3);
+    service.workloads[1].kind = crate::model::WorkloadKind::Job;
+    assert_eq!(service.counted_use(), with_memory(2600));
+}
+
+#[test]
 fn a_start_expects_the_workloads_that_were_there_and_not_their_load() {
     let remembered = |workloads, decided| {
         let (_, mut service) = with_workloads(workloads);
@@ -230,7 +251,7 @@ fn a_start_expects_the_workloads_that_were_there_and_not_their_load() {
         // As after the graph was stopped.
         (service.replicas_observed, service.replicas_ready) = (None, None);
         service.forget_load();
-        service.counted_needs().times(service.counted_replicas())
+        service.counted_use()
     };
     assert_eq!(remembered(&[(100, 3, 3)], None), cpu(300), "the chart has three replicas");
     assert_eq!(remembered(&[(100, 5, 5)], Some(5)), cpu(100), "scaling had made five of them");

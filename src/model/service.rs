@@ -94,6 +94,8 @@ pub struct ServiceRecord {
     pub propagation: Option<Propagation>,
     /// The clusters of those that call it, its own when nobody does; empty when static.
     pub import_clusters: Vec<String>,
+    /// Name of the workload that scaling is to act on; `None` for the only one that it can act on.
+    pub scaled_workload: Option<String>,
     /// Replicas that scaling decided; `None` while the chart decides.
     pub replicas_decided: Option<i64>,
     /// When scaling last decided them; `None` while the chart decides.
@@ -253,30 +255,99 @@ impl ServiceRecord {
         if let Some(scaler) = scaler {
             return Some(format!("its chart brings {scaler}, which scales it"));
         }
-        match self.workloads.as_slice() {
-            [] => None,
-            [only] if only.kind.is_scalable() => None,
-            [only] => Some(format!("its workload is a {}, which has no replicas to set", only.kind.as_str())),
-            several => {
-                let names =
-                    several.iter().map(|workload| format!("{} {}", workload.kind.as_str(), workload.name));
-                Some(format!("it has several workloads: {}", names.collect::<Vec<_>>().join(", ")))
+        if self.workloads.is_empty() || self.scaled_index().is_some() {
+            return None;
+        }
+        let named = |workload: &WorkloadUse| format!("{} {}", workload.kind.as_str(), workload.name);
+        let names = || self.workloads.iter().map(named).collect::<Vec<_>>().join(", ");
+        Some(match (&self.scaled_workload, self.workloads.as_slice()) {
+            (Some(wanted), _) => {
+                format!("none of its workloads is the one Deployment or StatefulSet {wanted}: {}", names())
             }
+            (None, [only]) => {
+                format!("its workload is a {}, which has no replicas to set", only.kind.as_str())
+            }
+            (None, several) if several.iter().any(|workload| workload.kind.is_scalable()) => format!(
+                "it has several workloads: {}; smo.scaling.workload names the one that carries its load",
+                names()
+            ),
+            (None, _) => format!("none of its workloads has replicas to set: {}", names()),
+        })
+    }
+
+    /// The workload that scaling acts on: the Deployment or StatefulSet of the name that the descriptor gives, else the
+    /// only one. `None` while nothing was seen of it, and when there are several.
+    #[must_use]
+    pub fn workload_to_scale(&self) -> Option<&WorkloadUse> {
+        self.scaled_index().map(|index| &self.workloads[index])
+    }
+
+    fn scaled_index(&self) -> Option<usize> {
+        let is_it = |workload: &WorkloadUse| {
+            let is_named = self.scaled_workload.as_ref().is_none_or(|name| *name == workload.name);
+            is_named && workload.kind.is_scalable()
+        };
+        let mut found = (0..).zip(&self.workloads).filter(|(_, workload)| is_it(workload));
+        let (index, _) = found.next()?;
+        found.next().is_none().then_some(index)
+    }
+
+    /// The only workload, or the one of several that is scaled: its replicas are those of the service. Several
+    /// of which none is scaled count as one replica of all of them.
+    fn leading_index(&self) -> Option<usize> {
+        match self.workloads.len() {
+            1 => Some(0),
+            _ => self.scaled_index(),
         }
     }
 
     /// Resources that decisions assume for one replica: those that its chart requests, and those of the
-    /// intent where the chart requests none. Several workloads, which are scaled one by one, count as one
-    /// replica of all of them.
+    /// intent where the chart requests none.
     #[must_use]
-    pub fn counted_needs(&self) -> Resources {
-        let requested = self.requested();
+    pub fn replica_needs(&self) -> Resources {
+        let requested = match self.leading_index() {
+            Some(leading) => self.workloads[leading].requests,
+            None => self.requested(),
+        };
+        let stands_in = self.workloads.len() <= 1 || self.leading_index().is_none();
         Resources::from_fn(|dimension| match self.requests_any(dimension) {
             true => requested.get(dimension),
             // Until its chart is known, a replica is one pod.
             false if dimension == Dimension::Pods => i64::from(self.workloads.is_empty()),
-            false => self.needs.get(dimension),
+            false if stands_in => self.needs.get(dimension),
+            false => 0,
         })
+    }
+
+    /// Resources that do not grow with its replicas: those of the workloads beside the one that is scaled, and
+    /// once those of the intent that no workload requests.
+    #[must_use]
+    pub fn fixed_needs(&self) -> Resources {
+        let Some(leading) = self.leading_index().filter(|_| self.workloads.len() > 1) else {
+            return Resources::default();
+        };
+        let beside = (0..).zip(&self.workloads).filter(|(index, _)| *index != leading);
+        let requested = beside
+            .map(|(_, workload)| workload.requests.times(workload.replicas.max(0)))
+            .fold(Resources::default(), |sum, next| sum + next);
+        let runs = self.workloads.iter().any(|workload| workload.replicas > 0);
+        let intended = Resources::from_fn(|dimension| {
+            let is_stated = dimension == Dimension::Pods || self.requests_any(dimension);
+            if is_stated || !runs { 0 } else { self.needs.get(dimension) }
+        });
+        requested + intended
+    }
+
+    /// Resources of all that is to run of it.
+    #[must_use]
+    pub fn counted_use(&self) -> Resources {
+        self.use_of(self.counted_replicas())
+    }
+
+    /// Resources of all that is to run of it with so many replicas.
+    #[must_use]
+    pub fn use_of(&self, replicas: i64) -> Resources {
+        self.replica_needs().times(replicas) + self.fixed_needs()
     }
 
     /// Requests of its chart: for one replica of its only workload, or for all replicas of several.
@@ -297,29 +368,36 @@ impl ServiceRecord {
     /// Its actual or desired replicas: as decided by scaling, else as observed, else one.
     #[must_use]
     pub fn counted_replicas(&self) -> i64 {
-        match self.workloads.as_slice() {
-            [] => self.replicas_decided.or(self.replicas_observed).unwrap_or(1).max(0),
-            [only] => {
-                self.replicas_decided.filter(|_| only.kind.is_scalable()).unwrap_or(only.replicas).max(0)
+        let decided = self.replicas_decided;
+        let replicas = match self.leading_index() {
+            Some(leading) => {
+                let workload = &self.workloads[leading];
+                decided.filter(|_| workload.kind.is_scalable()).unwrap_or(workload.replicas)
             }
-            several => i64::from(several.iter().any(|workload| workload.replicas > 0)),
-        }
+            None if self.workloads.is_empty() => decided.or(self.replicas_observed).unwrap_or(1),
+            None => i64::from(self.workloads.iter().any(|workload| workload.replicas > 0)),
+        };
+        replicas.max(0)
     }
 
     /// The amount that the report of its cluster holds once nodes have taken all of its pods.
     #[must_use]
     pub fn reported_use(&self) -> Resources {
-        match self.workloads.as_slice() {
-            [only] => only.reported_of(self.counted_replicas()),
-            several => total(several, |workload| workload.reported_of(workload.replicas)),
-        }
+        let leading = self.leading_index();
+        let pods = |index, workload: &WorkloadUse| match leading {
+            Some(leading) if leading == index => self.counted_replicas(),
+            _ => workload.replicas,
+        };
+        let reported =
+            (0..).zip(&self.workloads).map(|(index, workload)| workload.reported_of(pods(index, workload)));
+        reported.fold(Resources::default(), |sum, next| sum + next)
     }
 
     /// Requests of the ready replicas, as their cluster reports them.
     #[must_use]
     pub fn ready_use(&self) -> Resources {
         match self.workloads.as_slice() {
-            [] => self.counted_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
+            [] => self.replica_needs().times(self.replicas_ready.unwrap_or(0).max(0)),
             seen => total(seen, |workload| workload.reported_of(workload.ready)),
         }
     }
@@ -332,10 +410,10 @@ impl ServiceRecord {
     /// Forgets the replicas that the previous load led to: it does not predict the load after the next start.
     /// Workloads are expected to come back with at least one replica each.
     pub fn forget_load(&mut self) {
-        let scaled = self.replicas_decided.take().is_some();
+        let scaled = self.replicas_decided.take().and(self.scaled_index());
         self.scaled_at = None;
-        for workload in &mut self.workloads {
-            workload.replicas = if scaled { 1 } else { workload.replicas.max(1) };
+        for (index, workload) in (0..).zip(&mut self.workloads) {
+            workload.replicas = if scaled == Some(index) { 1 } else { workload.replicas.max(1) };
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn service(name: &str) -> ServiceRecord {
         values: Map::new(),
         propagation: None,
         import_clusters: Vec::new(),
+        scaled_workload: None,
         replicas_decided: None,
         scaled_at: None,
         state: ServiceState::Deploying,

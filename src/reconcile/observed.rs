@@ -252,7 +252,7 @@ mod tests {
             apply_verdict(&graph, &mut service, verdict, at(2));
             assert_eq!((service.replicas_observed, service.replicas_ready), (None, None));
             assert_eq!(service.ready_use(), Resources::default());
-            assert_eq!(service.counted_needs().times(service.counted_replicas()).cpu_millicores, 200);
+            assert_eq!(service.counted_use().cpu_millicores, 200);
             service.workloads[0].ready = 2;
         }
     }

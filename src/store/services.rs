@@ -18,7 +18,8 @@ use crate::model::{Condition, Manifest, ServiceRecord, ServiceState, WorkloadUse
 const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
-    replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest, scaled_at) ";
+    replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest, scaled_at,
+    scaled_workload) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
         replicas_decided = $6, import_clusters = $7, scaled_at = $8
@@ -62,6 +63,7 @@ pub(super) struct ServiceRow {
     import_clusters: JsonText<Vec<String>>,
     manifest: Option<JsonText<Manifest>>,
     scaled_at: Option<DateTime<Utc>>,
+    scaled_workload: Option<String>,
 }
 
 impl From<ServiceRow> for ServiceRecord {
@@ -79,6 +81,7 @@ impl From<ServiceRow> for ServiceRecord {
             artifact_type: row.artifact_type,
             implementer: row.implementer,
             values: row.release_values.0,
+            scaled_workload: row.scaled_workload,
             replicas_decided: row.replicas_decided,
             state: row.state,
             ready: row.ready,
@@ -314,7 +317,8 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(service.propagation.map(name_of_propagation))
                 .push_bind(JsonText(&service.import_clusters))
                 .push_bind(service.manifest.as_ref().map(JsonText))
-                .push_bind(service.scaled_at.map(micros));
+                .push_bind(service.scaled_at.map(micros))
+                .push_bind(service.scaled_workload.as_deref());
         });
         query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()
     }))

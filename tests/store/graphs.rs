@@ -218,9 +218,9 @@ async fn scaled_graphs_come_with_their_services_and_their_use(database: TestData
     }
     let (state, found) = database.store.snapshot_of_scaled(false, "", 10).await.unwrap();
     assert_eq!(found[1].services, [service("z", "z1", 0), service("z", "z2", 1)]);
-    let counted = found[1].services[0].counted_needs().times(12);
+    let counted = found[1].services[0].replica_needs().times(12);
     assert_eq!(found[1].usage["edge-1"].wanted, counted);
-    assert_eq!(state.entries["edge-1"].wanted, service("x", "x", 0).counted_needs().times(6 * 4));
+    assert_eq!(state.entries["edge-1"].wanted, service("x", "x", 0).replica_needs().times(6 * 4));
     let (_, services, usage) = database.store.snapshot_for("z").await.unwrap();
     assert_eq!((services, usage), (found[1].services.clone(), found[1].usage.clone()));
 }

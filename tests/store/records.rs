@@ -100,6 +100,7 @@ pub fn service(graph: &str, name: &str, position: i64) -> ServiceRecord {
         artifact_type: "VO".to_owned(),
         implementer: "WOT".to_owned(),
         values,
+        scaled_workload: Some("front".to_owned()),
         replicas_decided: Some(6),
         scaled_at: Some(at(8)),
         state: ServiceState::Deploying,

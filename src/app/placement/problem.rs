@@ -33,6 +33,7 @@ pub(super) fn problem(
         ServiceDemand {
             rank,
             replicas: ReplicaBounds::exactly(counted.map_or(1, ServiceRecord::counted_replicas)),
+            fixed_needs: counted.map(ServiceRecord::fixed_needs).unwrap_or_default(),
             current: placed.map(|(_, cluster)| cluster.clone()),
             pinned: pinned_because.is_some(),
             pinned_because,
@@ -42,7 +43,7 @@ pub(super) fn problem(
             requires: requirements(descriptor, service, &policy),
             ..ServiceDemand::new(
                 service.id.clone(),
-                counted.map_or(service.needs, ServiceRecord::counted_needs),
+                counted.map_or(service.needs, ServiceRecord::replica_needs),
             )
         }
     };

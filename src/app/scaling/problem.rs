@@ -41,7 +41,10 @@ pub(super) fn problem(target: &Target, inputs: &Inputs<'_>) -> ScalingProblem {
     problem.thresholds = inputs.settings.thresholds;
     problem.weights = inputs.settings.weights;
     // The bounds are those of the whole graph: services that are not scaled have their share already.
-    let fixed: i64 = unscaled(target, &problem.services).map(|(service, _)| service.counted_replicas()).sum();
+    let is_scaled =
+        |service: &ServiceRecord| problem.services.iter().any(|scaled| scaled.name == service.name);
+    let unscaled = placed(target).map(|(service, _)| service).filter(|service| !is_scaled(service));
+    let fixed: i64 = unscaled.map(ServiceRecord::counted_replicas).sum();
     problem.min_overall = target.spec.min_overall.map(|minimum| (minimum - fixed).max(0));
     problem.max_overall = target.spec.max_overall.map(|maximum| (maximum - fixed).max(0));
     if inputs.settings.compat == ScalingCompat::Original { problem.original() } else { problem }
@@ -57,7 +60,7 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
         // Until its Deployment has been observed, the number of replicas is unknown.
         record.replicas_decided.or(record.replicas_observed)?;
         let since = inputs.memory.since_change(&target.graph.name, &record.name);
-        let mut service = ScaledService::new(&record.name, cluster, record.counted_needs(), spec.profile);
+        let mut service = ScaledService::new(&record.name, cluster, record.replica_needs(), spec.profile);
         service.rate = rate_of(spec, inputs.rates);
         service.previous = record.counted_replicas();
         service.scale_down_blocked = since.is_some_and(|since| since < settings.cooldown);
@@ -70,10 +73,12 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
 /// The clusters that scaled services are on, with the capacity that is free for these services.
 fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledService]) -> Vec<ScalingCluster> {
     let names: BTreeSet<&str> = services.iter().map(|service| service.cluster.as_str()).collect();
-    // Services of the graph that are not scaled keep their usage.
+    // Services of the graph that are not scaled keep their usage, and scaled ones that of their other workloads.
     let mut kept: BTreeMap<&str, Resources> = BTreeMap::new();
-    for (service, cluster) in unscaled(target, services) {
-        *kept.entry(cluster).or_default() += service.counted_needs().times(service.counted_replicas());
+    for (service, cluster) in placed(target) {
+        let is_scaled = services.iter().any(|scaled| scaled.name == service.name);
+        let keeps = if is_scaled { service.fixed_needs() } else { service.counted_use() };
+        *kept.entry(cluster).or_default() += keeps;
     }
     let clusters = snapshot.clusters.iter().filter(|cluster| names.contains(cluster.name.as_str()));
     clusters
@@ -103,11 +108,7 @@ fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
     callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum()).filter(is_rate)
 }
 
-/// The placed services of the graph that are not scaled, each with its cluster.
-fn unscaled<'a>(
-    target: &'a Target,
-    scaled: &[ScaledService],
-) -> impl Iterator<Item = (&'a ServiceRecord, &'a str)> {
-    let placed = target.services.iter().filter_map(|service| Some((service, service.cluster.as_deref()?)));
-    placed.filter(|(service, _)| !scaled.iter().any(|scaled| scaled.name == service.name))
+/// The placed services of the graph, each with its cluster.
+fn placed(target: &Target) -> impl Iterator<Item = (&ServiceRecord, &str)> {
+    target.services.iter().filter_map(|service| Some((service, service.cluster.as_deref()?)))
 }

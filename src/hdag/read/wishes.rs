@@ -139,7 +139,7 @@ fn read_scaling(
     references: &mut References,
     report: &mut Report,
 ) -> ScalingRequest {
-    let known = ["alpha", "beta", "min", "max", "rateFrom", "query", "window"];
+    let known = ["alpha", "beta", "min", "max", "rateFrom", "query", "window", "workload"];
     let scaling = smo.object("scaling", &known, report);
     let min = replicas(&scaling, "min", report);
     let max = replicas(&scaling, "max", report);
@@ -159,6 +159,7 @@ fn read_scaling(
         max,
         rate: read_rate(&scaling, id, context, references, report),
         window,
+        workload: name(&scaling, "workload", report),
     }
 }
 

@@ -76,6 +76,7 @@ fn what_the_parser_takes_is_accepted() {
         ("/smo/placement/weights", json!({"carbon": 5, "price": 0.5})),
         ("/smo/placement/parameters", json!({"seed": 1, "deadline_ms": null})),
         ("/services/0/smo/scaling/window", json!("1h30m")),
+        ("/services/0/smo/scaling/workload", json!("front")),
     ] {
         let graph = with(pointer, value);
         let parsed = from_document(graph.clone(), &mapping_with_tiny(), &Limits::default());
@@ -119,6 +120,7 @@ fn broken_descriptors_are_not_accepted() {
         ("/services/0/smo/scaling/min", json!(0)),
         ("/services/0/smo/scaling/alpha", json!(0)),
         ("/services/0/smo/scaling/window", json!("5 min")),
+        ("/services/0/smo/scaling/workload", json!("")),
     ] {
         let graph = with(pointer, value.clone());
         assert!(!accepts(&graph), "{pointer}: {value} is accepted");

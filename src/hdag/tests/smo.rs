@@ -31,7 +31,7 @@ const TEXT: &str = r#"hdaGraph:
         tier: 2
     artifact: {ociImage: 'oci://h/p/a'}
     smo:
-      scaling: {alpha: 33.33, beta: -16.66, min: 1, max: 3, rateFrom: b, window: 1m}
+      scaling: {alpha: 33.33, beta: -16.66, min: 1, max: 3, rateFrom: b, window: 1m, workload: front}
       antiAffinity: [b, c, b]
       moveWeight: 2.5
       traffic: {b: 3, c: 0}
@@ -95,6 +95,7 @@ fn the_sections_are_read() {
             max: Some(3),
             rate: Some(RateSource::Service("b".to_owned())),
             window: Some(Duration::from_secs(60)),
+            workload: Some("front".to_owned()),
         }
     );
     assert_eq!(a.anti_affinity, ["b", "c"]);

@@ -128,5 +128,10 @@ fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
         let text = |service: &ServiceDemand| amounts(service.needs, &[]);
         changes.push(format!("a replica of service {name} needs {}, it needed {}", text(now), text(before)));
     }
+    if before.fixed_needs != now.fixed_needs {
+        let text = |service: &ServiceDemand| amounts(service.fixed_needs, &[]);
+        let (now, before) = (text(now), text(before));
+        changes.push(format!("service {name} needs {now} beside its replicas, it needed {before}"));
+    }
     changes
 }

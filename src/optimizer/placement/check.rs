@@ -125,7 +125,8 @@ fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
             }
             let here = problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name);
             let amount = |service: &ServiceDemand| {
-                i128::from(service.needs.get(dimension)) * i128::from(service.replicas.min)
+                let replicas = i128::from(service.needs.get(dimension)) * i128::from(service.replicas.min);
+                replicas + i128::from(service.fixed_needs.get(dimension))
             };
             let sum: i128 = here.map(|(service, _)| amount(service)).sum();
             let free = cluster.free.get(dimension);
@@ -335,6 +336,7 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
         for (service, _) in here {
             services += 1;
             millicores += service.needs.cpu_millicores * service.replicas.min;
+            millicores += service.fixed_needs.cpu_millicores;
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53 millicores")]
         let (cores, free) = (millicores as f64 / 1000.0, cluster.free.cpu_millicores as f64);

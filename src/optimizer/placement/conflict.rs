@@ -192,7 +192,10 @@ fn without(problem: &Problem, dropped: &[Element]) -> Problem {
     for element in dropped {
         match *element {
             Element::Requirement(..) => {}
-            Element::Need(at, dimension) => changed.services[at].needs.set(dimension, 0),
+            Element::Need(at, dimension) => {
+                changed.services[at].needs.set(dimension, 0);
+                changed.services[at].fixed_needs.set(dimension, 0);
+            }
             Element::Pinned(at) => changed.services[at].pinned = false,
             Element::AntiAffinity(at) => changed.services[at].anti_affinity.clear(),
             Element::CoLocation(at) => changed.services[at].co_location.clear(),
@@ -245,9 +248,9 @@ impl Element {
 fn need(service: &ServiceDemand, dimension: Dimension) -> String {
     let needed = dimension.exact_with_noun(service.total().get(dimension));
     let (name, replicas) = (&service.name, service.replicas.min);
-    if replicas == 1 {
-        format!("service {name} needs {needed}")
-    } else {
-        format!("service {name} needs {needed} for {replicas} replicas")
+    match (replicas, service.fixed_needs.get(dimension)) {
+        (1, _) => format!("service {name} needs {needed}"),
+        (_, 0) => format!("service {name} needs {needed} for {replicas} replicas"),
+        _ => format!("service {name} needs {needed} for {replicas} replicas and its other workloads"),
     }
 }

@@ -139,6 +139,9 @@ pub struct ServiceDemand {
     pub needs: Resources,
     /// How many replicas it may have. No term of an objective falls with replicas, so the minimum is placed.
     pub replicas: ReplicaBounds,
+    /// Resources that it needs beside those of its replicas, however many these are.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub fixed_needs: Resources,
     /// Where it is now; `None` when it is not placed yet.
     pub current: Option<String>,
     /// It must stay where it is.
@@ -165,6 +168,7 @@ impl ServiceDemand {
             rank: 0,
             needs,
             replicas: ReplicaBounds::exactly(1),
+            fixed_needs: Resources::default(),
             current: None,
             pinned: false,
             pinned_because: None,
@@ -178,8 +182,12 @@ impl ServiceDemand {
     /// Total demand of the replicas to place.
     #[must_use]
     pub fn total(&self) -> Resources {
-        self.needs.times(self.replicas.min)
+        self.needs.times(self.replicas.min) + self.fixed_needs
     }
+}
+
+fn is_nothing(resources: &Resources) -> bool {
+    *resources == Resources::default()
 }
 
 /// Bounds of a number of replicas; equal for a fixed number.

@@ -19,14 +19,14 @@ pub(in crate::reconcile) fn resource(
 ) -> Option<Resource> {
     let decided = service.replicas_decided?;
     let seen = ServiceRecord { workloads: observed.iter().map(seen).collect(), ..service.clone() };
-    let change = match (observed, seen.unscalable()) {
-        ([], _) => return None,
-        (_, Some(why)) => Change::LeaveAlone(why),
-        ([only], None) if only.replicas == decided => Change::Keep,
-        ([first, ..], None) => Change::Apply(Wanted::Replicas {
+    let change = match (seen.unscalable(), seen.workload_to_scale()) {
+        (Some(why), _) => Change::LeaveAlone(why),
+        (None, None) => return None,
+        (None, Some(workload)) if workload.replicas == decided => Change::Keep,
+        (None, Some(workload)) => Change::Apply(Wanted::Replicas {
             namespace: service.namespace.clone(),
-            kind: first.kind,
-            name: first.name.clone(),
+            kind: workload.kind,
+            name: workload.name.clone(),
             replicas: decided,
         }),
     };
@@ -35,7 +35,8 @@ pub(in crate::reconcile) fn resource(
 }
 
 fn seen(workload: &WorkloadObservation) -> WorkloadUse {
-    WorkloadUse { kind: workload.kind, name: workload.name.clone(), ..WorkloadUse::default() }
+    let WorkloadObservation { kind, replicas, ref name, .. } = *workload;
+    WorkloadUse { kind, name: name.clone(), replicas, ..WorkloadUse::default() }
 }
 
 /// Sets the replicas of a workload.
@@ -138,7 +139,34 @@ mod tests {
         };
         let (reason, message) = told(2, State::LeftAlone(why));
         assert_eq!(reason, "NotScalable");
-        assert_eq!(message, "2 replicas decided, but it has several workloads: Deployment a, Deployment b");
+        assert_eq!(
+            message,
+            "2 replicas decided, but it has several workloads: Deployment a, Deployment b; smo.scaling.workload \
+             names the one that carries its load"
+        );
+    }
+
+    #[test]
+    fn of_several_workloads_the_named_one_is_scaled_or_the_only_one_that_can_be() {
+        let of_kind = |kind, name| WorkloadObservation { kind, ..deployment(name, 1) };
+        let front = of_kind(WorkloadKind::StatefulSet, "front");
+        let scaled = |named: Option<&str>, observed: &[WorkloadObservation]| {
+            let named = named.map(str::to_owned);
+            match resource(&ServiceRecord { scaled_workload: named, ..decided(Some(2)) }, observed)?.change {
+                Change::Apply(Wanted::Replicas { kind, name, replicas: 2, .. }) => Some(Ok((kind, name))),
+                Change::LeaveAlone(why) => Some(Err(why)),
+                _ => None,
+            }
+        };
+        let it = Some(Ok((WorkloadKind::StatefulSet, "front".to_owned())));
+        assert_eq!(scaled(Some("front"), &[deployment("a", 1), front.clone()]), it);
+        assert_eq!(scaled(None, &[of_kind(WorkloadKind::Job, "migrate"), front.clone()]), it);
+        let why = "none of its workloads is the one Deployment or StatefulSet back: StatefulSet front";
+        assert_eq!(scaled(Some("back"), std::slice::from_ref(&front)), Some(Err(why.to_owned())));
+        let both = scaled(Some("front"), &[deployment("front", 1), front]);
+        assert!(both.as_ref().is_some_and(Result::is_err), "two of one name: {both:?}");
+        let jobs = scaled(None, &[of_kind(WorkloadKind::Job, "a"), of_kind(WorkloadKind::CronJob, "b")]);
+        assert_eq!(jobs, Some(Err("none of its workloads has replicas to set: Job a, CronJob b".to_owned())));
     }
 
     #[test]
