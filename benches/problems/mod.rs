@@ -149,6 +149,7 @@ impl Placement {
             storage_reported: false,
             gpus_counted: true,
             pods_counted: false,
+            nodes: Vec::new(),
             reserved: Resources::default(),
             own: Resources::default(),
             attributes: ClusterAttributes {

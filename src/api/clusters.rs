@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::problem::{ApiError, CommonErrors};
 use crate::app::App;
+use crate::hdag::Resources;
 use crate::model::ClusterRecord;
 
 /// A member cluster.
@@ -49,6 +50,9 @@ pub struct Cluster {
     /// Ephemeral storage in bytes that is free; null when the cluster does not report it.
     #[schema(required = true, example = 40_000_000_000_i64)]
     available_storage_bytes: Option<i64>,
+    /// Sizes of the nodes that no other one of them exceeds, of which each pod must fit one; empty when they are not
+    /// known.
+    largest_nodes: Vec<Resources>,
     /// Why it is not available.
     #[schema(required = true, example = "ClusterNotReachable")]
     reason: Option<String>,
@@ -76,6 +80,7 @@ impl Cluster {
             grafana: cluster.grafana,
             available_gpus: free.gpus,
             available_storage_bytes: cluster.storage_reported.then_some(free.storage_bytes),
+            largest_nodes: cluster.nodes,
             reason: cluster.reason,
             observed_at: cluster.observed_at,
             stale,
@@ -106,7 +111,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::hdag::Resources;
 
     #[test]
     fn a_cluster_shows_what_is_free() {
@@ -123,6 +127,7 @@ mod tests {
             allocatable: total,
             allocated: used,
             allocating: Resources::default(),
+            nodes: vec![Resources { pods: 110, ..total }],
             storage_reported: false,
             acceleration: true,
             pod_cidr: Some("10.1.0.0/16".to_owned()),
@@ -140,7 +145,9 @@ mod tests {
                 "available_cpu": 3.5, "available_ram": "3.42 GiB",
                 "availability": false, "acceleration": true,
                 "pod_cidr": "10.1.0.0/16", "service_cidr": null, "grafana": null,
-                "available_gpus": 0, "available_storage_bytes": null,
+                "available_gpus": 0, "available_storage_bytes": null, "largest_nodes": [
+                    {"cpu_millicores": 4000, "ram_bytes": 4_294_967_296_i64, "storage_bytes": 100, "gpus": 2, "pods": 110},
+                ],
                 "reason": "ClusterNotReachable", "observed_at": "2026-01-02T03:04:05Z", "stale": true,
             })
         );

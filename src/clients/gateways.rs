@@ -1,40 +1,21 @@
 //! Round-trip times between member clusters, as Submariner's gateways measure them.
 //!
-//! The gateways are objects of each member and are not synced to the broker, so they are read through
-//! Karmada's proxy of the members, by its own kubeconfig. Submariner is optional in each of them: a member
-//! that is down, that may not be proxied (RBAC on `clusters/proxy`) or that has no gateways merely has no
-//! measurements.
-
-use std::time::Duration;
+//! The gateways are objects of each member and are not synced to the broker, so the members are asked. Submariner is
+//! optional in each of them: one that has no gateways merely has no measurements.
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream;
 use kube::Client;
 use kube::api::ListParams;
-use kube::core::Request;
 use serde::Deserialize;
-use tokio::time::timeout;
 
-use super::kubernetes::failure;
-use super::{ClientError, ClientErrorKind, Latencies, Result};
+use super::{Latencies, Result, members};
 use crate::model::RoundTripTimes;
 
 const SYSTEM: &str = "gateways";
-/// Members that are asked at a time.
-const AT_ONCE: usize = 8;
-/// Longest wait for one member: one that hangs must not take the deadline of all.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// The gateways of the members of a Karmada.
 pub struct GatewayLatencies {
     client: Client,
     namespace: String,
-}
-
-#[derive(Deserialize)]
-struct GatewayList {
-    items: Vec<Gateway>,
 }
 
 #[derive(Deserialize)]
@@ -80,46 +61,19 @@ impl GatewayLatencies {
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { client, namespace: namespace.to_owned() }
     }
-
-    /// The measurements of one member; empty when it cannot be queried.
-    async fn measured_by(&self, cluster: &str) -> RoundTripTimes {
-        match timeout(PATIENCE, self.gateways(cluster)).await {
-            Ok(Ok(gateways)) => round_trips(&gateways),
-            Ok(Err(error)) => {
-                tracing::debug!(cluster.name = cluster, %error, "cluster {cluster} tells no round-trip times");
-                RoundTripTimes::new()
-            }
-            Err(_elapsed) => {
-                tracing::debug!(
-                    cluster.name = cluster,
-                    "cluster {cluster} does not answer about its gateways"
-                );
-                RoundTripTimes::new()
-            }
-        }
-    }
-
-    async fn gateways(&self, cluster: &str) -> Result<Vec<Gateway>> {
-        let namespace = &self.namespace;
-        let path = format!(
-            "/apis/cluster.karmada.io/v1alpha1/clusters/{cluster}/proxy/apis/submariner.io/v1/namespaces/\
-             {namespace}/gateways"
-        );
-        let request = Request::new(path).list(&ListParams::default()).map_err(|error| {
-            ClientError::new(SYSTEM, ClientErrorKind::Invalid, format!("cannot ask {cluster}: {error}"))
-        })?;
-        let listed: Result<GatewayList, _> = self.client.request(request).await;
-        listed.map(|list| list.items).map_err(|error| failure(SYSTEM, "cannot list gateways", error))
-    }
 }
 
 #[async_trait]
 impl Latencies for GatewayLatencies {
     async fn latencies(&self, clusters: &[String]) -> Result<RoundTripTimes> {
-        let asked: Vec<_> = clusters.iter().map(|cluster| self.measured_by(cluster)).collect();
-        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let path = format!("apis/submariner.io/v1/namespaces/{}/gateways", self.namespace);
+        let path = path.as_str();
+        let ask = |cluster| async move {
+            let page = members::list(&self.client, SYSTEM, cluster, path, &ListParams::default()).await?;
+            Ok(round_trips(&page.items))
+        };
         let mut times = RoundTripTimes::new();
-        while let Some(answer) = answers.next().await {
+        for (_, answer) in members::ask_each(clusters, "round-trip times", ask).await {
             for (pair, ms) in answer {
                 keep_larger(&mut times, pair, ms);
             }

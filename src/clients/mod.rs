@@ -22,6 +22,7 @@ pub mod helm;
 pub mod karmada;
 mod kubernetes;
 mod marks;
+mod members;
 mod mirror;
 mod observed;
 mod outside;

@@ -21,6 +21,7 @@ use super::{
     ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport, WorkloadObservation,
 };
 use crate::config::{ExternalStrategy, IntentHandler};
+use crate::hdag::Resources;
 use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind};
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
@@ -28,6 +29,8 @@ use crate::optimizer::{
 };
 
 const CLUSTERS: Operation = read("karmada", "clusters");
+/// Not Karmada's own: a call for each member, through its proxy.
+const NODES: Operation = read("nodes", "largest_nodes");
 const SCALE: Operation = write("karmada", "scale");
 const RENDER: Operation = helm("render", &["karmada", "registry"]);
 const APPLY_POLICIES: Operation = write("karmada", "apply_policies");
@@ -425,6 +428,14 @@ impl Outside {
     #[must_use]
     pub fn has_networks(&self) -> bool {
         self.0.ports.networks.is_some()
+    }
+
+    /// The largest nodes of these clusters; one that does not tell them is left out.
+    ///
+    /// # Errors
+    /// When the query takes too long.
+    pub async fn largest_nodes(&self, clusters: &[String]) -> Result<BTreeMap<String, Vec<Resources>>> {
+        self.0.calls.run(NODES, || self.0.ports.inventory.largest_nodes(clusters)).await
     }
 
     /// Networks of the clusters by name; empty when Submariner is not configured.

@@ -49,6 +49,12 @@ pub trait Inventory: Send + Sync {
     /// Reads all clusters now.
     async fn clusters(&self) -> Result<Vec<ClusterObservation>>;
 
+    /// Reads the allocatable resources of the nodes of these clusters that take pods, as [`largest`] has them. A cluster
+    /// that cannot be asked, or may not, is left out.
+    ///
+    /// [`largest`]: crate::model::largest
+    async fn largest_nodes(&self, clusters: &[String]) -> Result<BTreeMap<String, Vec<Resources>>>;
+
     /// Ticks whenever a cluster may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
 

@@ -177,6 +177,12 @@ impl Resources {
         Self::from_fn(|dimension| self.get(dimension).max(other.get(dimension)))
     }
 
+    /// Whether there is as much of every resource in `room`.
+    #[must_use]
+    pub fn fits(&self, room: Self) -> bool {
+        Dimension::ALL.into_iter().all(|dimension| self.get(dimension) <= room.get(dimension))
+    }
+
     /// This amount for each of `replicas` replicas.
     #[must_use]
     pub fn times(self, replicas: i64) -> Self {

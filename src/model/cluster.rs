@@ -29,6 +29,8 @@ pub struct ClusterRecord {
     pub allocated: Resources,
     /// Part of the requests of pods that no node has taken yet; not in `allocated`.
     pub allocating: Resources,
+    /// Sizes of its largest nodes ([`largest`]); empty when they are not known.
+    pub nodes: Vec<Resources>,
     /// Whether storage is part of the report.
     pub storage_reported: bool,
     /// Whether it has GPUs.
@@ -148,6 +150,27 @@ pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundT
     }
 }
 
+/// Notes the largest nodes of the clusters that were asked for them; those of one that did not tell are not known.
+pub fn merge_nodes(
+    clusters: &mut [ClusterRecord],
+    asked: &[String],
+    told: &BTreeMap<String, Vec<Resources>>,
+) {
+    for cluster in clusters.iter_mut().filter(|cluster| asked.contains(&cluster.name)) {
+        cluster.nodes = told.get(&cluster.name).cloned().unwrap_or_default();
+    }
+}
+
+/// Those of the sizes that no other one of them exceeds in every resource, in ascending order: what fits none of
+/// these fits none at all.
+#[must_use]
+pub fn largest(mut sizes: Vec<Resources>) -> Vec<Resources> {
+    sizes.sort_unstable_by_key(|size| size.amounts());
+    sizes.dedup();
+    let is_exceeded = |size: &Resources| sizes.iter().any(|other| other != size && size.fits(*other));
+    sizes.iter().filter(|size| !is_exceeded(size)).copied().collect()
+}
+
 /// One cluster as Karmada reports it.
 fn observed_cluster(
     id: i64,
@@ -174,6 +197,7 @@ fn observed_cluster(
         allocatable: observation.allocatable,
         allocated: observation.allocated,
         allocating: observation.allocating,
+        nodes: old.map(|old| old.nodes.clone()).unwrap_or_default(),
         storage_reported: observation.storage_reported,
         acceleration: observation.acceleration,
         pod_cidr,
@@ -206,6 +230,26 @@ mod tests {
             region: None,
             labels: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn the_largest_nodes_are_those_that_none_exceeds() {
+        let node =
+            |cpu_millicores, ram_bytes| Resources { cpu_millicores, ram_bytes, ..Resources::default() };
+        let nodes = vec![node(4, 8), node(2, 16), node(4, 8), node(1, 1), node(3, 8)];
+        assert_eq!(largest(nodes), [node(2, 16), node(4, 8)]);
+        assert_eq!(largest(Vec::new()), []);
+    }
+
+    #[test]
+    fn nodes_that_are_not_told_any_more_are_not_known() {
+        let node = Resources { pods: 1, ..Resources::default() };
+        let mut clusters = vec![cluster("told"), cluster("silent"), cluster("not-asked")];
+        clusters.iter_mut().for_each(|cluster| cluster.nodes = vec![node]);
+        let asked = ["told", "silent"].map(str::to_owned);
+        merge_nodes(&mut clusters, &asked, &BTreeMap::from([("told".to_owned(), vec![node, node])]));
+        let counts: Vec<usize> = clusters.iter().map(|cluster| cluster.nodes.len()).collect();
+        assert_eq!(counts, [2, 0, 1]);
     }
 
     #[test]

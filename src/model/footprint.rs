@@ -94,7 +94,7 @@ impl UsageChange {
     /// Whether more replicas, or larger ones, are desired than before.
     #[must_use]
     pub fn takes_more(&self) -> bool {
-        exceeds(self.after.wanted, self.before.wanted)
+        !self.after.wanted.fits(self.before.wanted)
     }
 
     /// Whether a cluster has the capacity for the graph's usage there after the change. Only resources of
@@ -113,7 +113,7 @@ impl UsageChange {
         if !cluster.pods_counted() {
             needed.pods = 0;
         }
-        !exceeds(needed, free_capacity(cluster, entry, &self.before).free)
+        needed.fits(free_capacity(cluster, entry, &self.before).free)
     }
 }
 
@@ -223,10 +223,6 @@ fn is_newly_scaled(service: &ServiceRecord, settle: Duration, at: DateTime<Utc>)
 
 fn time_delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
-}
-
-fn exceeds(amounts: Resources, limit: Resources) -> bool {
-    amounts.minus_clamped(limit) != Resources::default()
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ mod tick;
 use chrono::{DateTime, SubsecRound, Utc};
 
 pub use cluster::{
-    ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
-    merge_round_trip_times,
+    ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, largest, merge_nodes,
+    merge_observations, merge_round_trip_times,
 };
 pub use condition::{Condition, ConditionStatus, ConditionUpdate};
 pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord};

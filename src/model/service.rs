@@ -350,6 +350,19 @@ impl ServiceRecord {
         self.replica_needs().times(replicas) + self.fixed_needs()
     }
 
+    /// Requests of its pods, one of each workload that is to run; of the only one, with the intent where its chart
+    /// requests nothing.
+    #[must_use]
+    pub fn pods(&self) -> Vec<Resources> {
+        match self.workloads.as_slice() {
+            [] | [_] => vec![self.replica_needs()],
+            several => {
+                let runs = several.iter().filter(|workload| workload.replicas > 0);
+                runs.map(|workload| workload.requests).collect()
+            }
+        }
+    }
+
     /// Requests of its chart: for one replica of its only workload, or for all replicas of several.
     #[must_use]
     pub fn requested(&self) -> Resources {

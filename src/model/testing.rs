@@ -94,6 +94,7 @@ pub(crate) fn cluster(name: &str) -> ClusterRecord {
         allocatable: Resources::default(),
         allocated: Resources::default(),
         allocating: Resources::default(),
+        nodes: Vec::new(),
         storage_reported: false,
         acceleration: false,
         pod_cidr: None,

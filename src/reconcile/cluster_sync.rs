@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -12,12 +13,16 @@ use super::queue::Queue;
 use crate::clients::Outside;
 use crate::config::ReconcileSettings;
 use crate::error::Result;
+use crate::hdag::Resources;
 use crate::model::event::CLUSTER_CHANGED;
 use crate::model::{
-    Cause, ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_observations,
-    merge_round_trip_times, now,
+    Cause, ClusterNetworks, ClusterObservation, ClusterRecord, RoundTripTimes, merge_nodes,
+    merge_observations, merge_round_trip_times, now,
 };
 use crate::store::Store;
+
+/// How long the sizes of a cluster's nodes count when its report shows no change: one may have been cordoned.
+const NODES_READ_EVERY: Duration = Duration::from_secs(300);
 
 /// Reads the clusters, one reading at a time. Clones share everything.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ struct SyncProgress {
     read_since: Option<Instant>,
     /// When the round-trip times between the clusters were last asked for.
     measured_at: Option<Instant>,
+    /// When each cluster was last asked for its nodes, and what they had together.
+    nodes_read: BTreeMap<String, (Instant, Resources)>,
 }
 
 impl ClusterSync {
@@ -59,26 +66,26 @@ impl ClusterSync {
         }
         let began = Instant::now();
         let observed = self.outside.clusters().await?;
-        let (networks, latencies) =
-            tokio::join!(self.networks(), self.latencies(&observed, &mut progress.measured_at));
-        self.record(&observed, &networks, &latencies).await?;
+        let SyncProgress { measured_at, nodes_read, .. } = &mut *progress;
+        let (networks, latencies, nodes) = tokio::join!(
+            self.networks(),
+            self.latencies(&observed, measured_at),
+            self.nodes(&observed, nodes_read)
+        );
+        self.record(&observed, &Members { networks, latencies, nodes }).await?;
         progress.read_since = Some(began);
         Ok(())
     }
 
     /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even
     /// when the caller is cancelled during the commit.
-    async fn record(
-        &self,
-        observed: &[ClusterObservation],
-        networks: &BTreeMap<String, ClusterNetworks>,
-        latencies: &RoundTripTimes,
-    ) -> Result<()> {
+    async fn record(&self, observed: &[ClusterObservation], members: &Members) -> Result<()> {
         let at = now();
         let mut tx = self.store.begin().await?;
         let known = tx.lock_clusters().await?;
-        let mut clusters = merge_observations(&known, observed, networks, at);
-        merge_round_trip_times(&mut clusters, latencies);
+        let mut clusters = merge_observations(&known, observed, &members.networks, at);
+        merge_round_trip_times(&mut clusters, &members.latencies);
+        merge_nodes(&mut clusters, &members.nodes.asked, &members.nodes.told);
         let readable = observed.iter().filter(|cluster| cluster.readable);
         let names: Vec<&str> = readable.map(|cluster| cluster.name.as_str()).collect();
         tx.write_clusters(&known, &clusters, &names, at).await?;
@@ -132,6 +139,47 @@ impl ClusterSync {
             RoundTripTimes::new()
         })
     }
+
+    /// The largest nodes of the available clusters whose nodes may have changed since they were last asked for
+    /// them: that takes calls for each of them.
+    async fn nodes(
+        &self,
+        observed: &[ClusterObservation],
+        read: &mut BTreeMap<String, (Instant, Resources)>,
+    ) -> Nodes {
+        let is_due = |cluster: &&ClusterObservation| {
+            let (at, together) = read.get(&cluster.name).copied().unzip();
+            let is_recent = at.is_some_and(|at: Instant| at.elapsed() < NODES_READ_EVERY);
+            cluster.available && !(is_recent && together == Some(cluster.allocatable))
+        };
+        let due: Vec<&ClusterObservation> = observed.iter().filter(is_due).collect();
+        if due.is_empty() {
+            return Nodes::default();
+        }
+        read.extend(due.iter().map(|cluster| (cluster.name.clone(), (Instant::now(), cluster.allocatable))));
+        let asked: Vec<String> = due.iter().map(|cluster| cluster.name.clone()).collect();
+        let told = self.outside.largest_nodes(&asked).await.unwrap_or_else(|error| {
+            tracing::warn!("the nodes of the clusters cannot be read: {error}");
+            BTreeMap::new()
+        });
+        Nodes { asked, told }
+    }
+}
+
+/// What is read beside the Cluster objects.
+struct Members {
+    networks: BTreeMap<String, ClusterNetworks>,
+    latencies: RoundTripTimes,
+    nodes: Nodes,
+}
+
+/// The largest nodes of clusters.
+#[derive(Default)]
+struct Nodes {
+    /// The clusters that were asked for them.
+    asked: Vec<String>,
+    /// Those of the clusters that told them.
+    told: BTreeMap<String, Vec<Resources>>,
 }
 
 /// Clusters that appeared, or that became available or ceased to be.

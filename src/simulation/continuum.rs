@@ -55,6 +55,8 @@ pub struct ClusterSpec {
     pub location: Option<String>,
     /// Allocatable resources of its nodes.
     pub allocatable: Resources,
+    /// Sizes of its nodes; empty when it does not tell them.
+    pub nodes: Vec<Resources>,
     /// Pod network.
     pub pod_cidr: Option<String>,
     /// Service network.
@@ -129,6 +131,16 @@ struct ClusterEntry {
     region: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    nodes: Vec<NodeEntry>,
+}
+
+/// The size of a node; of what is not stated it has all that its cluster has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeEntry {
+    cpu: Value,
+    ram: Value,
 }
 
 /// More than any number of graphs in a test or a benchmark takes.
@@ -210,8 +222,17 @@ fn cluster(entry: ClusterEntry) -> Result<ClusterSpec, ContinuumError> {
         gpus: entry.gpus.max(0),
         pods: entry.pods.max(0),
     };
+    let size = |node: &NodeEntry| {
+        let (cpu, ram) = (format!("{name}: nodes.cpu"), format!("{name}: nodes.ram"));
+        Ok(Resources {
+            cpu_millicores: amount(&node.cpu, &cpu, hdag::millicores)?,
+            ram_bytes: amount(&node.ram, &ram, hdag::bytes)?,
+            ..allocatable
+        })
+    };
+    let nodes = entry.nodes.iter().map(size).collect::<Result<Vec<_>, ContinuumError>>()?;
     let ClusterEntry { name, location, pod_cidr, service_cidr, region, labels, .. } = entry;
-    Ok(ClusterSpec { name, location, allocatable, pod_cidr, service_cidr, region, labels })
+    Ok(ClusterSpec { name, location, allocatable, nodes, pod_cidr, service_cidr, region, labels })
 }
 
 /// An amount written as a number or as a Kubernetes quantity.

@@ -15,7 +15,8 @@ use crate::clients::{
     ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, Rendering, WatchReport, WorkloadObservation,
     Workloads,
 };
-use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind};
+use crate::hdag::Resources;
+use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind, largest};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -58,6 +59,16 @@ impl Inventory for World {
         self.call(Operation::ListClusters)?;
         let state = self.state();
         Ok(state.clusters.values().map(|cluster| state.observe_cluster(cluster)).collect())
+    }
+
+    async fn largest_nodes(&self, clusters: &[String]) -> Result<BTreeMap<String, Vec<Resources>>> {
+        self.call(Operation::ListNodes)?;
+        let state = self.state();
+        let told = clusters.iter().filter_map(|name| {
+            let nodes = &state.clusters.get(name).filter(|cluster| cluster.available)?.spec.nodes;
+            (!nodes.is_empty()).then(|| (name.clone(), largest(nodes.clone())))
+        });
+        Ok(told.collect())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -68,6 +68,8 @@ pub enum Operation {
     FiringAlerts,
     /// `Metrics::rates`.
     ListRates,
+    /// `Inventory::largest_nodes`.
+    ListNodes,
     /// `Networks::networks`.
     Networks,
     /// `Latencies::latencies`.

@@ -16,14 +16,15 @@ const NAMED: &str = "SELECT * FROM clusters WHERE name = $1";
 const LOCK: &str = "LOCK TABLE clusters IN SHARE ROW EXCLUSIVE MODE";
 const UPSERT: &str = "INSERT INTO clusters (id, name, location, available, reason, allocatable, allocated,
         storage_reported, acceleration, pod_cidr, service_cidr, grafana, region, labels, latencies_ms, observed_at,
-        allocating)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        allocating, nodes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT (id) DO UPDATE SET location = excluded.location, available = excluded.available,
         reason = excluded.reason, allocatable = excluded.allocatable, allocated = excluded.allocated,
         storage_reported = excluded.storage_reported, acceleration = excluded.acceleration,
         pod_cidr = excluded.pod_cidr, service_cidr = excluded.service_cidr, grafana = excluded.grafana,
         region = excluded.region, labels = excluded.labels, latencies_ms = excluded.latencies_ms,
-        observed_at = excluded.observed_at, allocating = excluded.allocating";
+        observed_at = excluded.observed_at, allocating = excluded.allocating,
+        nodes = excluded.nodes";
 const SYNCED: &str = "INSERT INTO cluster_sync (id, synced_at) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET synced_at = excluded.synced_at";
 const SYNCED_AT: &str = "SELECT synced_at FROM cluster_sync";
@@ -38,6 +39,7 @@ struct ClusterRow {
     allocatable: JsonText<Resources>,
     allocated: JsonText<Resources>,
     allocating: JsonText<Resources>,
+    nodes: JsonText<Vec<Resources>>,
     storage_reported: bool,
     acceleration: bool,
     pod_cidr: Option<String>,
@@ -60,6 +62,7 @@ impl From<ClusterRow> for ClusterRecord {
             allocatable: row.allocatable.0,
             allocated: row.allocated.0,
             allocating: row.allocating.0,
+            nodes: row.nodes.0,
             storage_reported: row.storage_reported,
             acceleration: row.acceleration,
             pod_cidr: row.pod_cidr,
@@ -163,6 +166,7 @@ async fn upsert(conn: Conn<'_>, cluster: &ClusterRecord) -> Result<()> {
         .bind(JsonText(&cluster.latencies_ms))
         .bind(cluster.observed_at)
         .bind(JsonText(cluster.allocating))
+        .bind(JsonText(&cluster.nodes))
         .execute(c).await.map(drop))?;
     Ok(())
 }

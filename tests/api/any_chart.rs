@@ -17,6 +17,7 @@ on_every_engine!(
     policies_that_cannot_be_written_are_told_and_written_later,
     who_propagates_can_be_said,
     a_cluster_without_a_place_for_a_pod_takes_nothing,
+    a_pod_larger_than_every_node_is_refused_however_much_they_have_together,
 );
 
 /// Two clusters of 4 cores. `plain` brings no policies and requests 3 cores.
@@ -178,5 +179,31 @@ clusters:
     let refused = app.post("/project/demo/graphs", &graph("h", &[service("d", json!({}))])).await;
     assert_eq!(refused.status, 409, "{:#}", refused.body);
     assert!(refused.text.contains("pods: needs 1, 0 free"), "{}", refused.text);
+    app.shutdown().await;
+}
+
+async fn a_pod_larger_than_every_node_is_refused_however_much_they_have_together(database: TestDatabase) {
+    let text = "
+ready_delay: 0.01
+clusters:
+  - { name: edge, cpu: 8, ram: 8Gi, storage: 100Gi, nodes: [{ cpu: 2, ram: 6Gi }, { cpu: 2, ram: 1Gi }] }
+charts: { plain: { cpu: 3, ram: 1Gi } }
+plain_charts: [plain]
+";
+    let world = World::new(Continuum::parse(text).unwrap(), 1);
+    let app = TestApp::start_in(&database, world, Faults::none()).await;
+    let clusters = app.get("/clusters/").await.body;
+    let sizes = clusters[0]["largest_nodes"].as_array().unwrap();
+    assert_eq!(sizes.len(), 1, "{clusters:#}");
+    assert_eq!(sizes[0]["cpu_millicores"], 2000);
+    let refused = deploy(&app, &[plain("a")]).await;
+    assert_eq!(refused.status, 409, "{:#}", refused.body);
+    assert!(refused.text.contains("a pod needs 3 cores, 1GiB RAM"), "{:#}", refused.body);
+    let small = json!({ "artifact": {
+        "ociImage": "oci://registry.example/charts/plain",
+        "valuesOverwrite": { "resources": { "requests": { "cpu": "2", "memory": "1Gi" } } },
+    } });
+    let taken = deploy(&app, &[service("a", small)]).await;
+    assert_eq!(taken.status, 200, "{:#}", taken.body);
     app.shutdown().await;
 }

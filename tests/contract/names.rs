@@ -28,9 +28,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "path of an API: Karmada's proxy of a member and the kind behind it; the namespace is a setting",
-        &["/apis/cluster.karmada.io/v1alpha1/clusters/{cluster}/proxy/apis/submariner.io/v1/namespaces/\
-             {namespace}/gateways"],
+        "path of an API: Karmada's proxy of a member, and kinds behind it; the namespace is a setting",
+        &[
+            "/apis/cluster.karmada.io/v1alpha1/clusters/{cluster}/proxy/{path}",
+            "api/v1/nodes",
+            "apis/submariner.io/v1/namespaces/{}/gateways",
+        ],
     ),
     ("paths of Prometheus' HTTP API below its base URL, which is a setting", &["api/v1/query", "-/reload"]),
     ("path by which a registry's API is recognised in Helm's errors", &["/v2/"]),

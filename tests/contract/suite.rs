@@ -42,13 +42,21 @@ impl Fixture {
     }
 }
 
-/// Clusters are listed with what they have.
+/// Clusters are listed with what they have, and with the sizes of their nodes; a cluster that cannot be asked for
+/// these is no error.
 pub async fn inventory(ports: &Ports, fixture: &Fixture) {
     let clusters = ports.inventory.clusters().await.unwrap();
     for name in &fixture.clusters {
         let cluster = clusters.iter().find(|cluster| cluster.name == *name).unwrap();
         assert!(cluster.available, "{cluster:?}");
         assert!(cluster.allocatable.cpu_millicores > 0 && cluster.allocatable.ram_bytes > 0, "{cluster:?}");
+        let asked = [name.clone(), "no-such-cluster".to_owned()];
+        let nodes = ports.inventory.largest_nodes(&asked).await.unwrap();
+        assert_eq!(nodes.keys().collect::<Vec<_>>(), [name]);
+        for node in &nodes[name] {
+            assert!(node.cpu_millicores > 0 && node.fits(cluster.allocatable), "{node:?}, {cluster:?}");
+        }
+        assert!(!nodes[name].is_empty());
     }
 }
 

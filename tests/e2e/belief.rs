@@ -74,7 +74,8 @@ async fn believed(store: &Store) -> (BTreeMap<String, Resources>, Vec<String>) {
                 continue;
             };
             if service.is_due() && !service.workloads.is_empty() {
-                *sums.entry(cluster).or_default() += service.requested().times(service.counted_replicas());
+                service.needs = Resources::default();
+                *sums.entry(cluster).or_default() += service.counted_use();
             }
         }
     }

@@ -87,6 +87,7 @@ async fn first_sync_numbers_clusters_in_the_order_of_discovery(database: TestDat
         allocatable: resources(5),
         allocated: resources(6),
         allocating: Resources::default(),
+        nodes: Vec::new(),
         storage_reported: true,
         acceleration: false,
         pod_cidr: Some("10.1.0.0/16".to_owned()),

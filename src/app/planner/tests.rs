@@ -40,6 +40,7 @@ fn problem(strategy: impl Into<placement::Strategy>) -> Problem {
         storage_reported: false,
         gpus_counted: true,
         pods_counted: false,
+        nodes: Vec::new(),
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

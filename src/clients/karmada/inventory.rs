@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Condition;
+use super::{Condition, nodes};
 use crate::clients::kubernetes::failure;
 use crate::clients::watch::{WatchHealth, config, follow, monitored};
 use crate::clients::{Inventory, Result, WatchReport};
@@ -24,6 +24,7 @@ use crate::model::ClusterObservation;
 
 /// Clusters of a Karmada.
 pub struct KarmadaInventory {
+    client: Client,
     clusters: Api<DynamicObject>,
     gpu_label: String,
     changes: watch::Receiver<u64>,
@@ -43,8 +44,8 @@ impl KarmadaInventory {
         let (ticks, changes) = watch::channel(0);
         let watch =
             follow(Arc::clone(&health), watcher(watched, config("")), move |event| tick(&event, &ticks));
-        let clusters = Api::all_with(client, &kind);
-        Self { clusters, gpu_label: gpu_label.to_owned(), changes, health, _watch: watch }
+        let clusters = Api::all_with(client.clone(), &kind);
+        Self { client, clusters, gpu_label: gpu_label.to_owned(), changes, health, _watch: watch }
     }
 }
 
@@ -54,6 +55,10 @@ impl Inventory for KarmadaInventory {
         let listed = self.clusters.list(&ListParams::default()).await;
         let listed = listed.map_err(|error| failure("karmada", "cannot list the clusters", error))?;
         Ok(listed.items.into_iter().map(|object| observe(object, &self.gpu_label)).collect())
+    }
+
+    async fn largest_nodes(&self, clusters: &[String]) -> Result<BTreeMap<String, Vec<Resources>>> {
+        Ok(nodes::largest_nodes(&self.client, clusters).await)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -110,7 +115,7 @@ struct Summary {
     allocating: Quantities,
 }
 
-type Quantities = BTreeMap<String, String>;
+pub(super) type Quantities = BTreeMap<String, String>;
 
 /// The observation of a Cluster object. An unreadable object is included, but not available.
 fn observe(object: DynamicObject, gpu_label: &str) -> ClusterObservation {

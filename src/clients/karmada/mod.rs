@@ -9,6 +9,7 @@ mod index;
 mod inventory;
 mod kinds;
 pub(super) mod manifest;
+mod nodes;
 mod pod;
 mod propagation;
 mod workloads;

@@ -83,6 +83,9 @@ fn cluster_changes(before: &ClusterState, now: &ClusterState) -> Vec<String> {
             if now.pods_counted { "counts" } else { "no longer counts" }
         ));
     }
+    if before.nodes != now.nodes {
+        changes.push(format!("the nodes of cluster {name} are others"));
+    }
     let others = |cluster: &ClusterState| ClusterAttributes {
         latencies_ms: BTreeMap::new(),
         ..cluster.attributes.clone()
@@ -118,8 +121,9 @@ fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
         ));
     }
     let asks = |service: &ServiceDemand| {
-        let ServiceDemand { requires, pinned, co_location, anti_affinity, move_weight, .. } = service.clone();
-        (requires, pinned, co_location, anti_affinity, move_weight.to_bits())
+        let ServiceDemand { requires, pinned, co_location, anti_affinity, move_weight, pods, .. } =
+            service.clone();
+        (requires, pinned, co_location, anti_affinity, move_weight.to_bits(), pods)
     };
     if asks(before) != asks(now) {
         changes.push(format!("what service {name} asks of its cluster is different"));

@@ -10,7 +10,7 @@ use super::{
     AttributeTest, BuiltIn, ClusterState, LatencyBound, Outcome, Plan, Problem, Requirement, ServiceDemand,
     Strategy,
 };
-use crate::hdag::Dimension;
+use crate::hdag::{Dimension, Resources};
 use crate::optimizer::ClusterAttributes;
 
 /// Maximum number of assignments that are enumerated.
@@ -77,6 +77,19 @@ fn constraints(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec
     for (service, place) in problem.services.iter().zip(places) {
         if !place.available {
             faults.push(format!("service {} is on the unavailable cluster {}", service.name, place.name));
+        }
+        let has = |node: &Resources, pod: &Resources| {
+            node.cpu_millicores >= pod.cpu_millicores
+                && node.ram_bytes >= pod.ram_bytes
+                && (node.storage_bytes >= pod.storage_bytes || !place.storage_reported)
+                && (node.gpus >= pod.gpus || !place.gpus_counted)
+                && (node.pods >= pod.pods || !place.pods_counted)
+        };
+        for pod in &service.pods {
+            if !place.nodes.is_empty() && !place.nodes.iter().any(|node| has(node, pod)) {
+                let (name, place) = (&service.name, &place.name);
+                faults.push(format!("a pod of service {name} is larger than every node of cluster {place}"));
+            }
         }
         if let (true, Some(current)) = (service.pinned, &service.current)
             && *current != place.name

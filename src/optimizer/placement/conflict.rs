@@ -9,6 +9,7 @@ use super::compile::{Compiled, compile};
 use super::exact::{Feasibility, elastic, feasibility};
 use super::model::RESOURCES;
 use super::partial::{bound_text, wanted};
+use super::violation::told;
 use super::{BuiltIn, ClusterState, Infeasibility, Problem, ServiceDemand};
 use crate::hdag::Dimension;
 use crate::optimizer::{BuiltInStrategy, Stop};
@@ -23,6 +24,8 @@ const MOST_CELLS: usize = 5_000;
 enum Element {
     /// The demand of a service for one resource.
     Need(usize, Dimension),
+    /// The sizes of the pods of a service.
+    Pods(usize),
     /// One condition of a service on its cluster's attributes.
     Requirement(usize, usize),
     /// A service stays where it is.
@@ -166,6 +169,7 @@ fn elements(problem: &Problem) -> Vec<Element> {
     for (at, service) in problem.services.iter().enumerate() {
         elements.extend((0..service.requires.len()).map(|index| Element::Requirement(at, index)));
         let flags = [
+            (!service.pods.is_empty(), Element::Pods(at)),
             (service.pinned, Element::Pinned(at)),
             (!service.co_location.is_empty(), Element::CoLocation(at)),
             (!service.anti_affinity.is_empty(), Element::AntiAffinity(at)),
@@ -196,6 +200,7 @@ fn without(problem: &Problem, dropped: &[Element]) -> Problem {
                 changed.services[at].needs.set(dimension, 0);
                 changed.services[at].fixed_needs.set(dimension, 0);
             }
+            Element::Pods(at) => changed.services[at].pods.clear(),
             Element::Pinned(at) => changed.services[at].pinned = false,
             Element::AntiAffinity(at) => changed.services[at].anti_affinity.clear(),
             Element::CoLocation(at) => changed.services[at].co_location.clear(),
@@ -218,6 +223,10 @@ impl Element {
                     name(at),
                     wanted(requirement)
                 )
+            }
+            Self::Pods(at) => {
+                let pods: Vec<String> = problem.services[at].pods.iter().map(|pod| told(*pod)).collect();
+                format!("each pod of service {} fits one node: {}", name(at), pods.join(" and "))
             }
             Self::Pinned(at) => {
                 let service = &problem.services[at];

@@ -86,6 +86,9 @@ impl<'a> PartialAssignment<'a> {
                 let because = service.pinned_because.clone();
                 violated.push(Violation::Pinned { cluster: current.clone(), because });
             }
+            if let Some(pod) = state.too_large(&service.pods) {
+                violated.push(Violation::Node { needed: *pod, largest: state.nodes.clone() });
+            }
             let failing = service
                 .requires
                 .iter()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Strategy;
+use crate::hdag::Resources;
 
 /// Answer of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -213,6 +214,13 @@ pub enum Violation {
         needed: i64,
         /// Pods that still fit.
         free: i64,
+    },
+    /// A pod is too large for every node.
+    Node {
+        /// Needed by the pod.
+        needed: Resources,
+        /// The sizes of the largest nodes.
+        largest: Vec<Resources>,
     },
     /// The service must stay where it is.
     Pinned {

@@ -107,6 +107,9 @@ pub struct ClusterState {
     /// Whether the cluster says how many pods its nodes take; if not, their number is not a constraint.
     #[serde(default)]
     pub pods_counted: bool,
+    /// Sizes of the largest nodes, of which each pod must fit one; empty when they are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Resources>,
     /// Part of the used capacity: reserved for services that are placed here but do not show in the cluster's
     /// own report yet.
     pub reserved: Resources,
@@ -117,6 +120,17 @@ pub struct ClusterState {
 }
 
 impl ClusterState {
+    /// The first of these pods that is too large for every node; only resources that the cluster reports count.
+    pub(super) fn too_large<'a>(&self, pods: &'a [Resources]) -> Option<&'a Resources> {
+        let unlimited = self.unlimited();
+        let fits = |pod: &Resources, node: &Resources| {
+            let mut counted = Dimension::ALL.into_iter().filter(|dimension| !unlimited.contains(dimension));
+            counted.all(|dimension| pod.get(dimension) <= node.get(dimension))
+        };
+        let fits_one = |pod: &&Resources| self.nodes.iter().any(|node| fits(pod, node));
+        pods.iter().find(|pod| !self.nodes.is_empty() && !fits_one(pod))
+    }
+
     /// The resources that the cluster does not report, so that placement does not count them there.
     pub(super) fn unlimited(&self) -> Vec<Dimension> {
         let counted = [
@@ -142,6 +156,9 @@ pub struct ServiceDemand {
     /// Resources that it needs beside those of its replicas, however many these are.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub fixed_needs: Resources,
+    /// Resources of single pods of it, each of which a node must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<Resources>,
     /// Where it is now; `None` when it is not placed yet.
     pub current: Option<String>,
     /// It must stay where it is.
@@ -169,6 +186,7 @@ impl ServiceDemand {
             needs,
             replicas: ReplicaBounds::exactly(1),
             fixed_needs: Resources::default(),
+            pods: Vec::new(),
             current: None,
             pinned: false,
             pinned_because: None,

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::Violation;
-use crate::hdag::Dimension;
+use crate::hdag::{Dimension, Resources};
+use crate::optimizer::text::amounts;
 
 impl Violation {
     /// Too little of a resource.
@@ -26,6 +27,7 @@ impl Violation {
             Self::Gpu { needed, free } => Some((Dimension::Gpus, needed, free)),
             Self::Pods { needed, free } => Some((Dimension::Pods, needed, free)),
             Self::Unavailable
+            | Self::Node { .. }
             | Self::Pinned { .. }
             | Self::Attribute { .. }
             | Self::Latency { .. }
@@ -45,6 +47,15 @@ impl fmt::Display for Violation {
             | Self::Pods { .. } => self
                 .lacking()
                 .map_or(Ok(()), |(dimension, needed, free)| write_shortage(f, dimension, needed, free)),
+            Self::Node { needed, largest } => {
+                let sizes: Vec<String> = largest.iter().map(|node| told(*node)).collect();
+                write!(
+                    f,
+                    "node: a pod needs {}; the largest nodes have {}",
+                    told(*needed),
+                    sizes.join(" or ")
+                )
+            }
             Self::Pinned { cluster, because: None } => write!(f, "must stay on {cluster}"),
             Self::Pinned { cluster, because: Some(why) } => write!(f, "must stay on {cluster} ({why})"),
             Self::Attribute { intent, attribute, wanted, found } => {
@@ -60,6 +71,13 @@ impl fmt::Display for Violation {
             Self::AntiAffinity { service } => write!(f, "must be apart from {service}"),
         }
     }
+}
+
+/// Without what is not there.
+pub(super) fn told(amount: Resources) -> String {
+    let none: Vec<Dimension> =
+        Dimension::ALL.into_iter().filter(|dimension| amount.get(*dimension) == 0).collect();
+    amounts(amount, &none)
 }
 
 /// Rounded, unless both would then look the same.

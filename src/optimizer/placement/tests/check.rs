@@ -57,9 +57,13 @@ fn every_broken_constraint_is_named() {
     secure.requires = vec![trusted()];
     let mut alone = service("f", amount(1, 1, 1, 0));
     alone.anti_affinity = vec!["e".to_owned()];
+    let mut large = service("g", amount(0, 0, 0, 0));
+    large.pods = vec![amount(500, 1, 1, 0), amount(501, 1, 1, 0)];
+    let mut up = cluster("up", amount(1000, 10, 10, 0));
+    up.nodes = vec![amount(500, 5, 5, 0), amount(400, 10, 5, 0)];
     let mut problem = in_turn(
         "g",
-        vec![cluster("up", amount(1000, 10, 10, 0)), down],
+        vec![up, down],
         vec![
             with(service("a", amount(600, 6, 6, 1)), &["b"]),
             service("b", amount(1, 1, 1, 0)),
@@ -67,10 +71,12 @@ fn every_broken_constraint_is_named() {
             pinned,
             secure,
             alone,
+            large,
         ],
     );
     problem.links = vec![link("b", "c", Some(LatencyBound::Ultralow))];
-    let places = [("a", "up"), ("b", "down"), ("c", "up"), ("d", "up"), ("e", "up"), ("f", "up")];
+    let places =
+        [("a", "up"), ("b", "down"), ("c", "up"), ("d", "up"), ("e", "up"), ("f", "up"), ("g", "up")];
     let mut plan = stated(&problem, &places);
     plan.objective = Objective { total: 1.0, terms: vec![Term { name: "moves".to_owned(), value: 1.0 }] };
     assert_eq!(
@@ -79,6 +85,7 @@ fn every_broken_constraint_is_named() {
             "service b is on the unavailable cluster down",
             "service d must stay on down, but is on up",
             "cluster up does not meet intent security of service e",
+            "a pod of service g is larger than every node of cluster up",
             "cluster up has 1000 millicores of cpu free, the plan puts 1203 there",
             "cluster up has 10 bytes of ram free, the plan puts 15 there",
             "cluster up has 10 bytes of storage free, the plan puts 15 there",

@@ -91,6 +91,27 @@ fn replicas_count() {
 }
 
 #[test]
+fn a_pod_must_fit_one_node() {
+    // 8 cores, but in nodes of 4.
+    let mut halved = cluster("a", amount(8000, 32 * GIB, GB, 0));
+    halved.nodes = vec![amount(2000, 16 * GIB, GB, 0), amount(4000, 8 * GIB, GB, 0)];
+    let mut large = service("s", amount(5000, GIB, 0, 0));
+    large.pods = vec![large.needs];
+    let fits = |clusters: &[ClusterState]| in_turn("g", clusters.to_vec(), vec![large.clone()]);
+    let refused = refusal(&fits(std::slice::from_ref(&halved)));
+    assert_eq!(
+        refused.clusters[0].violated[0].to_string(),
+        "node: a pod needs 5 cores, 1GiB RAM; the largest nodes have 2 cores, 16GiB RAM, 1GB storage or 4 cores, \
+         8GiB RAM, 1GB storage"
+    );
+    assert_eq!(refused.conflict, ["each pod of service s fits one node: 5 cores, 1GiB RAM"]);
+    let whole = ClusterState { nodes: vec![amount(8000, 32 * GIB, GB, 0)], ..cluster("b", halved.free) };
+    assert_eq!(places(&plan(&fits(&[halved.clone(), whole]))), [("s", "b")]);
+    let unknown = ClusterState { nodes: Vec::new(), ..halved };
+    assert_eq!(places(&plan(&fits(&[unknown]))), [("s", "a")]);
+}
+
+#[test]
 fn co_location_is_symmetric_and_transitive() {
     // c asks for b, b for a: all three need 3 cores together, which only "b" has; "x" still fits on "a".
     let needs = amount(1000, 1, 1, 0);

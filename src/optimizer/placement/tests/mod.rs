@@ -26,6 +26,7 @@ fn cluster(name: &str, free: Resources) -> ClusterState {
         storage_reported: true,
         gpus_counted: true,
         pods_counted: false,
+        nodes: Vec::new(),
         reserved: Resources::default(),
         own: Resources::default(),
         attributes: ClusterAttributes::default(),

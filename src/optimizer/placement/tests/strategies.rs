@@ -13,10 +13,12 @@ prop_compose! {
         price in prop::option::of(0..5_u8), carbon in prop::option::of(0..5_u8), activation in prop::option::of(1..9_u8),
         region in prop::option::of(0..2_u8), trusted in prop::option::of(any::<bool>()),
         latencies in prop::collection::vec(prop::option::of(1..40_u8), 3),
+        nodes in prop::collection::vec((1..4_i64, 1..4_i64), 0..3),
     ) -> ClusterState {
         let latencies = latencies.into_iter().enumerate().filter_map(|(to, ms)| Some((format!("c{to}"), f64::from(ms?))));
         ClusterState {
             available,
+            nodes: nodes.into_iter().map(|(cpu, ram)| amount(cpu * 500, ram * GIB, GB, 1)).collect(),
             attributes: ClusterAttributes {
                 price_per_core_hour: price.map(f64::from),
                 carbon_per_core_hour: carbon.map(f64::from),
@@ -36,8 +38,9 @@ prop_compose! {
         cpu in 0..4_i64, ram in 0..4_i64, gpus in prop::bool::weighted(0.15), replicas in 1..3_i64,
         current in prop::option::weighted(0.7, 0..4_usize), pinned in prop::bool::weighted(0.1),
         weight in 1..3_u8, mate in prop::option::weighted(0.2, 0..4_usize), enemy in prop::option::weighted(0.2, 0..4_usize),
-        secure in prop::bool::weighted(0.15),
+        secure in prop::bool::weighted(0.15), fixed in 0..2_i64, with_pods in any::<bool>(),
     ) -> ServiceDemand {
+        let needs = amount(cpu * 500, ram * GIB, 0, i64::from(gpus));
         let names = |other: Option<usize>| other.map(|other| format!("s{other}")).into_iter().collect();
         ServiceDemand {
             replicas: ReplicaBounds::exactly(replicas),
@@ -47,7 +50,9 @@ prop_compose! {
             co_location: names(mate),
             anti_affinity: names(enemy),
             requires: if secure { vec![trusted()] } else { Vec::new() },
-            ..service("", amount(cpu * 500, ram * GIB, 0, i64::from(gpus)))
+            fixed_needs: amount(fixed * 500, 0, 0, 0),
+            pods: if with_pods { vec![needs] } else { Vec::new() },
+            ..service("", needs)
         }
     }
 }
