@@ -130,7 +130,7 @@ pub struct GraphService {
     /// Who makes its objects reach its cluster; null while its chart was not rendered and nobody says.
     #[schema(required = true, example = "managed")]
     propagation: Option<ServicePropagation>,
-    /// Chart as written in the descriptor.
+    /// Chart as written in the descriptor; one of a repository as `REPOSITORY#NAME:VERSION`.
     #[schema(example = "oci://registry.example/nephele/noise-reduction")]
     artifact_ref: String,
     /// Digest of the chart that is installed; null while it was not rendered.

@@ -52,7 +52,7 @@ impl App {
         };
         let name = &service.name;
         tokio::select! {
-            rendered = render_chart(&self.parts.outside, graph, service, begins) => rendered
+            rendered = render_chart(&self.parts.store, &self.parts.outside, graph, service, begins) => rendered
                 .inspect_err(|error| tracing::debug!(service = name, %error, "chart not rendered yet"))
                 .ok(),
             () = late => None,

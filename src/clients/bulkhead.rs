@@ -25,10 +25,10 @@ pub enum Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// The slot for installing a chart, by its reference (`oci://host:port/path`).
+    /// The slot for installing a chart, by its reference (`oci://host:port/path`, or the URL that it came from).
     #[must_use]
     pub fn install(chart: &'a str) -> Self {
-        let path = chart.strip_prefix("oci://").unwrap_or(chart);
+        let path = chart.split_once("://").map_or(chart, |(_, path)| path);
         Self::Install(path.split_once('/').map_or(path, |(host, _)| host))
     }
 }

@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::Client;
-use serde_json::Value;
 use tokio::sync::{OnceCell, broadcast};
 use tokio::time::Instant;
 
@@ -40,6 +39,8 @@ use super::{
 use crate::config::Settings;
 use crate::hdag::{is_dns_label, split_tag};
 
+/// The archive of a chart in a call's folder. Helm takes what is no file for a reference.
+const ARCHIVE: &str = "./chart.tgz";
 /// The values file in a call's folder. Relative, since Helm splits this argument at commas.
 const VALUES: &str = "values.json";
 /// Revisions of a release that Helm keeps: enough to roll an interrupted upgrade back.
@@ -176,7 +177,7 @@ impl HelmReleases {
     /// Helm writes its record when it has the chart. One that was stopped before that waited for the
     /// registry.
     async fn blame(&self, error: ClientError, release: &ReleaseSpec, before: i64) -> ClientError {
-        if (error.system, error.kind) != ("helm", Kind::Timeout) {
+        if (error.system, error.kind) != ("helm", Kind::Timeout) || release.archive.is_some() {
             return error;
         }
         match storage::history(&self.client, &self.marks, &release.key).await {
@@ -213,14 +214,14 @@ impl Releases for HelmReleases {
         let call = self.call(&release.key, &lock, deadline);
         let before = self.recover(&call, &history).await?;
 
-        write_values(&lock, &release.values)?;
+        write_input(&lock, release)?;
         let labels = self.labels(&release.owner, &release.digest);
         let labels = labels.map(|(name, value)| format!("{name}={value}")).join(",");
         let mut flags = vec!["--install", "--create-namespace", "--history-max", HISTORY, "--values", VALUES];
         flags.extend(["--labels", labels.as_str()]);
         flags.extend(self.chart_flags(release));
-        let chart = split_tag(&release.chart).0;
-        if let Err(error) = call.run("upgrade", &flags, &[&release.key.name, chart]).await {
+        let operands = [release.key.name.as_str(), chart_operand(release)];
+        if let Err(error) = call.run("upgrade", &flags, &operands).await {
             return Err(self.blame(error, release, before).await);
         }
         let is_applied = |newest: Option<&Revision>| {
@@ -322,10 +323,24 @@ impl Call<'_> {
     }
 }
 
-fn write_values(lock: &ReleaseLock, values: &Value) -> Result<()> {
-    let values = serde_json::to_vec(values)
+/// Writes the files that Helm reads.
+fn write_input(lock: &ReleaseLock, release: &ReleaseSpec) -> Result<()> {
+    let values = serde_json::to_vec(&release.values)
         .map_err(|error| ClientError::new("helm", Kind::Invalid, format!("unusable values: {error}")))?;
-    lock.write(VALUES, &values).map_err(|error| io_failure(lock.folder(), &error))
+    let failed = |error: std::io::Error| io_failure(lock.folder(), &error);
+    lock.write(VALUES, &values).map_err(failed)?;
+    match &release.archive {
+        Some(archive) => lock.write(ARCHIVE, &archive.archive).map_err(failed),
+        None => Ok(()),
+    }
+}
+
+/// The chart as Helm's operand.
+fn chart_operand(release: &ReleaseSpec) -> &str {
+    match &release.archive {
+        Some(_) => ARCHIVE,
+        None => split_tag(&release.chart).0,
+    }
 }
 
 async fn finish(program: Program) -> Result<Finished> {
@@ -382,6 +397,9 @@ fn helm_variables() -> Vec<OsString> {
 fn check(release: &ReleaseSpec) -> Result<()> {
     check_key(&release.key)?;
     let chart = &release.chart;
+    if release.archive.is_some() {
+        return Ok(());
+    }
     if !chart.starts_with("oci://") || chart.chars().any(|c| c.is_whitespace() || c.is_control()) {
         let message = format!("chart reference {chart:?} is not of the form oci://host/path");
         return Err(ClientError::new("helm", Kind::Invalid, message));

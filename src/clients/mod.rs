@@ -19,6 +19,7 @@ mod command;
 mod error;
 pub mod gateways;
 pub mod helm;
+mod http;
 pub mod karmada;
 mod kubernetes;
 mod marks;
@@ -28,6 +29,7 @@ mod observed;
 mod outside;
 mod ports;
 pub mod prometheus;
+mod repositories;
 pub mod rules;
 mod strategies;
 pub mod submariner;
@@ -66,6 +68,7 @@ pub async fn real_ports(settings: &Settings, installation: &str) -> Result<Ports
         workloads: Arc::new(karmada::KarmadaWorkloads::start(client.clone())),
         propagation: Arc::new(karmada::KarmadaPropagation::start(client, marks(settings, installation))),
         releases: Arc::new(helm),
+        charts: Arc::new(repositories::HttpRepositories::new(settings.helm.repositories.clone())),
         rules,
         metrics,
         networks,

@@ -17,8 +17,9 @@ use super::call::{Calls, Operation, Policy};
 use super::strategies::{Endpoint, Strategies};
 use super::watch_metrics::WatchMetrics;
 use super::{
-    BindingObservation, ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe, PropagationSpec,
-    ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport, WorkloadObservation,
+    BindingObservation, ChartArchive, ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe,
+    PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport,
+    WorkloadObservation,
 };
 use crate::config::{ExternalStrategy, IntentHandler};
 use crate::hdag::Resources;
@@ -33,6 +34,11 @@ const CLUSTERS: Operation = read("karmada", "clusters");
 const NODES: Operation = read("nodes", "largest_nodes");
 const SCALE: Operation = write("karmada", "scale");
 const RENDER: Operation = helm("render", &["karmada", "registry"]);
+/// Not under a breaker: a repository that is down says nothing about another.
+const FETCH: Operation =
+    Operation { system: "repository", name: "fetch", policy: Policy::Once(FETCHED_WITHIN), proves: &[] };
+/// Longest time for an index and an archive.
+const FETCHED_WITHIN: Duration = Duration::from_secs(30);
 const APPLY_POLICIES: Operation = write("karmada", "apply_policies");
 const DELETE_POLICIES: Operation = write("karmada", "delete_policies");
 const APPLY: Operation = helm("apply", &["karmada", "registry"]);
@@ -203,6 +209,15 @@ impl Outside {
     #[must_use]
     pub fn policy_changes(&self) -> broadcast::Receiver<ReleaseKey> {
         self.0.ports.propagation.changes()
+    }
+
+    /// Fetches the archive of a chart that is not in a registry.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such chart or version, `Unauthorised` without the right login, `Invalid` for an
+    /// archive that is too large or not what its repository states; otherwise that it does not answer.
+    pub async fn fetch_chart(&self, chart: &str) -> Result<ChartArchive> {
+        self.0.calls.run(FETCH, || self.0.ports.charts.fetch(chart)).await
     }
 
     /// The objects of a release's chart, if `still_wanted` returns true once Helm has a slot for it; nothing is

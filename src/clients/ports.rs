@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,8 @@ pub struct Ports {
     pub workloads: Arc<dyn Workloads>,
     /// Helm releases.
     pub releases: Arc<dyn Releases>,
+    /// Charts that are not in a registry.
+    pub charts: Arc<dyn ChartRepositories>,
     /// Policies that propagate the objects of releases.
     pub propagation: Arc<dyn PropagationPolicies>,
     /// Prometheus alert rules; `None` when no monitoring cluster is configured.
@@ -209,13 +212,31 @@ pub enum ReleaseStatus {
     Other,
 }
 
+/// Charts over HTTP: of repositories, and archives.
+#[async_trait]
+pub trait ChartRepositories: Send + Sync {
+    /// Fetches the archive that a reference ([`ChartSource`](crate::hdag::ChartSource)) means now.
+    async fn fetch(&self, chart: &str) -> Result<ChartArchive>;
+}
+
+/// The archive of a chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChartArchive {
+    /// Its SHA-256, as `sha256:…`.
+    pub digest: String,
+    /// The archive.
+    pub archive: Bytes,
+}
+
 /// The desired state of a release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
     /// Namespace and name.
     pub key: ReleaseKey,
-    /// Chart as an OCI reference, `oci://` included; may carry a tag.
+    /// Reference of the chart; an OCI reference may carry a tag.
     pub chart: String,
+    /// The chart itself, when it is not in a registry.
+    pub archive: Option<ChartArchive>,
     /// All values.
     pub values: Value,
     /// Label value that marks the release as belonging to a graph, beside that of the installation.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::http::kind_of;
 use super::kubernetes::chain;
 use super::{ClientError, ClientErrorKind as Kind, FiringAlert, Metrics, Result};
 
@@ -151,14 +152,7 @@ async fn answered(response: Response) -> Result<Response> {
     if status.is_success() {
         return Ok(response);
     }
-    let kind = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Unauthorised,
-        StatusCode::NOT_FOUND => Kind::NotFound,
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Kind::Invalid,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Kind::Unreachable,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Kind::Timeout,
-        _ => Kind::Failed,
-    };
+    let kind = kind_of(status);
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = response.text().await.unwrap_or_default();
     let text: String = body.trim().chars().take(300).collect();
@@ -169,6 +163,7 @@ async fn answered(response: Response) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::StatusCode;
     use std::collections::HashMap;
 
     use axum::routing::post;

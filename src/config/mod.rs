@@ -35,7 +35,7 @@ pub use calls::CallSettings;
 pub use clusters::ClusterLabels;
 pub use connections::{KarmadaSettings, KubeconfigSettings, Mode, ObjectLabels, SubmarinerSettings};
 pub use document::{example, reference};
-pub use helm::HelmSettings;
+pub use helm::{HelmSettings, RepositoryLogin};
 pub use load::{Loaded, language, load};
 pub use log::LogSettings;
 pub use monitoring::MonitoringSettings;

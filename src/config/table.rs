@@ -168,6 +168,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Kinds of objects that charts may bring although they would act on Karmada itself, such as ClusterRoleBinding."
     ),
     row!(
+        "helm.repositories",
+        Some("SMO_HELM_REPOSITORIES"),
+        helm.repositories,
+        "Chart repositories over HTTP that want a login, as https://USER:PASSWORD@HOST/PATH; the login is used for \
+         everything below that URL, and for nothing else."
+    ),
+    row!(
         "labels.installation",
         Some("SMO_INSTALLATION_LABEL"),
         labels.installation,

@@ -5,6 +5,7 @@
 //! references resolve, dependencies have no cycle. Input is hostile until then: size, depth, aliases and the
 //! number of findings are bounded.
 
+mod chart;
 mod digest;
 mod intents;
 mod model;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+pub use chart::ChartSource;
 pub use digest::digest;
 pub use intents::{Classes, IntentMapping, MAX_PATH};
 pub use model::{

@@ -216,13 +216,19 @@ impl ServiceRecord {
         }
     }
 
+    /// The digest that its chart had when it was rendered; `None` until then, and when its origin told none.
+    #[must_use]
+    pub fn chart_digest(&self) -> Option<&str> {
+        let manifest = self.manifest.as_ref().filter(|manifest| manifest.chart == self.chart)?;
+        manifest.chart_digest.as_deref()
+    }
+
     /// The chart that is installed: with the digest that it had when it was rendered, so that it stays the same
     /// whatever becomes of its tag.
     #[must_use]
     pub fn pinned_chart(&self) -> String {
-        let manifest = self.manifest.as_ref().filter(|manifest| manifest.chart == self.chart);
-        let digest = manifest.and_then(|manifest| manifest.chart_digest.as_ref());
-        match digest.filter(|_| !self.chart.contains('@')) {
+        let is_pinnable = self.chart.starts_with("oci://") && !self.chart.contains('@');
+        match self.chart_digest().filter(|_| is_pinnable) {
             Some(digest) => format!("{}@{digest}", split_tag(&self.chart).0),
             None => self.chart.clone(),
         }

@@ -3,20 +3,30 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
+
 use super::graph::Reconciler;
 use super::memory::Memory;
 use super::progress::Progress;
 use super::queue::{WorkOutcome, WorkerSlot};
 use super::resources::{Change, Resource, ResourceId, ResourceKind, Scope, States, Unwanted, rules};
 use crate::error::Result;
+use crate::model::now;
+
+/// How long a chart is kept that no service has: a graph with it may be about to be recorded.
+const CHARTS_KEPT: TimeDelta = TimeDelta::hours(1);
 
 impl Reconciler {
-    /// Removes the rule objects of graphs that do not exist.
+    /// Removes the rule objects of graphs that do not exist, and the kept charts that no service has.
     pub(super) async fn remove_leftovers(
         &self,
         memory: &mut Memory,
         worker: &WorkerSlot,
     ) -> Result<(WorkOutcome, Progress)> {
+        let removed = self.store.remove_unused_charts(now() - CHARTS_KEPT).await?;
+        if removed > 0 {
+            tracing::info!(charts = removed, "removed {removed} kept charts that no service has");
+        }
         if !self.outside.has_rules() {
             return Ok((WorkOutcome::Settled, Progress::default()));
         }

@@ -9,6 +9,7 @@
 //!
 //! Nothing here knows of HTTP, and nothing here decides a placement.
 
+mod charts;
 mod cluster_sync;
 pub mod loops;
 

@@ -14,7 +14,7 @@ use crate::clients::{
     AlertRule, BindingObservation, GraphRules, MemberStatus, PropagationSpec, ReleaseKey, ReleaseSpec,
     WorkloadObservation,
 };
-use crate::hdag::{self, Dimension, Resources};
+use crate::hdag::{self, ChartSource, Dimension, Resources};
 use crate::model::{
     ClusterObservation, ManifestObject, ObjectId, RoundTripTimes, ServicePort, WorkloadKind, WorkloadUse,
 };
@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) policies: BTreeMap<ReleaseKey, PropagationSpec>,
     /// By name, with the installation that made them.
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
+    /// How often the archives of the chart repositories have been replaced by others.
+    pub(super) edition: u64,
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
     /// Load by service, as Prometheus would report it.
@@ -101,6 +103,7 @@ impl State {
             scheduled: HashMap::new(),
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),
+            edition: 0,
             firing: Vec::new(),
             rates: BTreeMap::new(),
             latencies: continuum.latencies,
@@ -143,11 +146,11 @@ impl State {
     }
 
     fn is_plain(&self, chart: &str) -> bool {
-        self.plain_charts.contains(chart_name(chart))
+        self.plain_charts.contains(&chart_name(chart))
     }
 
     fn requests_of(&self, spec: &ReleaseSpec) -> Resources {
-        let listed = self.charts.get(chart_name(&spec.chart)).copied();
+        let listed = self.charts.get(&chart_name(&spec.chart)).copied();
         requests(&spec.values).or(listed).unwrap_or(self.default_requests)
     }
 
@@ -402,10 +405,9 @@ fn replicas(values: &Value) -> i64 {
     values.get("replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
-/// The last part of a chart's reference, without tag or digest.
-fn chart_name(reference: &str) -> &str {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    name.split([':', '@']).next().unwrap_or(name)
+/// The name of a chart.
+fn chart_name(reference: &str) -> String {
+    ChartSource::parse(reference).map_or_else(|_| reference.to_owned(), |source| source.name().to_owned())
 }
 
 /// How many of the replicas fit.

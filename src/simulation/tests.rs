@@ -17,6 +17,7 @@ fn release(name: &str, cluster: &str, cpu: &str) -> ReleaseSpec {
     ReleaseSpec {
         key: ReleaseKey { namespace: "project".into(), name: name.into() },
         chart: "oci://registry/project/chart".into(),
+        archive: None,
         values: json!({ "clustersAffinity": [cluster], "resources": { "requests": { "cpu": cpu } } }),
         owner: "owner".into(),
         digest: "digest".into(),

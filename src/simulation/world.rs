@@ -68,6 +68,8 @@ pub enum Operation {
     FiringAlerts,
     /// `Metrics::rates`.
     ListRates,
+    /// `ChartRepositories::fetch`.
+    FetchChart,
     /// `Inventory::largest_nodes`.
     ListNodes,
     /// `Networks::networks`.
@@ -187,6 +189,11 @@ impl World {
     /// Lets an operation fail the next `times` times.
     pub fn fail_next(&self, operation: Operation, error: ClientError, times: usize) {
         lock(&self.inner.faults).insert(operation, (error, times));
+    }
+
+    /// Makes every chart repository serve other archives from now on.
+    pub fn publish_again(&self) {
+        self.state().edition += 1;
     }
 
     /// Puts a release there that `smo` did not make.

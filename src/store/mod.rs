@@ -14,6 +14,7 @@
 //! reads back the same from either engine.
 
 mod attributes;
+mod charts;
 mod clusters;
 mod connect;
 mod db;

@@ -19,14 +19,14 @@ const INSERT: &str =
     "INSERT INTO services (graph, name, position, namespace, needs, trigger_spec, conditional,
     triggered, cluster, chart, artifact_type, implementer, release_values, replicas_decided, state, ready,
     replicas_observed, replicas_ready, workloads, conditions, propagation, import_clusters, manifest, scaled_at,
-    scaled_workload) ";
+    scaled_workload, chart_digest) ";
 const OF_GRAPH: &str = "SELECT * FROM services WHERE graph = $1 ORDER BY position, name";
 const UPDATE_INTENT: &str = "UPDATE services SET cluster = $3, release_values = $4, triggered = $5,
         replicas_decided = $6, import_clusters = $7, scaled_at = $8
     WHERE graph = $1 AND name = $2";
 const UPDATE_OBSERVATION: &str =
     "UPDATE services SET state = $3, ready = $4, replicas_observed = $5, replicas_ready = $6,
-        workloads = $7, conditions = $8, manifest = $9
+        workloads = $7, conditions = $8, manifest = $9, chart_digest = $10
     WHERE graph = $1 AND name = $2";
 const GRAPH_OF_RELEASE: &str = "SELECT graph FROM services WHERE namespace = $1 AND name = $2";
 const OF_SCALED: &str = "SELECT s.* FROM services s JOIN graphs g ON g.name = s.graph
@@ -246,6 +246,7 @@ impl Tx {
             .bind(JsonText(&service.workloads))
             .bind(JsonText(&service.conditions))
             .bind(service.manifest.as_ref().map(JsonText))
+            .bind(service.chart_digest())
             .execute(c).await?.rows_affected());
         self.touch(&service.graph);
         written(updated, service)
@@ -318,7 +319,8 @@ async fn insert(conn: Conn<'_>, services: &[ServiceRecord]) -> Result<u64> {
                 .push_bind(JsonText(&service.import_clusters))
                 .push_bind(service.manifest.as_ref().map(JsonText))
                 .push_bind(service.scaled_at.map(micros))
-                .push_bind(service.scaled_workload.as_deref());
+                .push_bind(service.scaled_workload.as_deref())
+                .push_bind(service.chart_digest());
         });
         query.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(c).await?.rows_affected()
     }))

@@ -18,6 +18,8 @@ on_every_engine!(
     who_propagates_can_be_said,
     a_cluster_without_a_place_for_a_pod_takes_nothing,
     a_pod_larger_than_every_node_is_refused_however_much_they_have_together,
+    a_chart_of_a_repository_stays_what_it_was_when_it_was_first_installed,
+    a_repository_that_does_not_answer_is_told_and_asked_again,
 );
 
 /// Two clusters of 4 cores. `plain` brings no policies and requests 3 cores.
@@ -205,5 +207,58 @@ plain_charts: [plain]
     } });
     let taken = deploy(&app, &[service("a", small)]).await;
     assert_eq!(taken.status, 200, "{:#}", taken.body);
+    app.shutdown().await;
+}
+
+/// A service of the plain chart in a repository.
+fn from_repository(name: &str) -> Value {
+    let helm = json!({ "repo": "https://charts.example/stable/", "chart": "plain", "version": "~1.2" });
+    service(name, json!({ "artifact": { "ociImage": null, "helm": helm } }))
+}
+
+async fn a_chart_of_a_repository_stays_what_it_was_when_it_was_first_installed(database: TestDatabase) {
+    let app = start(&database).await;
+    let answer = deploy(&app, &[from_repository("a")]).await;
+    assert_eq!(answer.status, 200, "{:#}", answer.body);
+    let ready = app.until("g", "is ready", |answer| answer.body["ready"] == true).await.body;
+    let (reference, digest) =
+        (&ready["services"][0]["artifact_ref"], &ready["services"][0]["artifact_digest"]);
+    assert_eq!(reference, "https://charts.example/stable#plain:~1.2");
+    assert!(digest.as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{ready:#}");
+    assert_eq!(app.world.calls(Operation::FetchChart), 1);
+
+    app.world.publish_again();
+    assert_eq!(app.post("/graphs/g/stop", &json!({})).await.status, 200);
+    assert_eq!(app.post("/graphs/g/start", &json!({})).await.status, 200);
+    let again = app.until("g", "is ready again", |answer| answer.body["ready"] == true).await.body;
+    assert_eq!(&again["services"][0]["artifact_digest"], digest);
+    assert_eq!(app.world.calls(Operation::FetchChart), 1, "the kept archive is used");
+
+    // A new graph takes what there is now, and what no service has any more goes after a while.
+    let key = digest.as_str().unwrap().to_owned();
+    assert_eq!(app.delete("/graphs/g").await.status, 200);
+    let later = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    assert_eq!(deploy(&app, &[from_repository("a")]).await.status, 200);
+    let newer = app.until("g", "is ready", |answer| answer.body["ready"] == true).await.body;
+    let newer = newer["services"][0]["artifact_digest"].as_str().unwrap().to_owned();
+    assert_ne!(newer, key);
+    assert_eq!(database.store.remove_unused_charts(later).await.unwrap(), 1);
+    assert_eq!(database.store.chart(&key).await.unwrap(), None);
+    assert!(database.store.chart(&newer).await.unwrap().is_some(), "a service has it");
+    app.shutdown().await;
+}
+
+async fn a_repository_that_does_not_answer_is_told_and_asked_again(database: TestDatabase) {
+    let app = start(&database).await;
+    let down = ClientError::new("repository", ClientErrorKind::Unreachable, "charts.example does not answer");
+    app.world.fail_next(Operation::FetchChart, down, usize::MAX);
+    let answer = deploy(&app, &[from_repository("a")]).await;
+    assert_eq!(answer.status, 202, "{:#}", answer.body);
+    let retried = |answer: &Answer| condition(answer, "Installed").0 == "Retrying";
+    let waiting = app.until("g", "tells what it waits for", retried).await;
+    assert!(condition(&waiting, "Installed").1.contains("charts.example does not answer"));
+    let gone = ClientError::new("repository", ClientErrorKind::Unreachable, "");
+    app.world.fail_next(Operation::FetchChart, gone, 0);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
     app.shutdown().await;
 }

@@ -76,6 +76,7 @@ fn release(owner: &str, name: &str) -> ReleaseSpec {
     ReleaseSpec {
         key: ReleaseKey { namespace: "demo".to_owned(), name: name.to_owned() },
         chart: "oci://registry.example/demo/x".to_owned(),
+        archive: None,
         values: json!({}),
         owner: owner_of(owner),
         digest: "0".to_owned(),

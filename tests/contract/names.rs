@@ -100,9 +100,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("volume claims of a StatefulSet", &["{template}-{}"]),
     ("folder of a chart with definitions", &["crds/"]),
     ("scheme of chart references", &["oci://"]),
+    ("index of a chart repository, below its URL", &["{repository}/index.yaml", "{repository}/"]),
+    ("how digests are written", &["sha256:", "sha256:{}", "{byte:02x}"]),
     (
         "files below Helm's own folders or the data folder, which is a setting",
-        &[".config/helm", "registry/config.json", "values.json", "{name}.lock"],
+        &[".config/helm", "registry/config.json", "values.json", "./chart.tgz", "{name}.lock"],
     ),
     ("source file in Helm's warnings", &["coalesce.go:"]),
     (

@@ -38,7 +38,7 @@ impl Fixture {
     fn release(&self, cluster: &str, digest: &str) -> ReleaseSpec {
         let values = json!({ "clustersAffinity": [cluster], "serviceImportClusters": [cluster] });
         let (key, chart) = (self.key(), self.chart.clone());
-        ReleaseSpec { key, chart, values, owner: OWNER.to_owned(), digest: digest.to_owned() }
+        ReleaseSpec { key, chart, archive: None, values, owner: OWNER.to_owned(), digest: digest.to_owned() }
     }
 }
 

@@ -32,7 +32,9 @@ async fn several_deployments_and_sidecars_count_what_the_scheduler_counts() {
     let (data, before) = (Data::new().await, Inventory::take(&bed).await);
     let variables =
         [("SMO_WAIT", "60"), ("SMO_SETTLE", "1s"), ("SCALING_ENABLED", "true"), ("SCALING_INTERVAL", "1")];
-    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    // Rates are taken over four scrapes.
+    environment.push(data.config("scaling: {scrape_interval: 2s}"));
     let server = Server::start(&bed, &data, &Options { port: None, environment }).await;
     let mut services = Vec::new();
     for chart in [SCALED, "sidecar"] {

@@ -21,6 +21,7 @@ mod failures;
 mod kills;
 mod leftovers;
 mod placement;
+mod repositories;
 mod room;
 mod scaling;
 mod server;

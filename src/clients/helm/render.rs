@@ -14,7 +14,7 @@ use kube::discovery::{Scope, pinned_kind};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Call, HelmReleases, VALUES, check, write_values};
+use super::{Call, HelmReleases, VALUES, chart_operand, check, write_input};
 use crate::clients::command::Finished;
 use crate::clients::karmada::manifest;
 use crate::clients::{ClientError, ClientErrorKind as Kind, ReleaseSpec, Rendering, Result};
@@ -68,6 +68,7 @@ impl HelmReleases {
             }
             rendered => rendered?,
         };
+        let chart_digest = release.archive.as_ref().map(|archive| archive.digest.clone()).or(chart_digest);
         let scopes = scopes(&self.client, &objects).await?;
         Ok(Rendering { objects: manifest::read(&objects, &release.key.namespace, &scopes), chart_digest })
     }
@@ -75,8 +76,8 @@ impl HelmReleases {
     async fn dry_run(&self, call: &Call<'_>, release: &ReleaseSpec) -> Result<Rendered> {
         let mut flags = vec!["--install", "--dry-run=server", "--output", "json", "--values", VALUES];
         flags.extend(self.chart_flags(release));
-        let chart = split_tag(&release.chart).0;
-        let finished = call.run("upgrade", &flags, &[&release.key.name, chart]).await?;
+        let operands = [release.key.name.as_str(), chart_operand(release)];
+        let finished = call.run("upgrade", &flags, &operands).await?;
         let printed: Release = serde_json::from_str(json_in(&finished.stdout)).map_err(|error| {
             ClientError::new("helm", Kind::Failed, format!("unreadable dry run: {error}"))
         })?;
@@ -100,8 +101,8 @@ impl HelmReleases {
             let mut flags = vec!["--include-crds", "--values", VALUES];
             flags.extend(self.chart_flags(release).into_iter().filter(|flag| *flag != SERVER_SIDE));
             served.iter().for_each(|version| flags.extend(["--api-versions", version.as_str()]));
-            let chart = split_tag(&release.chart).0;
-            let finished = call.run("template", &flags, &[&release.key.name, chart]).await?;
+            let operands = [release.key.name.as_str(), chart_operand(release)];
+            let finished = call.run("template", &flags, &operands).await?;
             let objects = parse(&[&finished.stdout])?;
             // The chart may ask for what its own definitions bring.
             let known = served.len();
@@ -115,10 +116,11 @@ impl HelmReleases {
     /// Flags that say which chart, and how to get it.
     pub(super) fn chart_flags<'a>(&self, release: &'a ReleaseSpec) -> Vec<&'a str> {
         let mut flags = Vec::new();
-        if let Some(tag) = split_tag(&release.chart).1 {
+        let is_archive = release.archive.is_some();
+        if let Some(tag) = split_tag(&release.chart).1.filter(|_| !is_archive) {
             flags.extend(["--version", tag]);
         }
-        if self.plain_http {
+        if self.plain_http && !is_archive {
             flags.push("--plain-http");
         }
         if self.version.get().is_some_and(|version| !version.starts_with("v3.")) {
@@ -133,10 +135,10 @@ impl HelmReleases {
         let deadline = tokio::time::Instant::now() + self.deadline.min(RENDERED_WITHIN);
         self.version().await?;
         let lock = self.lock(&release.key, deadline).await?;
-        write_values(&lock, &release.values)?;
+        write_input(&lock, release)?;
         // Rendering waits for the registry, and for nothing else that takes long.
         self.rendered(&self.call(&release.key, &lock, deadline), release).await.map_err(|error| {
-            if (error.system, error.kind) != ("helm", Kind::Timeout) {
+            if (error.system, error.kind) != ("helm", Kind::Timeout) || release.archive.is_some() {
                 return error;
             }
             let message = format!("the registry did not deliver {} in time", release.chart);

@@ -188,6 +188,7 @@ fn key(name: &str) -> ReleaseKey {
 
 fn spec(name: &str) -> ReleaseSpec {
     ReleaseSpec {
+        archive: None,
         key: key(name),
         chart: "oci://127.0.0.1:5000/project/demo:1.2.0".to_owned(),
         values: json!({"clustersAffinity": ["edge-1"], "n": 1}),

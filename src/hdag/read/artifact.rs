@@ -1,17 +1,13 @@
 //! `artifact`: the chart of a service and the values that the descriptor gives it.
 //!
-//! The reference ends up on a command line, so only references that an OCI registry could serve are accepted.
 //! Values are free, except where placement writes into them.
 
-use oci_spec::distribution::Reference;
 use serde_json::{Map, Value};
 
 use super::reader::{Object, Report};
+use crate::hdag::ChartSource;
 use crate::hdag::tree::{Spans, quoted};
 use crate::hdag::values::{WOT_VALUES, is_wot};
-
-const SCHEME: &str = "oci://";
-const MAX_REFERENCE: usize = 512;
 
 /// Contents of `artifact`.
 pub(super) struct Artifact {
@@ -28,8 +24,8 @@ pub(super) fn read(
     spans: Option<&Spans>,
     report: &mut Report,
 ) -> Option<Artifact> {
-    let artifact =
-        service.object("artifact", &["ociImage", "ociConfig", "ociRun", "valuesOverwrite"], report);
+    let known = ["ociImage", "helm", "ociConfig", "ociRun", "valuesOverwrite"];
+    let artifact = service.object("artifact", &known, report);
     let config = artifact.object("ociConfig", &["type", "implementer"], report);
     let run = artifact.object("ociRun", &["name", "version"], report);
     run.check_scalar("name", report);
@@ -52,44 +48,43 @@ pub(super) fn read(
 }
 
 fn read_chart(artifact: &Object<'_>, report: &mut Report) -> Option<String> {
-    let pointer = artifact.pointer_to("ociImage");
-    let Some(node) = artifact.get("ociImage") else {
-        report.error(pointer, "is required: an OCI reference such as oci://host/project/name:version");
-        return None;
-    };
-    let text = node.text(report)?;
-    match check_reference(text) {
-        Ok(()) => Some(text.to_owned()),
-        Err(problem) => {
-            let message = format!(
-                "{} is not an OCI reference such as oci://host/project/name:version: {problem}",
-                quoted(text)
-            );
-            report.error(pointer, message);
-            None
+    let (image, helm) = (artifact.get("ociImage"), artifact.get("helm"));
+    let (pointer, found) = match (image, helm) {
+        (Some(_), Some(_)) => {
+            report.error(artifact.pointer_to("helm"), "cannot be given together with ociImage");
+            return None;
         }
-    }
+        (None, None) => {
+            let message = "is required: a chart reference such as oci://host/project/name:version; or helm, with \
+                           repo and chart";
+            report.error(artifact.pointer_to("ociImage"), message);
+            return None;
+        }
+        (None, Some(node)) if node.value.is_object() => {
+            (artifact.pointer_to("helm"), in_repository(artifact, report)?)
+        }
+        (Some(node), None) | (None, Some(node)) => {
+            let text = node.text(report)?;
+            let example = "is not a chart reference such as oci://host/project/name:version or \
+                           https://host/name-1.0.0.tgz";
+            let named = |problem| format!("{} {example}: {problem}", quoted(text));
+            (node.pointer.clone(), ChartSource::parse(text).map_err(named))
+        }
+    };
+    found.map_err(|problem| report.error(pointer, problem)).ok().map(|source| source.to_string())
 }
 
-fn check_reference(text: &str) -> Result<(), String> {
-    if text.len() > MAX_REFERENCE {
-        return Err(format!("it is longer than {MAX_REFERENCE} bytes"));
-    }
-    let reference = text.strip_prefix(SCHEME).ok_or_else(|| format!("it does not begin with {SCHEME}"))?;
-    let (host, path) = reference.split_once('/').ok_or("it has no path to a chart")?;
-    if host.is_empty() {
-        return Err("it has no host".to_owned());
-    }
-    // Helm writes the '+' of a semantic version as '_', which tags allow.
-    let (path, tag) = path.rsplit_once(':').map_or((path, String::new()), |(path, tag)| {
-        (path, format!(":{}", if path.contains('@') { tag.to_owned() } else { tag.replace('+', "_") }))
-    });
-    let parsed: Result<Reference, _> = format!("{host}/{path}{tag}").parse();
-    parsed.map(|_| ()).map_err(|error| {
-        if path.chars().any(|c| c.is_ascii_uppercase()) {
-            "the path must be lower case".to_owned()
-        } else {
-            error.to_string()
+/// A chart in a repository; `None` when a field has been reported.
+fn in_repository(artifact: &Object<'_>, report: &mut Report) -> Option<Result<ChartSource, String>> {
+    let helm = artifact.object("helm", &["repo", "chart", "version"], report);
+    let mut required = |name: &str| {
+        let text = helm.text(name, report);
+        if text.is_none() && helm.get(name).is_none() {
+            report.error(helm.pointer_to(name), "is required");
         }
-    })
+        text
+    };
+    let (repo, chart) = (required("repo"), required("chart"));
+    let version = helm.text("version", report);
+    Some(ChartSource::in_repository(repo?, chart?, version))
 }

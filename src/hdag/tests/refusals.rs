@@ -74,12 +74,12 @@ fn all_errors_are_told_at_once_with_their_places() {
     16:29 /hdaGraph/services/0/deployment/intent/coLocation/0/id: there is no service "gone"
     16:36 /hdaGraph/services/0/deployment/intent/coLocation/1/id: is required: the name of a service
     17:29 /hdaGraph/services/0/deployment/intent/connectionPoints: must be a list, not text
-    19:19 /hdaGraph/services/0/artifact/ociImage: "registry/p/a" is not an OCI reference such as oci://host/project/name:version: it does not begin with oci://
+    19:19 /hdaGraph/services/0/artifact/ociImage: "registry/p/a" is not a chart reference such as oci://host/project/name:version or https://host/name-1.0.0.tgz: it begins neither with oci:// nor with https:// or http://
     24:24 /hdaGraph/services/1/deployment/trigger/event/condition: unknown condition "SOME"; allowed are ANY and ALL
     26:21 /hdaGraph/services/1/deployment/trigger/event/events/0/id: event id "" must have 1 to 253 characters, none of them a control character
     27:40 /hdaGraph/services/1/deployment/trigger/event/events/0/condition/promQuery: "rate(x[5m]" is not a PromQL expression: unclosed left parenthesis
     27:67 /hdaGraph/services/1/deployment/trigger/event/events/0/condition/gracePeriod: "soon" is not a Prometheus duration such as 30s, 5m or 1h30m
-    28:17 /hdaGraph/services/1/artifact/ociImage: is required: an OCI reference such as oci://host/project/name:version
+    28:17 /hdaGraph/services/1/artifact/ociImage: is required: a chart reference such as oci://host/project/name:version; or helm, with repo and chart
     29:11 /hdaGraph/services/2/id: service id "b" is used twice; services[1] has it too
     30:29 /hdaGraph/services/2/deployment/trigger: service "b" has both an auto and an event trigger; give one
     30:77 /hdaGraph/services/2/deployment/trigger/event/events: must have at least one event
@@ -100,7 +100,7 @@ fn pretty_errors_look_like_a_compilers() {
     7 |       intent: {compute: {cpu: tiny}}
       |                               ^
 
-    error: "http://h/é" is not an OCI reference such as oci://host/project/name:version: it does not begin with oci://
+    error: "http://h/é" is not a chart reference such as oci://host/project/name:version or https://host/name-1.0.0.tgz: its path does not end in .tgz
      --> graph.yaml:9:17  (/hdaGraph/services/0/artifact/ociImage)
       |
     9 |       ociImage: "http://h/é"
@@ -347,8 +347,9 @@ fn charts_are_oci_references() {
         assert_eq!(yaml(&text).unwrap().descriptor.services[0].chart, good);
     }
     for (bad, problem) in [
-        ("h/p/a", "it does not begin with oci://"),
-        ("https://h/p/a", "it does not begin with oci://"),
+        ("h/p/a", "it begins neither with oci:// nor with https:// or http://"),
+        ("https://h/p/a", "its path does not end in .tgz"),
+        ("https://me:secret@h/a.tgz", "credentials belong into the setting helm.repositories"),
         ("oci://h", "it has no path to a chart"),
         ("oci:///a", "it has no host"),
         ("oci://h/", "invalid reference format"),
@@ -360,10 +361,47 @@ fn charts_are_oci_references() {
         ("oci://h/p/a@sha256:12", "invalid reference format"),
     ] {
         let text = one("trigger: {auto: }").replace("oci://h/p/a", bad);
-        let message =
-            format!("{bad:?} is not an OCI reference such as oci://host/project/name:version: {problem}");
+        let example = "oci://host/project/name:version or https://host/name-1.0.0.tgz";
+        let message = format!("{bad:?} is not a chart reference such as {example}: {problem}");
         refused(&text, "/hdaGraph/services/0/artifact/ociImage", &message);
     }
+}
+
+#[test]
+fn charts_of_repositories_and_archives_are_references_like_others() {
+    let with = |artifact: &str| {
+        one("trigger: {auto: }")
+            .replace("ociImage: 'oci://h/p/a'", artifact)
+            .replace("ociImage: oci://h/p/a", artifact)
+    };
+    for (artifact, chart) in [
+        (
+            "helm: {repo: 'https://charts.example/stable/', chart: web, version: 1.2.3}",
+            "https://charts.example/stable#web:1.2.3",
+        ),
+        ("helm: {repo: 'http://127.0.0.1:8080', chart: web}", "http://127.0.0.1:8080#web"),
+        ("helm: 'https://files.example/web-1.2.3.tgz'", "https://files.example/web-1.2.3.tgz"),
+        ("ociImage: 'https://files.example/web-1.2.3.tgz'", "https://files.example/web-1.2.3.tgz"),
+    ] {
+        assert_eq!(yaml(&with(artifact)).unwrap().descriptor.services[0].chart, chart);
+    }
+    let base = "/hdaGraph/services/0/artifact";
+    let refused = |artifact: &str, field: &str, message: &str| {
+        refused(&with(artifact), &format!("{base}/{field}"), message);
+    };
+    refused("helm: {repo: 'https://h'}", "helm/chart", "is required");
+    refused(
+        "helm: {repo: 'https://h', chart: web, version: 1.2}",
+        "helm/version",
+        "must be text, not a number; quote it",
+    );
+    refused(
+        "helm: {repo: 'oci://h', chart: web}",
+        "helm",
+        "repo: it does not begin with https:// or http://",
+    );
+    let both = "ociImage: 'oci://h/p/a', helm: {repo: 'https://h', chart: web}";
+    refused(both, "helm", "cannot be given together with ociImage");
 }
 
 #[test]

@@ -77,6 +77,9 @@ fn what_the_parser_takes_is_accepted() {
         ("/smo/placement/parameters", json!({"seed": 1, "deadline_ms": null})),
         ("/services/0/smo/scaling/window", json!("1h30m")),
         ("/services/0/smo/scaling/workload", json!("front")),
+        ("/services/0/artifact", json!({"helm": {"repo": "https://h/c", "chart": "web", "version": "~1.2"}})),
+        ("/services/0/artifact", json!({"helm": "https://h/web-1.tgz", "ociImage": null})),
+        ("/services/0/artifact", json!({"ociImage": "https://h#web:1.0.0"})),
     ] {
         let graph = with(pointer, value);
         let parsed = from_document(graph.clone(), &mapping_with_tiny(), &Limits::default());
@@ -98,6 +101,10 @@ fn broken_descriptors_are_not_accepted() {
         ("/services", json!([])),
         ("/services/0/id", json!("-rf")),
         ("/services/0/artifact", json!({})),
+        ("/services/0/artifact", json!({"helm": {"repo": "https://h"}})),
+        ("/services/0/artifact", json!({"helm": {"repo": "https://me:pw@h", "chart": "web"}})),
+        ("/services/0/artifact", json!({"helm": "https://h/web.zip"})),
+        ("/services/0/artifact", json!({"helm": "https://h/web.tgz", "ociImage": "oci://h/p/a"})),
         ("/services/0/artifact/ociImage", json!("http://h/p/a")),
         ("/services/0/artifact/valuesOverwrite", json!("text")),
         ("/hdaGraphIntent/useStaticPlacement", json!("maybe")),

@@ -9,9 +9,10 @@ use futures::{FutureExt, StreamExt};
 use super::{
     Change, Resource, ResourceId, State, States, Unwanted, Wanted, propagation, release, replicas, rules,
 };
-use crate::clients::{ClientError, ClientErrorKind};
+use crate::clients::{ClientError, ClientErrorKind, ReleaseSpec};
 use crate::error::Result;
 use crate::model::{GraphRecord, ServiceRecord};
+use crate::reconcile::charts;
 use crate::reconcile::graph::Reconciler;
 use crate::reconcile::memory::Failures;
 use crate::reconcile::queue::WorkerSlot;
@@ -95,8 +96,12 @@ impl Reconciler {
             Change::Keep | Change::Absent | Change::LeaveAlone(_) => Ok(()),
             Change::Refused(error) => Err(error.clone()),
             Change::Apply(Wanted::Release(spec)) => {
-                let applied = scope.worker.lend_during(release::apply(outside, spec, still_wanted)).await;
                 let service = scope.services.iter().find(|service| service.name == spec.key.name);
+                let apply = async {
+                    let archive = charts::archive_of(&self.store, outside, service).await?;
+                    release::apply(outside, &ReleaseSpec { archive, ..spec.clone() }, still_wanted).await
+                };
+                let applied = scope.worker.lend_during(apply).await;
                 applied.map_err(|error| release::explain_hook_timeout(error, service))
             }
             // Rendering has a result, which is recorded before.

@@ -6,11 +6,15 @@ use std::collections::BTreeSet;
 use futures::FutureExt as _;
 
 use super::{Change, Resource, ResourceId, ResourceKind, Scope, State, Wanted, release};
-use crate::clients::{ClientError, ClientErrorKind, Outside, ReleaseObservation, ReleaseStatus, Rendering};
+use crate::clients::{
+    ClientError, ClientErrorKind, Outside, ReleaseObservation, ReleaseSpec, ReleaseStatus, Rendering,
+};
 use crate::error::Result;
 use crate::hdag::Propagation;
 use crate::model::{GraphRecord, Manifest, ServiceRecord};
+use crate::reconcile::charts;
 use crate::reconcile::graph::Reconciler;
+use crate::store::Store;
 
 /// The charts that have to be rendered, given the releases in the graph's namespace.
 #[must_use]
@@ -55,15 +59,20 @@ fn is_unknown(graph: &GraphRecord, service: &ServiceRecord, release: Option<&Rel
 /// or without them when it refuses them or `smo` propagates its objects anyway.
 ///
 /// # Errors
-/// Those of [`Outside::render`].
+/// Those of [`Outside::render`] and [`Outside::fetch_chart`].
 pub(crate) async fn render<F: Future<Output = bool>>(
+    store: &Store,
     outside: &Outside,
     graph: &GraphRecord,
     service: &ServiceRecord,
     still_wanted: impl Fn() -> F,
 ) -> Result<Manifest, ClientError> {
-    let plain = release::wanted_of(graph, service, Propagation::Managed);
-    let full = release::wanted_of(graph, service, Propagation::Chart);
+    let archive = charts::archive_of(store, outside, Some(service)).await?;
+    let of = |propagation| ReleaseSpec {
+        archive: archive.clone(),
+        ..release::wanted_of(graph, service, propagation)
+    };
+    let (plain, full) = (of(Propagation::Managed), of(Propagation::Chart));
     let rendered = match service.propagation {
         Some(Propagation::Managed) => None,
         _ => match outside.render(&full, &still_wanted).await {
@@ -84,7 +93,8 @@ impl Reconciler {
         let record = scope.services.iter().find(|record| record.name == service);
         let (Some(graph), Some(record)) = (scope.graph, record) else { return Ok(State::Superseded) };
         let still_wanted = || self.is_current(scope.graph).boxed();
-        match scope.worker.lend_during(render(&self.outside, graph, record, still_wanted)).await {
+        match scope.worker.lend_during(render(&self.store, &self.outside, graph, record, still_wanted)).await
+        {
             Ok(manifest) => self.record_manifest(scope, service, manifest).await,
             Err(error) if error.kind == ClientErrorKind::Superseded => Ok(State::Superseded),
             Err(error) => Ok(State::Failed(error)),

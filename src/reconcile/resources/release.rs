@@ -45,6 +45,7 @@ pub(in crate::reconcile) fn wanted_of(
     ReleaseSpec {
         key: key_of(service),
         chart: service.pinned_chart(),
+        archive: None,
         digest,
         values: Value::Object(values),
         owner: owner_of(&graph.name),
