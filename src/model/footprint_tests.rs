@@ -101,20 +101,6 @@ fn replicas_that_are_ready_count_before_the_report_shows_them() {
 }
 
 #[test]
-fn a_service_that_waits_for_its_event_holds_its_capacity() {
-    let (graph, service) = settled("a", 1);
-    let waiting = ServiceRecord {
-        state: ServiceState::Pending,
-        replicas_observed: None,
-        replicas_ready: None,
-        ..service
-    };
-    let placed = [(graph, waiting)];
-    assert_eq!(free(&cluster(8000, 0), &placed, "new"), 7000);
-    assert_eq!(free(&cluster(8000, 0), &placed, "a"), 8000);
-}
-
-#[test]
 fn a_graph_that_does_not_run_takes_nothing_and_settles_never() {
     let (graph, service) = settled("a", 3);
     let stopped = GraphRecord { desired: Desired::Stopped, updated_at: at(0), ..graph };
@@ -271,51 +257,6 @@ fn with_waiting(cluster: ClusterRecord, millicores: i64) -> ClusterRecord {
     ClusterRecord { allocating: cpu(millicores), ..cluster }
 }
 
-/// Free capacity of a cluster of 8 cores, of which the report has so many as taken, and so many for pods that no
-/// node has taken; for a service of which so many replicas are wanted and ready, and for a newcomer.
-#[test]
-fn replicas_that_start_are_neither_counted_twice_nor_forgotten() {
-    let situations = [
-        // wanted, ready, taken, waiting, free for itself, free for a newcomer
-        (4, 4, 4, 0, 8, 4),
-        // Scheduled, but not ready yet: the report has them.
-        (4, 1, 4, 0, 8, 4),
-        (4, 0, 4, 0, 8, 4),
-        // Half of those that are not ready have found no node.
-        (4, 2, 3, 1, 8, 4),
-        (4, 0, 2, 2, 8, 4),
-        // None has found a node.
-        (4, 0, 0, 4, 8, 4),
-        (4, 1, 1, 3, 8, 4),
-        // Pods of others wait, too: whose they are, the report does not say, so that the smaller reading counts.
-        (4, 1, 4, 2, 6, 2),
-        (4, 0, 4, 8, 4, 0),
-        (4, 4, 4, 3, 8, 4),
-        // Others have taken a part.
-        (4, 1, 6, 0, 6, 2),
-        (4, 4, 6, 0, 6, 2),
-        (4, 0, 6, 0, 6, 2),
-        (4, 0, 2, 4, 6, 2),
-        // Overfull.
-        (4, 4, 9, 0, 3, 0),
-        (4, 1, 9, 0, 3, 0),
-        // Nothing runs.
-        (0, 0, 0, 0, 8, 8),
-        (0, 0, 3, 0, 5, 5),
-        (1, 0, 8, 0, 1, 0),
-    ];
-    for (wanted, ready, taken, waiting, own, newcomer) in situations {
-        let cluster = with_waiting(cluster(8000, taken * 1000), waiting * 1000);
-        let placed = [starting("a", wanted, ready)];
-        let found = ["a", "new"].map(|graph| free(&cluster, &placed, graph) / 1000);
-        assert_eq!(
-            found,
-            [own, newcomer],
-            "{wanted} wanted, {ready} ready, {taken} taken, {waiting} waiting"
-        );
-    }
-}
-
 /// Two services of 4 replicas on 16 cores.
 #[test]
 fn what_starts_of_others_counts_as_far_as_no_node_has_taken_it() {
@@ -374,35 +315,5 @@ fn gpus_without_a_number_are_there_for_all_and_gpus_that_are_counted_only_once()
     assert!(!change("b").fits(&counted, &entry));
 }
 
-#[test]
-fn what_the_report_leaves_out_is_reserved_for_good() {
-    // 0.5 cores and a sidecar of 1: the report has 0.5 of each of the two pods, which are ready; others have 2.
-    let (graph, service) = settled("a", 2);
-    let workload = WorkloadUse {
-        requests: cpu(1500),
-        reported: cpu(500),
-        replicas: 2,
-        ready: 2,
-        ..WorkloadUse::default()
-    };
-    let placed = [(graph, ServiceRecord { workloads: vec![workload], ..service })];
-    assert_eq!(free(&cluster(8000, 3000), &placed, "new"), 3000);
-    assert_eq!(free(&cluster(8000, 3000), &placed, "a"), 6000);
-}
-
-#[test]
-fn a_cron_job_keeps_the_place_of_one_run() {
-    let (graph, service) = settled("a", 1);
-    let kind = crate::model::WorkloadKind::CronJob;
-    let workload =
-        WorkloadUse { kind, requests: cpu(1000), reported: cpu(1000), replicas: 1, ..WorkloadUse::default() };
-    let placed = [(graph, ServiceRecord { workloads: vec![workload], ..service })];
-    assert_eq!(free(&cluster(8000, 4000), &placed, "new"), 3000);
-}
-
-#[test]
-fn what_is_not_installed_yet_is_reserved() {
-    let (graph, service) = starting("a", 4, 0);
-    let waiting = [(graph, ServiceRecord { state: ServiceState::Deploying, ..service })];
-    assert_eq!(free(&cluster(8000, 4000), &waiting, "new"), 0, "4 cores of others, 4 to come");
-}
+#[path = "footprint_situations.rs"]
+mod situations;
