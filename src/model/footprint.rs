@@ -36,6 +36,9 @@ pub struct Usage {
     /// By replicas that are not ready: they show in the report once a node has taken them.
     #[serde(default)]
     pub unready: Resources,
+    /// Part of both `reserved` and `shown`: the report may be older than the change that brought it.
+    #[serde(default)]
+    pub unsure: Resources,
 }
 
 impl Usage {
@@ -47,6 +50,7 @@ impl Usage {
             reserved: self.reserved + other.reserved,
             shown: self.shown + other.shown,
             unready: self.unready + other.unready,
+            unsure: self.unsure + other.unsure,
         }
     }
 }
@@ -134,7 +138,8 @@ pub struct FreeCapacity {
 /// The report may or may not include recent changes of this graph and of others. So the result is never more
 /// than what remains after the other graphs' desired replicas. Replicas that are not ready show in the report if a
 /// node has taken them: of those of the graph at least all but what the cluster reports as not taken, of the
-/// others' at most that is missing.
+/// others' at most that is missing. Of its own use that the report may or may not show, what it has is free for it in any
+/// case; more only as far as there is room if the report does not show it yet.
 #[must_use]
 pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) -> FreeCapacity {
     let waiting = Resources::from_fn(|dimension| {
@@ -147,6 +152,7 @@ pub fn free_capacity(cluster: &ClusterRecord, all: &LedgerEntry, own: &Usage) ->
     let free = Resources::from_fn(|dimension| {
         let allocatable = cluster.allocatable.get(dimension);
         let unused = allocatable - cluster.allocated.get(dimension) - reserved.get(dimension);
+        let unused = if unused > 0 { (unused - own.unsure.get(dimension)).max(0) } else { unused };
         let remaining = allocatable - theirs.get(dimension);
         (unused + shown.get(dimension)).min(remaining).max(0)
     });
@@ -170,8 +176,8 @@ pub fn charge(
     // capacity, at least that of one replica. Later on, the cluster reports what of the rest no node has taken.
     let usage = if waits || fresh {
         let reserved = service.use_of(service.counted_replicas().max(1));
-        let shown = if waits { ready } else { wanted };
-        Usage { wanted, reserved, shown, unready: Resources::default() }
+        let (shown, unsure) = if waits { (ready, Resources::default()) } else { (wanted, wanted) };
+        Usage { wanted, reserved, shown, unready: Resources::default(), unsure }
     } else {
         // Intents that stand in for what the chart does not request, sidecars, and jobs to come never show.
         let shows = service.reported_use();
@@ -182,7 +188,7 @@ pub fn charge(
             true => (hidden + starting, Resources::default()),
             false => (hidden, starting),
         };
-        Usage { wanted, reserved, shown: ready, unready }
+        Usage { wanted, reserved, shown: ready, unready, unsure: Resources::default() }
     };
     Some(Charge { cluster, usage })
 }

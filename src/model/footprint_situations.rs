@@ -82,7 +82,10 @@ fn changing() -> Vec<Situation> {
     let when = |state, situation| Situation { state, ..situation };
     vec![
         fresh(plain("just placed, report older", [3, 0], [0.0, 0.0], [8.0, 5.0])),
-        fresh(plain("just placed, report newer", [3, 0], [3.0, 0.0], [8.0, 2.0])),
+        fresh(plain("just placed, report newer", [3, 0], [3.0, 0.0], [5.0, 2.0])),
+        fresh(plain("just placed beside others, report older", [3, 0], [4.0, 0.0], [4.0, 1.0])),
+        fresh(plain("just placed beside others, report newer", [3, 0], [7.0, 0.0], [3.0, 0.0])),
+        fresh(plain("just placed, overfull", [3, 0], [9.0, 0.0], [2.0, 0.0])),
         Situation { scaled: 1, ..to(4, plain("just scaled up", [1, 1], [5.0, 0.0], [4.0, 0.0])) },
         to(4, plain("scaled up, still starting", [1, 1], [4.0, 0.0], [8.0, 4.0])),
         to(1, plain("scaled down, pods still there", [3, 3], [3.0, 0.0], [8.0, 5.0])),
@@ -189,7 +192,7 @@ impl Situation {
 fn every_situation_leaves_what_it_must() {
     let groups = [starting(), changing(), kinds(), intents_and_resources()];
     let situations: Vec<Situation> = groups.into_iter().flatten().collect();
-    assert_eq!(situations.len(), 50);
+    assert_eq!(situations.len(), 53);
     let wrong: Vec<String> = situations
         .iter()
         .filter_map(|situation| {

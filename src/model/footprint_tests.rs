@@ -72,9 +72,10 @@ fn a_fresh_service_counts_whether_the_report_shows_it_or_not() {
     graph.updated_at = at(-5);
     service.replicas_ready = None;
     let fresh = [(graph, service)];
-    for allocated in [0, 3000] {
-        // For itself all 8 cores are free; for others its whole charge counts as used.
-        assert_eq!(free(&cluster(8000, allocated), &fresh, "a"), 8000, "{allocated}");
+    // For itself what it has is free, and the rest as if the report did not show it; for others its whole charge
+    // counts as used.
+    for (allocated, own) in [(0, 8000), (3000, 5000)] {
+        assert_eq!(free(&cluster(8000, allocated), &fresh, "a"), own, "{allocated}");
         assert!(free(&cluster(8000, allocated), &fresh, "new") <= 5000, "{allocated}");
     }
 }
