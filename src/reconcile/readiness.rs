@@ -40,14 +40,14 @@ pub struct Verdict {
 }
 
 /// The objects besides workloads that have to reach the cluster of a service: all that `smo` propagates, and of a
-/// chart that propagates itself those that it selects, if it has no workloads. Objects without a namespace are
-/// bound in another way and are not looked at; hooks come and go.
+/// chart that propagates itself those that it selects, if it has no workloads. Hooks come and
+/// go, and definitions go to all clusters.
 #[must_use]
 pub(super) fn awaited(service: &ServiceRecord) -> Vec<&ObjectId> {
     let Some(manifest) = &service.manifest else { return Vec::new() };
     let stays = |object: &&ManifestObject| {
         let ManifestObject { id, hook, kept, workload, .. } = object;
-        !hook && !kept && workload.is_none() && id.namespace.is_some() && id.kind != DEFINITION
+        !hook && !kept && workload.is_none() && id.kind != DEFINITION
     };
     let is_of_karmada = |object: &ManifestObject| object.id.group().ends_with("karmada.io");
     let has_workloads = manifest.objects.iter().any(|object| object.workload.is_some() && !object.hook);

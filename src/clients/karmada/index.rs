@@ -23,7 +23,10 @@ use crate::model::{ObjectId, WorkloadKind};
 #[derive(Default)]
 pub(super) struct Index {
     workloads: HashMap<WorkloadKind, Mirror<WorkloadState>>,
+    /// Of objects in namespaces.
     bindings: Mirror<BindingState>,
+    /// Of objects without one; each kind of bindings has a watch of its own.
+    cluster_bindings: Mirror<BindingState>,
     /// The workloads of a release.
     by_release: HashMap<ReleaseKey, BTreeSet<(ObjectKey, WorkloadKind)>>,
     /// The binding of an object.
@@ -82,10 +85,22 @@ impl Index {
         touched
     }
 
-    /// Takes an event of the bindings' watch and returns the releases that it touches.
+    /// Takes an event of the watch of bindings and returns the releases that it touches.
     pub(super) fn apply_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
+        let changes = self.bindings.apply(event, BindingState::of);
+        self.rebind(changes)
+    }
+
+    /// Takes an event of the watch of bindings of objects without a namespace.
+    pub(super) fn apply_cluster_binding(&mut self, event: Event<DynamicObject>) -> BTreeSet<ReleaseKey> {
+        let changes = self.cluster_bindings.apply(event, BindingState::of);
+        self.rebind(changes)
+    }
+
+    /// Follows changes of bindings.
+    fn rebind(&mut self, changes: Vec<Change<BindingState>>) -> BTreeSet<ReleaseKey> {
         let (mut touched, mut releases) = (BTreeSet::new(), BTreeSet::new());
-        for Change { key, before } in self.bindings.apply(event, BindingState::of) {
+        for Change { key, before } in changes {
             if let Some(before) = before {
                 // Unless a newer binding of the same object has taken its place.
                 if self.by_object.get(&before.object) == Some(&key) {
@@ -94,7 +109,8 @@ impl Index {
                 releases.extend(before.observed.managed);
                 touched.insert(before.object);
             }
-            if let Some(after) = self.bindings.get(&key) {
+            if let Some(after) = self.binding(&key) {
+                let after = after.clone();
                 self.by_object.insert(after.object.clone(), key);
                 releases.extend(after.observed.managed.clone());
                 touched.insert(after.object.clone());
@@ -102,6 +118,11 @@ impl Index {
         }
         releases.extend(touched.iter().filter_map(|object| self.release_of(object)));
         releases
+    }
+
+    /// The binding of that key: those of objects without a namespace have none either.
+    fn binding(&self, key: &ObjectKey) -> Option<&BindingState> {
+        if key.0.is_empty() { self.cluster_bindings.get(key) } else { self.bindings.get(key) }
     }
 
     /// The release of a bound workload.
@@ -120,7 +141,7 @@ impl Index {
     fn workload(&self, key: &ObjectKey, kind: WorkloadKind) -> Option<WorkloadObservation> {
         let state = self.workloads.get(&kind)?.get(key)?;
         let binding = self.by_object.get(&BoundObject::of_workload(kind, key));
-        let binding = binding.and_then(|binding| self.bindings.get(binding));
+        let binding = binding.and_then(|binding| self.binding(binding));
         Some(WorkloadObservation {
             kind,
             name: key.1.clone(),
@@ -134,7 +155,7 @@ impl Index {
 
     /// The binding of an object that is no workload.
     pub(super) fn binding_of(&self, object: &ObjectId) -> Option<BindingObservation> {
-        let binding = self.bindings.get(self.by_object.get(&BoundObject::of(object))?)?;
+        let binding = self.binding(self.by_object.get(&BoundObject::of(object))?)?;
         Some(binding.observation(0))
     }
 }
@@ -241,7 +262,7 @@ fn ready_pods(status: &Value) -> i64 {
     count("readyReplicas") + count("numberReady") + count("active") + i64::from(status["phase"] == "Running")
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct BindingState {
     /// The object that it binds.
     object: BoundObject,

@@ -215,3 +215,37 @@ fn a_status_of_any_shape_leaves_the_binding_readable() {
     let status = &found[0].binding.as_ref().unwrap().clusters["edge-1"];
     assert_eq!((status.healthy, status.ready_replicas), (true, 0));
 }
+
+#[test]
+fn objects_without_a_namespace_have_bindings_of_their_own() {
+    let mut index = Index::default();
+    let policy = "a.demo.smo";
+    let binding = |cluster: &str| -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "work.karmada.io/v1alpha2", "kind": "ClusterResourceBinding",
+            "metadata": {
+                "name": "reader-clusterrole",
+                "annotations": {"clusterpropagationpolicy.karmada.io/name": policy},
+            },
+            "spec": {
+                "resource": {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": "reader"},
+                "clusters": [{"name": cluster}],
+            },
+        }))
+        .unwrap()
+    };
+    assert_eq!(index.apply_cluster_binding(Event::Apply(binding("edge-1"))), touched(&["a"]));
+    let role = ObjectId {
+        api_version: "rbac.authorization.k8s.io/v1".into(),
+        kind: "ClusterRole".into(),
+        namespace: None,
+        name: "reader".into(),
+    };
+    assert_eq!(index.binding_of(&role).unwrap().scheduled, BTreeMap::from([("edge-1".to_owned(), 0)]));
+    // A new list of the other kind forgets nothing of this one.
+    index.apply_binding(Event::Init);
+    index.apply_binding(Event::InitDone);
+    assert_eq!(index.binding_of(&role).unwrap().managed, Some(release("a")));
+    index.apply_cluster_binding(Event::Delete(binding("edge-1")));
+    assert_eq!(index.binding_of(&role), None);
+}

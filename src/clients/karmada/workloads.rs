@@ -6,6 +6,7 @@
 //! last known state while Karmada is down; before it, "nothing known" must not look like "nothing there" and
 //! is an error.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::runtime::watcher::watcher;
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -54,7 +55,13 @@ impl KarmadaWorkloads {
             watch_kind::<CronJob>(&client, &observed, "cronjobs"),
             watch_kind::<Pod>(&client, &observed, "pods"),
         ];
-        watches.push(watch_bindings(&client, &observed));
+        watches.push(watch_bindings(&client, &observed, "ResourceBinding", Index::apply_binding));
+        watches.push(watch_bindings(
+            &client,
+            &observed,
+            "ClusterResourceBinding",
+            Index::apply_cluster_binding,
+        ));
         let (health, watches) = watches.into_iter().unzip();
         Self { client, observed, health, _watches: watches }
     }
@@ -75,13 +82,20 @@ where
     (health, watch)
 }
 
-fn watch_bindings(client: &Client, observed: &Arc<Observed<Index, ReleaseKey>>) -> Watch {
-    let (health, observed) = (WatchHealth::new("karmada", "bindings"), Arc::clone(observed));
-    let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", "ResourceBinding");
+/// Watches one kind of bindings.
+fn watch_bindings(
+    client: &Client,
+    observed: &Arc<Observed<Index, ReleaseKey>>,
+    kind: &'static str,
+    apply: fn(&mut Index, Event<DynamicObject>) -> BTreeSet<ReleaseKey>,
+) -> Watch {
+    let name = if kind == "ResourceBinding" { "bindings" } else { "cluster-bindings" };
+    let (health, observed) = (WatchHealth::new("karmada", name), Arc::clone(observed));
+    let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", kind);
     let kind = ApiResource::from_gvk(&kind);
     let bindings = Api::<DynamicObject>::all_with(monitored(client, &health), &kind);
     let watch = follow(Arc::clone(&health), watcher(bindings, config("")), move |event| {
-        observed.take(event, Index::apply_binding);
+        observed.take(event, apply);
     });
     (health, watch)
 }
