@@ -112,7 +112,7 @@ pub struct WorkloadObservation {
     pub binding: Option<BindingObservation>,
 }
 
-/// A ResourceBinding, or a ClusterResourceBinding: where Karmada schedules a workload, and the status reported from there.
+/// A binding of Karmada: where it schedules an object, and the status reported from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingObservation {
     /// Clusters it is scheduled to, with the replicas desired there.

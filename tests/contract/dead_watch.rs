@@ -69,8 +69,8 @@ async fn what_a_dead_watch_showed_is_believed_only_for_a_while() {
     let stale: BTreeMap<_, _> = stale.collect();
     assert_eq!(
         stale.values().filter(|stale| **stale).count(),
-        8,
-        "seven kinds of workloads, and bindings: {stale:?}"
+        9,
+        "seven kinds of workloads, and two of bindings: {stale:?}"
     );
     for alive in ["clusters", "releases", "propagationpolicies", "rules"] {
         assert!(!stale[alive], "{alive}");

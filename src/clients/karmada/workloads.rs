@@ -89,7 +89,7 @@ fn watch_bindings(
     kind: &'static str,
     apply: fn(&mut Index, Event<DynamicObject>) -> BTreeSet<ReleaseKey>,
 ) -> Watch {
-    let name = if kind == "ResourceBinding" { "bindings" } else { "cluster-bindings" };
+    let name = if kind == "ResourceBinding" { "bindings" } else { "clusterbindings" };
     let (health, observed) = (WatchHealth::new("karmada", name), Arc::clone(observed));
     let kind = GroupVersionKind::gvk("work.karmada.io", "v1alpha2", kind);
     let kind = ApiResource::from_gvk(&kind);
