@@ -155,9 +155,10 @@ impl HelmReleases {
             "recovering release {}, left {status} by an interrupted helm",
             newest.release
         );
-        // The running objects were installed by the last revision that completed.
+        // The running objects were installed by the last revision that completed, or that failed after it had made
+        // some: those must not go either.
         let last_with = |status: &str| history.iter().find(|revision| revision.status == status);
-        match last_with("deployed").or_else(|| last_with("superseded")) {
+        match last_with("deployed").or_else(|| last_with("superseded")).or_else(|| last_with("failed")) {
             Some(good) if status.starts_with("pending-") => {
                 let number = good.number.to_string();
                 call.run("rollback", &[], &[&newest.release, &number]).await?;

@@ -230,6 +230,7 @@ pub async fn watches(ports: &Ports) {
         "cronjobs",
         "pods",
         "bindings",
+        "clusterbindings",
         "releases",
         "overridepolicies",
         "serviceexports",

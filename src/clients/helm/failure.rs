@@ -4,6 +4,8 @@
 //! were taken from Helm 3.17 and 4.3 (recorded in the tests); where both generations differ, both are listed.
 //! An unrecognised failure is `Failed`, which is retried: a wrong guess here costs time, not correctness.
 
+use std::time::Duration;
+
 use crate::clients::command::{CommandError, Finished};
 use crate::clients::{ClientError, ClientErrorKind as Kind};
 
@@ -12,6 +14,25 @@ const MESSAGE_CAP: usize = 600;
 
 /// A rule: when any of the texts occurs (in lower case), the error is of this system and kind.
 type Rule = (&'static [&'static str], &'static str, Kind);
+
+/// How a failure to render begins, after the name of the operation. Charts can quote anything after that.
+const RENDERING: &[&str] = &[
+    "execution error at (",
+    "template: ",
+    "parse error at (",
+    "yaml parse error on ",
+    "values don't meet the specifications of the schema",
+];
+
+/// What never fits into a request to Karmada, a Secret of Helm, or a message between Karmada and its etcd.
+const TOO_LARGE: &[&str] =
+    &["request is too large", "too long: ", "larger than max", "request entity too large"];
+
+/// A registry or an API server that wants to be asked less often.
+const RATE_LIMITED: &[&str] =
+    &["toomanyrequests", "429 too many requests", "status code 429", "too many requests"];
+/// How long one is then left alone: registries count pulls by the hour.
+const LEFT_ALONE: Duration = Duration::from_secs(300);
 
 /// First match wins; from the specific to the general.
 const RULES: &[Rule] = &[
@@ -22,6 +43,8 @@ const RULES: &[Rule] = &[
     ),
     (&["kubernetes cluster unreachable", "failed calling webhook"], "karmada", Kind::Unreachable),
     (&["another operation (install/upgrade/rollback) is in progress"], "helm", Kind::Failed),
+    // Another Helm has just written its record.
+    (&["\"sh.helm.release.v1."], "helm", Kind::Failed),
     // A namespace on its way out, a full quota, a lost race of writers: all pass.
     (
         &["because it is being terminated", "exceeded quota", "the object has been modified"],
@@ -33,6 +56,9 @@ const RULES: &[Rule] = &[
             "invalid ownership metadata",
             "cannot be imported into the current release",
             "cannot re-use a name that is still in use",
+            "conflict occurred while applying",
+            "apply failed with ",
+            "\" already exists",
         ],
         "helm",
         Kind::Conflict,
@@ -59,6 +85,19 @@ const RULES: &[Rule] = &[
             "improper constraint",
             "invalid reference",
             "invalid_reference",
+            "cannot be handled as a ",
+            "cannot unmarshal ",
+            "strict decoding error",
+            "unknown field \"",
+            "violates podsecurity",
+            "invalid release name",
+            "exceeds max length",
+            "is not allowed, found in descriptor",
+            "could not load config with mediatype",
+            "unsupported media type",
+            "manifest does not contain minimum number of descriptors",
+            "does not appear to be a gzipped archive",
+            "file does not appear to be a valid",
         ],
         "helm",
         Kind::Invalid,
@@ -74,6 +113,9 @@ const RULES: &[Rule] = &[
             "authorization failed",
             "credential not found",
             "no basic auth credentials",
+            "credential required for basic auth",
+            "docker-credential-",
+            "error getting credentials",
             "denied: ",
             "unauthorized: ",
         ],
@@ -131,7 +173,19 @@ pub(super) fn of_exit(finished: &Finished) -> ClientError {
     if kind == Kind::Timeout && text.contains("hooks failed") {
         message = format!("{message} (calls.helm_deadline, SMO_HELM_DEADLINE, is how long a hook may take)");
     }
-    ClientError::new(system, kind, message)
+    let mut error = ClientError::new(system, kind, message);
+    if RATE_LIMITED.iter().any(|words| text.contains(words)) && kind == Kind::Failed {
+        error.retry_after = Some(LEFT_ALONE);
+    }
+    error
+}
+
+/// Whether the chart itself failed, before anything was asked of another system.
+fn is_rendering(text: &str) -> bool {
+    let verbs = ["upgrade failed: ", "installation failed: "];
+    let words = |line| verbs.iter().fold(line, |line: &str, verb| line.strip_prefix(verb).unwrap_or(line));
+    let mut errors = text.lines().filter_map(|line| line.strip_prefix("error: "));
+    errors.any(|line| RENDERING.iter().any(|beginning| words(line).starts_with(beginning)))
 }
 
 /// The error of a Helm that could not be run to its end.
@@ -146,10 +200,23 @@ pub(super) fn of_command(error: &CommandError) -> ClientError {
 
 fn classify(text: &str) -> (&'static str, Kind) {
     let any = |patterns: &[&str]| patterns.iter().any(|pattern| text.contains(pattern));
+    if any(TOO_LARGE) || is_rendering(text) {
+        return ("helm", Kind::Invalid);
+    }
+    let of_registry = text.contains("/v2/") || text.contains("fetchreference");
+    if any(RATE_LIMITED) {
+        return (
+            if of_registry || text.contains("toomanyrequests") { "registry" } else { "karmada" },
+            Kind::Failed,
+        );
+    }
     // A connection error can quote any text of the server, hence before the texts of rendering.
     let connection = any(CONNECTION) && !text.contains("kubernetes cluster unreachable");
-    if connection && (text.contains("/v2/") || text.contains("fetchreference")) {
+    if connection && of_registry {
         return ("registry", Kind::Unreachable);
+    }
+    if of_registry && any(&["500 internal server error", "status code 500"]) {
+        return ("registry", Kind::Failed);
     }
     if let Some((_, system, kind)) = RULES.iter().find(|(patterns, _, _)| any(patterns)) {
         return (system, *kind);
@@ -292,6 +359,92 @@ mod tests {
         ] {
             assert_eq!(failure(text), expected, "{text}");
             assert!(failure(text).1.is_transient());
+        }
+    }
+
+    #[test]
+    fn what_a_chart_says_while_it_renders_is_never_taken_for_another_systems_word() {
+        for text in [
+            r#"Error: execution error at (a/templates/a.yaml:1:3): see https://registry.example/v2/a: connection refused"#,
+            r#"Error: UPGRADE FAILED: template: a/templates/a.yaml:1:3: executing "a" at <lookup>: dial tcp: i/o timeout: etcdserver: x"#,
+            r#"Error: INSTALLATION FAILED: values don't meet the specifications of the schema(s) in the following chart(s): a: failing loading "https://h/v2/x.json": dial tcp: lookup h: no such host"#,
+        ] {
+            assert_eq!(failure(text), ("helm", Kind::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_stored_waits_for_a_user() {
+        for text in [
+            "Error: create: failed to create: etcdserver: request is too large",
+            r#"Error: UPGRADE FAILED: create: failed to create: Secret "sh.helm.release.v1.a.v1" is invalid: data: Too long: may not be more than 1048576 bytes"#,
+            "Error: INSTALLATION FAILED: create: failed to create: Request entity too large: limit is 3145728",
+            "Error: INSTALLATION FAILED: rpc error: code = ResourceExhausted desc = trying to send message larger than max (2252211 vs. 2097152)",
+            r#"Error: UPGRADE FAILED: cannot patch "a" with kind ConfigMap: metadata.annotations: Too long: may not be more than 262144 bytes"#,
+            r#"Error: INSTALLATION FAILED: 1 error occurred:
+	* Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal number into Go struct field EnvVar.spec.template.spec.containers.env.value of type string"#,
+            r#"Error: INSTALLATION FAILED: failed to create typed patch object: .spec.replica: strict decoding error: unknown field "spec.replica""#,
+            r#"Error: media type "application/vnd.oci.image.config.v1+json" is not allowed, found in descriptor with digest: "sha256:d1""#,
+            "Error: could not load config with mediatype application/vnd.cncf.helm.config.v1+json",
+            "Error: manifest does not contain minimum number of descriptors (2), descriptors found: 1",
+            "Error: INSTALLATION FAILED: improper constraint: latest",
+            r#"Error: INSTALLATION FAILED: release name "a": exceeds max length of 53"#,
+        ] {
+            assert_eq!(failure(text), ("helm", Kind::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_asks_too_often_waits_longer() {
+        for (text, system) in [
+            (
+                "Error: INSTALLATION FAILED: failed to copy: httpReadSeeker: failed open: unexpected status code https://registry-1.docker.io/v2/a/manifests/sha256:95: 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
+                "registry",
+            ),
+            (
+                r#"Error: GET "https://h/v2/a/tags/list": response status code 429: toomanyrequests: x"#,
+                "registry",
+            ),
+            (
+                "Error: UPGRADE FAILED: the server has received too many requests and has asked us to try again later (get deployments.apps)",
+                "karmada",
+            ),
+        ] {
+            let error = of_exit(&Finished { code: Some(1), stdout: String::new(), stderr: text.to_owned() });
+            assert_eq!((error.system, error.kind), (system, Kind::Failed), "{text}");
+            assert_eq!(error.retry_after, Some(LEFT_ALONE), "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_credentials_conflicts_and_errors_of_registries_have_their_kinds() {
+        for (text, expected) in [
+            (
+                r#"Error: INSTALLATION FAILED: GET "https://abc.io/v2/chart1/tags/list": credential required for basic auth"#,
+                ("registry", Kind::Unauthorised),
+            ),
+            (
+                r#"Error: INSTALLATION FAILED: failed to perform "FetchReference" on source: GET "https://registry-1.docker.io/v2/a/manifests/25.0.24": exec: "docker-credential-osxkeychain": executable file not found in $PATH"#,
+                ("registry", Kind::Unauthorised),
+            ),
+            (
+                r#"Error: UPGRADE FAILED: conflict occurred while applying object kube-system/traefik apps/v1, Kind=Deployment: Apply failed with 1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas"#,
+                ("helm", Kind::Conflict),
+            ),
+            (
+                r#"Error: INSTALLATION FAILED: failed post-install: warning: Hook post-install a.yaml failed: jobs.batch "stack-api-migration" already exists"#,
+                ("helm", Kind::Conflict),
+            ),
+            (
+                r#"Error: INSTALLATION FAILED: create: failed to create: secrets "sh.helm.release.v1.a.v1" already exists"#,
+                ("helm", Kind::Failed),
+            ),
+            (
+                "Error: unexpected status from HEAD request to https://h/v2/a/manifests/1.0.0: 500 Internal Server Error",
+                ("registry", Kind::Failed),
+            ),
+        ] {
+            assert_eq!(failure(text), expected, "{text}");
         }
     }
 

@@ -310,12 +310,13 @@ async fn an_interrupted_upgrade_is_rolled_back_to_the_deployed_revision_before_u
 }
 
 #[tokio::test]
-async fn an_interrupted_upgrade_that_nothing_can_be_rolled_back_to_is_removed() {
+async fn an_interrupted_upgrade_of_a_release_that_had_failed_does_not_remove_what_runs() {
     let bed = Bed::new();
     bed.revision("a", 1, "failed", Some("brussels-1a2b"));
     bed.revision("a", 2, "pending-upgrade", Some("brussels-1a2b"));
     bed.quick().apply(&spec("a")).await.unwrap();
-    assert_eq!(bed.calls(), [UNINSTALL, UPGRADE]);
+    let rollback = "rollback --namespace demo --timeout --kubeconfig HERE/config -- a 1";
+    assert_eq!(bed.calls(), [rollback, UPGRADE]);
 }
 
 #[tokio::test]
