@@ -86,7 +86,9 @@ pub(super) async fn receive_alerts(
     JsonBody(data): JsonBody<Value>,
 ) -> Result<Json<AlertsResponse>, ApiError> {
     "alertmanager".clone_into(&mut context.actor);
-    let outcome = app.receive_alerts(&alerts(&data)?, &context).await?;
+    let Notification { alerts, odd } = read(&data)?;
+    let mut outcome = app.receive_alerts(&alerts, &context).await?;
+    outcome.ignored.extend(odd);
     let deployed =
         |target: crate::app::AlertTarget| DeployedService { graph: target.graph, service: target.service };
     Ok(Json(AlertsResponse {
@@ -97,8 +99,17 @@ pub(super) async fn receive_alerts(
     }))
 }
 
-/// Reads a notification; all faults are reported with their places.
-fn alerts(notification: &Value) -> Result<Vec<Alert>, Error> {
+/// What a notification has.
+#[derive(Debug)]
+struct Notification {
+    alerts: Vec<Alert>,
+    /// Alerts that cannot be read.
+    odd: Vec<IgnoredAlert>,
+}
+
+/// Reads a notification. One odd alert does not lose the others, but a notification of which nothing can be read
+/// is refused, with all faults and their places.
+fn read(notification: &Value) -> Result<Notification, Error> {
     let mut findings = Vec::new();
     let default = firing(notification.get("status"), "/status", &mut findings).unwrap_or(true);
     let items = match notification.get("alerts") {
@@ -116,12 +127,29 @@ fn alerts(notification: &Value) -> Result<Vec<Alert>, Error> {
             &[]
         }
     };
-    let read = |(index, item): (usize, &Value)| alert(index, item, default, &mut findings);
-    let alerts = items.iter().enumerate().filter_map(read).collect();
-    if findings.is_empty() {
-        return Ok(alerts);
+    let is_notification = findings.is_empty();
+    let (mut alerts, mut odd) = (Vec::new(), Vec::new());
+    for (index, item) in items.iter().enumerate() {
+        let known = findings.len();
+        let read = alert(index, item, default, &mut findings);
+        match (read, &findings[known..]) {
+            (Some(alert), []) => alerts.push(alert),
+            (_, faults) => odd.push(ignored(item, faults)),
+        }
+    }
+    if is_notification && (odd.is_empty() || !alerts.is_empty()) {
+        return Ok(Notification { alerts, odd });
     }
     Err(Error::Invalid { detail: "the body is no notification of Alertmanager".to_owned(), findings })
+}
+
+/// An alert that cannot be read, with those of its labels that can.
+fn ignored(item: &Value, faults: &[Finding]) -> IgnoredAlert {
+    let labels = item.get("labels").and_then(Value::as_object).into_iter().flatten();
+    let texts = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let faults: Vec<String> =
+        faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.message)).collect();
+    IgnoredAlert { labels: texts.collect(), reason: faults.join("; ") }
 }
 
 fn alert(index: usize, item: &Value, default: bool, findings: &mut Vec<Finding>) -> Option<Alert> {
@@ -182,7 +210,7 @@ mod tests {
     use super::*;
 
     fn pointers(notification: &Value) -> Vec<String> {
-        match alerts(notification) {
+        match read(notification) {
             Err(Error::Invalid { findings, .. }) => {
                 findings.into_iter().map(|finding| finding.pointer).collect()
             }
@@ -201,16 +229,39 @@ mod tests {
                 {"status": "resolved", "labels": {"service": "t"}},
             ],
         });
-        let alerts = alerts(&notification).unwrap();
+        let alerts = read(&notification).unwrap().alerts;
         assert_eq!(alerts.iter().map(|alert| alert.firing).collect::<Vec<_>>(), [true, false]);
         assert_eq!(alerts[0].labels["service"], "s");
     }
 
     #[test]
     fn an_alert_without_a_status_follows_the_notification() {
-        let firing = |notification: Value| alerts(&notification).unwrap()[0].firing;
+        let firing = |notification: Value| read(&notification).unwrap().alerts[0].firing;
         assert!(firing(json!({"alerts": [{"labels": {}}]})));
         assert!(!firing(json!({"status": "resolved", "alerts": [{"labels": {}}]})));
+    }
+
+    #[test]
+    fn one_odd_alert_does_not_lose_the_others() {
+        let good = json!({"labels": {"alertname": "a", "service": "s"}});
+        for (odd, reason) in [
+            (
+                json!({"labels": {"alertname": "Forwarded", "priority": 3}}),
+                "/alerts/1/labels/priority must be a text",
+            ),
+            (json!({"labels": null}), "/alerts/1/labels must be an object"),
+            (
+                json!({"status": "acked", "labels": {}}),
+                "/alerts/1/status must be firing or resolved, not \"acked\"",
+            ),
+            (json!("text"), "/alerts/1 must be an object"),
+        ] {
+            let found = read(&json!({"alerts": [good, odd]})).unwrap();
+            assert_eq!((found.alerts.len(), found.odd.len()), (1, 1), "{odd}");
+            assert_eq!(found.odd[0].reason, reason);
+        }
+        let found = read(&json!({"alerts": [good, {"labels": {"alertname": "Forwarded", "n": 3}}]})).unwrap();
+        assert_eq!(found.odd[0].labels, BTreeMap::from([("alertname".to_owned(), "Forwarded".to_owned())]));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl App {
     async fn check_alerts(&self) -> Result<()> {
         for alert in self.parts.outside.firing_alerts().await? {
             let cause = Cause::internal("prometheus");
-            if let Err(error) = self.trigger(&alert.graph, &alert.service, cause).await {
+            if let Err(error) = self.trigger(&alert.graph, &alert.service, Some(&alert.alert), cause).await {
                 tracing::warn!(graph.name = %alert.graph, "alert {} was not taken: {error}", alert.alert);
             }
         }
@@ -61,13 +61,14 @@ impl App {
         let Some(service) = alert.labels.get("service") else {
             return ignored("the alert has no label \"service\"");
         };
+        let name = alert.labels.get("alertname").map(String::as_str);
         let candidates = self.parts.store.conditional_services(service).await?;
         let matching = candidates.iter().filter(|(graph, project)| {
             fits(&alert.labels, "graph", graph) && fits(&alert.labels, "project", project)
         });
         let (mut deployed, mut reason) = (Vec::new(), None);
         for (graph, _) in matching {
-            let done = self.trigger(graph, service, context.cause()).await?;
+            let done = self.trigger(graph, service, name, context.cause()).await?;
             match ignored_because(done, graph, service) {
                 None => deployed.push(AlertTarget { graph: graph.clone(), service: service.clone() }),
                 Some(why) => reason = Some(why),
@@ -100,6 +101,9 @@ fn ignored_because(done: Triggered, graph: &str, service: &str) -> Option<String
         Triggered::Already => Some(format!("service {service:?} of graph {graph:?} is deployed already")),
         Triggered::NotRunning => Some(format!("graph {graph:?} is not running")),
         Triggered::NotConditional => Some(format!("service {service:?} of graph {graph:?} has no event")),
+        Triggered::NotItsEvent => {
+            Some(format!("the alert is no event of service {service:?} of graph {graph:?}"))
+        }
         Triggered::Unknown => Some(format!("service {service:?} of graph {graph:?} is gone")),
     }
 }

@@ -7,7 +7,7 @@ use super::ledger::until_uncontended;
 use super::{Accepted, App, Deletion, RequestContext};
 use crate::error::{Error, Result};
 use crate::model::event;
-use crate::model::{Desired, GraphRecord, now};
+use crate::model::{ClusterRecord, Desired, GraphRecord, ServiceRecord, now};
 
 impl App {
     /// Installs a stopped graph again: every service where it was, conditional ones back to waiting for their
@@ -28,10 +28,27 @@ impl App {
             self.parts.ledger.refresh().await?;
             self.parts.ledger.require_fresh(now()).await?;
         }
+        if !graph.static_placement && !self.has_nodes_for(name).await? {
+            return self.start_elsewhere(graph, context).await;
+        }
         match self.record_desired(name, Desired::Running, event::GRAPH_STARTED, context).await {
             Err(Error::Contended { .. }) => self.start_elsewhere(graph, context).await,
             recorded => recorded,
         }
+    }
+
+    /// Whether the clusters of a graph's services have nodes that are large enough for their pods.
+    async fn has_nodes_for(&self, graph: &str) -> Result<bool> {
+        let clusters = self.parts.store.clusters().await?;
+        let services = self.parts.store.services(graph).await?;
+        let is_its = |service: &ServiceRecord, cluster: &ClusterRecord| {
+            service.cluster.as_ref() == Some(&cluster.name)
+        };
+        let fits = |service: &ServiceRecord| {
+            let mut own = clusters.iter().filter(|cluster| is_its(service, cluster));
+            own.all(|cluster| cluster.has_nodes_for(&service.pods()))
+        };
+        Ok(services.iter().all(fits))
     }
 
     /// Uninstalls the services of a graph and keeps its record.

@@ -8,7 +8,7 @@ use super::App;
 use super::change::Change;
 use crate::error::{Error, Result};
 use crate::model::event::SERVICE_TRIGGERED;
-use crate::model::{Cause, Desired, ServiceState};
+use crate::model::{Cause, Desired, ServiceRecord, ServiceState};
 
 /// Outcome of a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,19 +21,36 @@ pub(super) enum Triggered {
     NotRunning,
     /// It is deployed with the graph, not by an event.
     NotConditional,
+    /// The alert tells of no event of the service.
+    NotItsEvent,
     /// There is no such graph or service.
     Unknown,
 }
 
 impl App {
-    /// Records that a service's event has happened.
+    /// Records that a service's event has happened, as an alert tells. Without a name it is nobody else's
+    /// alert: those of Prometheus have one.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn trigger(&self, graph: &str, service: &str, cause: Cause) -> Result<Triggered> {
+    pub(super) async fn trigger(
+        &self,
+        graph: &str,
+        service: &str,
+        alert: Option<&str>,
+        cause: Cause,
+    ) -> Result<Triggered> {
         // Most alerts fire on long after their service runs: no lock for those.
         let services = self.parts.store.services(graph).await?;
-        if services.iter().any(|candidate| candidate.name == service && candidate.triggered) {
+        let known = services.iter().find(|candidate| candidate.name == service);
+        let is_foreign = |service: &ServiceRecord| {
+            service.is_conditional()
+                && alert.is_some_and(|alert| !service.trigger.alerts().iter().any(|own| own == alert))
+        };
+        if known.is_some_and(is_foreign) {
+            return Ok(Triggered::NotItsEvent);
+        }
+        if known.is_some_and(|service| service.triggered) {
             return Ok(Triggered::Already);
         }
         let (mut change, mut record) = match Change::begin_graph(&self.parts, graph, cause).await {
@@ -46,6 +63,10 @@ impl App {
         };
         if !target.is_conditional() {
             return Ok(Triggered::NotConditional);
+        }
+        // The graph may have been replaced meanwhile.
+        if is_foreign(&target) {
+            return Ok(Triggered::NotItsEvent);
         }
         if record.desired != Desired::Running {
             return Ok(Triggered::NotRunning);

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
-use super::{ClientError, ClientErrorKind as Kind, Result};
+use super::{ClientError, ClientErrorKind as Kind, ReleaseSpec, Result};
 use crate::config::CallSettings;
 
 /// The kind of slot that a Helm operation takes.
@@ -25,10 +25,15 @@ pub enum Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// The slot for installing a chart, by its reference (`oci://host:port/path`, or the URL that it came from).
+    /// The slot for installing a release, by the host of its chart's registry (`oci://host:port/path`).
     #[must_use]
-    pub fn install(chart: &'a str) -> Self {
-        let path = chart.split_once("://").map_or(chart, |(_, path)| path);
+    pub fn install(release: &'a ReleaseSpec) -> Self {
+        if release.archive.is_some() {
+            // Helm asks no registry.
+            return Self::Install("");
+        }
+        let chart = release.chart.as_str();
+        let path = chart.strip_prefix("oci://").unwrap_or(chart);
         Self::Install(path.split_once('/').map_or(path, |(host, _)| host))
     }
 }
@@ -158,6 +163,7 @@ fn left_alone(host: &str, wait: Duration, last: &str) -> ClientError {
 
 #[cfg(test)]
 mod tests {
+    use crate::clients::{ChartArchive, ReleaseKey};
     use futures::FutureExt;
 
     use super::*;
@@ -178,8 +184,17 @@ mod tests {
 
     #[test]
     fn the_registry_is_the_host_of_the_chart() {
-        assert_eq!(Slot::install("oci://h:5000/p/c:1.0"), Slot::Install("h:5000"));
-        assert_eq!(Slot::install("oci://h"), Slot::Install("h"));
+        let archive = ChartArchive { digest: String::new(), archive: bytes::Bytes::new() };
+        for (chart, archive, host) in [
+            ("oci://h:5000/p/c:1.0", None, "h:5000"),
+            ("oci://h", None, "h"),
+            ("https://h/c.tgz", Some(archive), ""),
+        ] {
+            let key = ReleaseKey { namespace: "n".into(), name: "r".into() };
+            let (owner, digest, values) = (String::new(), String::new(), serde_json::Value::Null);
+            let release = ReleaseSpec { key, chart: chart.into(), archive, values, owner, digest };
+            assert_eq!(Slot::install(&release), Slot::Install(host));
+        }
     }
 
     #[tokio::test]

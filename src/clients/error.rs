@@ -9,7 +9,7 @@ use thiserror::Error;
 #[error("{system}: {kind}: {message}")]
 pub struct ClientError {
     /// Name of the system that failed: `karmada`, `helm`, `registry`, `monitoring`, `prometheus`,
-    /// `submariner`, `gateways`, or `strategy` for any external program.
+    /// `submariner`, `gateways`, `nodes`, `repository`, `database`, or `strategy` for any external program.
     pub system: &'static str,
     /// Kind of the failure; determines whether it is retried.
     pub kind: ClientErrorKind,

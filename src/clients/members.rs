@@ -12,15 +12,17 @@ use kube::api::ListParams;
 use kube::core::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::kubernetes::failure;
 use super::{ClientError, ClientErrorKind, Result};
 
 /// Members that are asked at a time.
 const AT_ONCE: usize = 8;
-/// Longest wait for one member: one that hangs must not take the deadline of all.
+/// Longest wait for a page of one member: one that hangs must not take the deadline of all.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for all members, within the deadline of a call: what was told until then counts.
+const ALL_WITHIN: Duration = Duration::from_secs(8);
 
 /// A page of a list of one member.
 #[derive(Deserialize)]
@@ -57,7 +59,10 @@ pub(super) async fn list<T: DeserializeOwned>(
         ClientError::new(system, ClientErrorKind::Invalid, format!("cannot ask {cluster}: {error}"))
     })?;
     let what = format!("cannot read from cluster {cluster}");
-    client.request(request).await.map_err(|error| failure(system, &what, error))
+    let answer = timeout(PATIENCE, client.request(request)).await.map_err(|_elapsed| {
+        ClientError::new(system, ClientErrorKind::Timeout, format!("{what}: no answer in time"))
+    })?;
+    answer.map_err(|error| failure(system, &what, error))
 }
 
 /// The answers of the members that give one, in any order; `what` is asked for.
@@ -72,18 +77,15 @@ where
     let mut questions = Vec::new();
     for cluster in clusters {
         let question = ask(cluster);
-        questions.push(async move { (cluster.as_str(), timeout(PATIENCE, question).await) });
+        questions.push(async move { (cluster.as_str(), question.await) });
     }
     let mut answers = stream::iter(questions).buffer_unordered(AT_ONCE);
-    let mut known = Vec::new();
-    while let Some((cluster, answer)) = answers.next().await {
+    let (until, mut known) = (Instant::now() + ALL_WITHIN, Vec::new());
+    while let Ok(Some((cluster, answer))) = timeout_at(until, answers.next()).await {
         match answer {
-            Ok(Ok(answer)) => known.push((cluster, answer)),
-            Ok(Err(error)) => {
+            Ok(answer) => known.push((cluster, answer)),
+            Err(error) => {
                 tracing::debug!(cluster.name = cluster, %error, "cluster {cluster} does not tell {what}");
-            }
-            Err(_elapsed) => {
-                tracing::debug!(cluster.name = cluster, "cluster {cluster} does not answer about {what}");
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::timeout;
 
 use super::bulkhead::Slot;
@@ -37,6 +37,8 @@ const RENDER: Operation = helm("render", &["karmada", "registry"]);
 /// Not under a breaker: a repository that is down says nothing about another.
 const FETCH: Operation =
     Operation { system: "repository", name: "fetch", policy: Policy::Once(FETCHED_WITHIN), proves: &[] };
+/// Archives of charts in memory at a time, each of at most 20 MiB.
+const ARCHIVES: usize = 16;
 /// Longest time for an index and an archive.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30);
 const APPLY_POLICIES: Operation = write("karmada", "apply_policies");
@@ -74,6 +76,8 @@ struct Inner {
     strategies: Strategies,
     /// Time without a proof of life after which the state of a watch is not trusted.
     stale_after: Duration,
+    /// Rights to hold the archive of a chart in memory.
+    archives: Arc<Semaphore>,
     /// Whether the clusters have been read at least once.
     clusters_known: watch::Sender<bool>,
 }
@@ -84,7 +88,14 @@ impl Outside {
     #[must_use]
     pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
         let (strategies, clusters_known) = (Strategies::new(calls.settings()), watch::Sender::new(false));
-        Self(Arc::new(Inner { ports, calls, strategies, stale_after, clusters_known }))
+        Self(Arc::new(Inner {
+            ports,
+            calls,
+            strategies,
+            stale_after,
+            archives: Arc::new(Semaphore::new(ARCHIVES)),
+            clusters_known,
+        }))
     }
 
     /// Adds the metrics of all calls and watches to a registry.
@@ -211,6 +222,16 @@ impl Outside {
         self.0.ports.propagation.changes()
     }
 
+    /// The right to hold the archive of a chart until it is dropped: only so many are fetched, and are in memory, at a
+    /// time.
+    ///
+    /// # Errors
+    /// None while the server runs.
+    pub async fn archive_slot(&self) -> Result<OwnedSemaphorePermit> {
+        let slot = Arc::clone(&self.0.archives).acquire_owned().await;
+        slot.map_err(|_closed| superseded())
+    }
+
     /// Fetches the archive of a chart that is not in a registry.
     ///
     /// # Errors
@@ -233,7 +254,7 @@ impl Outside {
         let render = || async {
             if still_wanted().await { self.0.ports.releases.render(release).await } else { Err(superseded()) }
         };
-        self.0.calls.run_helm(RENDER, Slot::install(&release.chart), render).await
+        self.0.calls.run_helm(RENDER, Slot::install(release), render).await
     }
 
     /// The releases of these names, regardless of their origin, and all others of `owner` in a namespace.
@@ -270,7 +291,7 @@ impl Outside {
         let apply = || async {
             if still_wanted().await { self.0.ports.releases.apply(release).await } else { Err(superseded()) }
         };
-        self.0.calls.run_helm(APPLY, Slot::install(&release.chart), apply).await
+        self.0.calls.run_helm(APPLY, Slot::install(release), apply).await
     }
 
     /// Uninstalls a release of `owner`, if `still_wanted` returns true once Helm has a slot for it; a missing

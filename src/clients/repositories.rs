@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
+use reqwest::header::LOCATION;
 use reqwest::{StatusCode, Url};
-use semver::{Version, VersionReq};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -20,13 +20,15 @@ use super::http::kind_of;
 use super::kubernetes::chain;
 use super::{ChartArchive, ChartRepositories, ClientError, ClientErrorKind as Kind, Result};
 use crate::config::RepositoryLogin;
-use crate::hdag::ChartSource;
+use crate::hdag::{ChartSource, VersionRange, version};
 
 const SYSTEM: &str = "repository";
 /// Bytes of the largest archive that is taken.
 const MAX_ARCHIVE: usize = 20 << 20;
 /// Bytes of the largest index that is read.
 const MAX_INDEX: usize = 64 << 20;
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
 /// How long an index is used again.
 const INDEX_KEPT: Duration = Duration::from_secs(60);
 
@@ -63,7 +65,8 @@ impl HttpRepositories {
     /// Repositories, some of which want a login.
     #[must_use]
     pub fn new(logins: Vec<RepositoryLogin>) -> Self {
-        Self { http: reqwest::Client::default(), logins, indexes: Mutex::default() }
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        Self { http: http.unwrap_or_default(), logins, indexes: Mutex::default() }
     }
 
     async fn index(&self, repository: &str) -> Result<Arc<Index>> {
@@ -97,12 +100,10 @@ impl HttpRepositories {
     async fn archive_of(&self, repository: &str, chart: &str, version: Option<&str>) -> Result<Bytes> {
         let index = self.index(repository).await?;
         let versions = index.entries.get(chart).map(Vec::as_slice).unwrap_or_default();
-        let entry =
-            chosen(versions, version).ok_or_else(|| not_found(repository, chart, version, versions))?;
-        let base = parse(&format!("{repository}/"))?;
-        let url = entry.urls.first().and_then(|url| base.join(url).ok()).ok_or_else(|| {
-            failed(Kind::Invalid, format!("{repository} names no archive of {chart} {}", entry.version))
-        })?;
+        let entry = chosen(versions, version.unwrap_or("*"))
+            .map_err(|problem| failed(Kind::Invalid, problem))?
+            .ok_or_else(|| not_found(repository, chart, version, versions))?;
+        let url = archive_url(repository, chart, entry)?;
         let archive = self.get(url.clone(), MAX_ARCHIVE).await?;
         let expected = entry.digest.as_deref().map(|digest| digest.trim_start_matches("sha256:"));
         match expected.filter(|expected| !expected.eq_ignore_ascii_case(&hex(&archive))) {
@@ -115,17 +116,10 @@ impl HttpRepositories {
     }
 
     async fn get(&self, url: Url, most: usize) -> Result<Bytes> {
-        let mut request = self.http.get(url.clone());
-        if let Some(login) = self.logins.iter().find(|login| login.is_for(&url)) {
-            request = request.basic_auth(&login.user, Some(&login.password));
-        }
         let unreachable = |error: reqwest::Error| {
             failed(Kind::Unreachable, format!("{url} does not answer: {}", chain(&error)))
         };
-        let answer = request.send().await.map_err(unreachable)?;
-        if !answer.status().is_success() {
-            return Err(refused(&url, answer.status()));
-        }
+        let answer = self.answer(url.clone()).await?;
         let body = Limited::new(reqwest::Body::from(answer), most).collect().await;
         body.map(http_body_util::Collected::to_bytes).map_err(|error| {
             match error.downcast::<reqwest::Error>() {
@@ -133,6 +127,38 @@ impl HttpRepositories {
                 Err(_too_long) => failed(Kind::Invalid, format!("{url} is larger than {} MiB", most >> 20)),
             }
         })
+    }
+
+    /// Follows redirects, each with the login that is for it and no other.
+    async fn answer(&self, first: Url) -> Result<reqwest::Response> {
+        let mut url = first.clone();
+        for _ in 0..MAX_REDIRECTS {
+            let mut request = self.http.get(url.clone());
+            if let Some(login) = self.login(&url) {
+                request = request.basic_auth(&login.user, Some(&login.password));
+            }
+            let answer = request.send().await.map_err(|error| {
+                failed(Kind::Unreachable, format!("{url} does not answer: {}", chain(&error)))
+            })?;
+            if answer.status().is_success() {
+                return Ok(answer);
+            }
+            let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            match location.filter(|_| answer.status().is_redirection()) {
+                Some(location) => {
+                    url = url.join(location).map_err(|error| {
+                        failed(Kind::Invalid, format!("{url} leads to {location}, which is no URL: {error}"))
+                    })?;
+                }
+                None => return Err(refused(&url, answer.status())),
+            }
+        }
+        Err(failed(Kind::Invalid, format!("{first} leads on more than {MAX_REDIRECTS} times")))
+    }
+
+    /// The login for a URL: of several the one whose URL says most.
+    fn login(&self, url: &Url) -> Option<&RepositoryLogin> {
+        self.logins.iter().filter(|login| login.is_for(url)).max_by_key(|login| login.url.path().len())
     }
 }
 
@@ -159,34 +185,29 @@ fn is_new(index: &Option<(Instant, Arc<Index>)>) -> bool {
 }
 
 /// The version of that name, else the newest in that range; without either the newest that is no prerelease.
-fn chosen<'a>(versions: &'a [Entry], wanted: Option<&str>) -> Option<&'a Entry> {
-    let plain = |version: &str| version.trim_start_matches('v').to_owned();
-    let named = |wanted: &str| versions.iter().find(|entry| plain(&entry.version) == plain(wanted));
-    if let Some(entry) = wanted.and_then(named) {
-        return Some(entry);
+fn chosen<'a>(versions: &'a [Entry], wanted: &str) -> Result<Option<&'a Entry>, String> {
+    let plain = |text: &str| text.trim_start_matches('v').to_owned();
+    if let Some(named) = versions.iter().find(|entry| plain(&entry.version) == plain(wanted)) {
+        return Ok(Some(named));
     }
-    let ranges: Vec<VersionReq> = match wanted {
-        None => vec![VersionReq::STAR],
-        Some(wanted) => wanted.split("||").map(|part| range(part).ok()).collect::<Option<_>>()?,
-    };
-    let known =
-        versions.iter().filter_map(|entry| Some((Version::parse(&plain(&entry.version)).ok()?, entry)));
-    let in_range = known.filter(|(version, _)| ranges.iter().any(|range| range.matches(version)));
-    in_range.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, entry)| entry)
+    let range = VersionRange::parse(wanted)?;
+    let known = versions.iter().filter_map(|entry| Some((version(&entry.version)?, entry)));
+    let in_range = known.filter(|(version, _)| range.contains(version));
+    Ok(in_range.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, entry)| entry))
 }
 
-/// A range in Helm's words, in which a version with parts left out means all versions that begin so.
-fn range(text: &str) -> Result<VersionReq, semver::Error> {
-    let text = text.trim();
-    let begins_with_digit = text.trim_start_matches('v').chars().next().is_some_and(|c| c.is_ascii_digit());
-    let is_version = begins_with_digit && !text.contains([' ', ',', '*', 'x', 'X']);
-    match text.trim_start_matches('v').matches('.').count() {
-        0 | 1 if is_version => VersionReq::parse(&format!("{}.*", text.trim_start_matches('v'))),
-        _ if is_version => VersionReq::parse(&format!("={}", text.trim_start_matches('v'))),
-        // Helm separates with spaces, too.
-        _ if text.contains(',') => VersionReq::parse(text),
-        _ => VersionReq::parse(&text.split_whitespace().collect::<Vec<_>>().join(", ").replace("=, ", "=")),
+/// Where the archive of a version is.
+fn archive_url(repository: &str, chart: &str, entry: &Entry) -> Result<Url> {
+    let base = parse(&format!("{repository}/"))?;
+    let url = entry.urls.first().and_then(|url| base.join(url).ok()).ok_or_else(|| {
+        failed(Kind::Invalid, format!("{repository} names no archive of {chart} {}", entry.version))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let message =
+            format!("{repository} has {chart} {} in a registry; name it as ociImage: {url}", entry.version);
+        return Err(failed(Kind::Invalid, message));
     }
+    Ok(url)
 }
 
 fn not_found(repository: &str, chart: &str, version: Option<&str>, versions: &[Entry]) -> ClientError {

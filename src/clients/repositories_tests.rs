@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use super::*;
@@ -24,6 +24,8 @@ entries:
   bad:
   - {version: 1.0.0, urls: [bad-1.0.0.tgz], digest: sha256:00}
   - {version: 0.1.0}
+  moved:
+  - {version: 1.0.0, urls: [\"oci://registry.example/charts/moved:1.0.0\"]}
 ";
 
 struct Repository {
@@ -54,6 +56,9 @@ async fn repository() -> Repository {
         let answer: Response = match name.as_str() {
             "large.tgz" => vec![0_u8; MAX_ARCHIVE + 1].into_response(),
             "index.yaml" => "entries: [".into_response(),
+            "round.tgz" => Redirect::to("round.tgz").into_response(),
+            "private.tgz" => Redirect::to("/private/a.tgz").into_response(),
+            "files.tgz" => Redirect::to("/files/b.tgz").into_response(),
             _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         };
         answer
@@ -129,6 +134,7 @@ async fn an_index_is_read_once_for_all_that_ask_for_it() {
 async fn archives_are_taken_by_their_urls() {
     let repository = repository().await;
     assert_eq!(fetched(&repository, "files/web-1.10.0.tgz").await.unwrap(), "web-1.10.0.tgz");
+    assert_eq!(fetched(&repository, "odd/files.tgz").await.unwrap(), "b.tgz");
 }
 
 #[tokio::test]
@@ -136,7 +142,9 @@ async fn a_login_is_sent_to_its_repository_only() {
     let repository = repository().await;
     let url = Url::parse(&format!("{}/private", repository.url)).unwrap();
     let login = RepositoryLogin { url, user: "me".into(), password: "secret".into() };
-    let repositories = HttpRepositories::new(vec![login]);
+    let wrong =
+        RepositoryLogin { url: Url::parse(&repository.url).unwrap(), user: "x".into(), ..login.clone() };
+    let repositories = HttpRepositories::new(vec![wrong, login]);
     let taken = repositories.fetch(&format!("{}/private/a.tgz", repository.url)).await.unwrap();
     assert_eq!(taken.archive, "a.tgz");
     let error = fetched(&repository, "private/a.tgz").await.unwrap_err();
@@ -149,9 +157,12 @@ async fn what_is_not_a_chart_is_refused_with_the_cause() {
     let repository = repository().await;
     for (chart, kind, cause) in [
         ("charts#bad:1.0.0", Kind::Invalid, "has another SHA-256 than 00"),
+        ("charts#moved", Kind::Invalid, "name it as ociImage: oci://registry.example/charts/moved:1.0.0"),
         ("charts#bad:0.1.0", Kind::Invalid, "names no archive of bad 0.1.0"),
         ("odd/large.tgz", Kind::Invalid, "is larger than 20 MiB"),
         ("odd#web", Kind::Invalid, "odd/index.yaml is no index"),
+        ("odd/round.tgz", Kind::Invalid, "leads on more than 5 times"),
+        ("odd/private.tgz", Kind::Unauthorised, "helm.repositories"),
         ("odd/down.tgz", Kind::Unreachable, "answered 503"),
         ("nowhere/a.tgz", Kind::NotFound, "answered 404"),
     ] {

@@ -8,9 +8,11 @@ use std::fmt;
 use http::Uri;
 use oci_spec::distribution::Reference;
 
+use super::version::VersionRange;
+
 const OCI: &str = "oci://";
 const MAX_REFERENCE: usize = 512;
-/// Most characters of the name of a chart, or of a version.
+/// Most characters of the name of a chart.
 const MAX_NAME: usize = 128;
 
 /// Where a chart comes from.
@@ -37,9 +39,7 @@ impl ChartSource {
     /// # Errors
     /// Why it is none: a clause that follows the reference.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > MAX_REFERENCE {
-            return Err(format!("it is longer than {MAX_REFERENCE} bytes"));
-        }
+        check_length(text)?;
         if text.starts_with(OCI) {
             return check_oci(text).map(|()| Self::Oci(text.to_owned()));
         }
@@ -71,14 +71,12 @@ impl ChartSource {
         if chart.is_empty() || chart.len() > MAX_NAME || !chart.chars().all(is_name) {
             return Err(format!("chart: the name has 1 to {MAX_NAME} letters, digits, '-', '_' and '.'"));
         }
-        let is_version = |c: char| c.is_ascii_alphanumeric() || " -_.+~^<>=!*,|".contains(c);
-        if version.is_some_and(|text| {
-            text.trim().is_empty() || text.len() > MAX_NAME || !text.chars().all(is_version)
-        }) {
-            return Err("version: it is neither a semantic version nor a range of such".to_owned());
+        if let Some(version) = version {
+            VersionRange::parse(version).map_err(|problem| format!("version: {problem}"))?;
         }
         let (chart, version) = (chart.to_owned(), version.map(|version| version.trim().to_owned()));
-        Ok(Self::Repository { url: url.trim_end_matches('/').to_owned(), chart, version })
+        let source = Self::Repository { url: url.trim_end_matches('/').to_owned(), chart, version };
+        check_length(&source.to_string()).map(|()| source)
     }
 
     /// The name of the chart, as far as the reference shows it.
@@ -102,6 +100,13 @@ impl fmt::Display for ChartSource {
             Self::Repository { url, chart, version: Some(version) } => write!(f, "{url}#{chart}:{version}"),
         }
     }
+}
+
+fn check_length(text: &str) -> Result<(), String> {
+    if text.len() > MAX_REFERENCE {
+        return Err(format!("it is longer than {MAX_REFERENCE} bytes"));
+    }
+    Ok(())
 }
 
 fn is_http(text: &str) -> bool {
@@ -182,6 +187,7 @@ mod tests {
             ("https://h/charts#a/b", "chart: the name"),
             ("https://h/charts#a:", "version: "),
             ("https://h/charts#a:1;2", "version: "),
+            ("https://h/charts#a:latest", "version: latest is no version or range"),
             ("oci://h", "no path"),
             ("oci:///a", "no host"),
             ("oci://h/A", "lower case"),
@@ -190,5 +196,7 @@ mod tests {
             assert!(problem.contains(cause), "{text}: {problem}");
         }
         assert!(ChartSource::parse(&format!("https://h/{}.tgz", "a".repeat(600))).is_err());
+        let long = format!("https://h/{}", "a".repeat(495));
+        assert!(ChartSource::in_repository(&long, "web-frontend", None).is_err());
     }
 }

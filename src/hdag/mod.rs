@@ -19,6 +19,7 @@ mod resources;
 mod rules;
 mod tree;
 mod values;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -45,9 +46,13 @@ pub use quantity::{
 };
 pub use report::{pretty, pretty_warnings};
 pub use resources::{Dimension, Resources};
-pub use rules::{check_expression, check_window, longest_duration, parse_duration, rate_query};
+pub use rules::{
+    alert_expression, check_expression, check_window, longest_duration, parse_duration, rate_query,
+    without_template,
+};
 pub use tree::escape_pointer;
 pub use values::{release_values, service_import_clusters, without_placement};
+pub use version::{VersionRange, version};
 
 /// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts;
 /// references between services, expressions and quantities are checked by [`parse`] only.

@@ -111,7 +111,7 @@ pub struct Service {
     /// Intents beyond the information model, by their path with dots from `deployment.intent`. Values are
     /// texts, numbers and booleans.
     pub custom_intents: BTreeMap<String, Value>,
-    /// `artifact.ociImage` as written, `oci://` included.
+    /// Reference of the chart ([`ChartSource`](super::ChartSource)) from `artifact.ociImage` or `artifact.helm`.
     pub chart: String,
     /// `artifact.ociConfig.type`, such as `App` or `VO`; any text.
     pub artifact_type: String,
@@ -176,6 +176,19 @@ pub enum Trigger {
         /// The events; never empty.
         events: Vec<Event>,
     },
+}
+
+impl Trigger {
+    /// Names of the alerts that tell of its events: one for each, or one for all of them together.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<String> {
+        let ids = |events: &[Event]| events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
+        match self {
+            Self::Auto { .. } => Vec::new(),
+            Self::Event { condition: EventCondition::Any, events } => ids(events),
+            Self::Event { condition: EventCondition::All, events } => vec![ids(events).join("-and-")],
+        }
+    }
 }
 
 /// How the events of a conditional service combine.

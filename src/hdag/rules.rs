@@ -103,6 +103,34 @@ pub fn check_expression(expression: &str) -> Result<(), String> {
     }
 }
 
+/// The labels that every rule sets: series of an expression that differ in nothing else would become one and the same
+/// alert, which Prometheus refuses.
+const SET_BY_RULES: &str = "alertname, graph, project, service, severity";
+
+/// The expression of a rule that holds while any of these holds, or all of them do. A scalar holds while it is
+/// not 0. Series that the labels of the rule would make equal count as one.
+#[must_use]
+pub fn alert_expression<'a>(conditions: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<String> = conditions.into_iter().map(as_vector).collect();
+    format!("max without ({SET_BY_RULES}) ({})", all.join(" and on() "))
+}
+
+/// An expression in brackets that gives a vector.
+fn as_vector(expression: &str) -> String {
+    // A comment would take the bracket with it.
+    let end = if expression.contains('#') { "\n" } else { "" };
+    match promql_parser::parser::parse(expression).map(|parsed| parsed.value_type()) {
+        Ok(ValueType::Scalar) => format!("(vector({expression}{end}) != 0)"),
+        _ => format!("({expression}{end})"),
+    }
+}
+
+/// Text of a user in a field of a rule that Prometheus takes for a template.
+#[must_use]
+pub fn without_template(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
 fn wrong_result(expression: &str, kind: &str) -> String {
     format!("{} gives {kind}; an instant vector is needed", quoted(expression))
 }
@@ -144,4 +172,32 @@ fn nesting(expression: &str) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_hold_whatever_labels_series_have_and_whatever_users_write() {
+        let one = |expression| alert_expression([expression]);
+        let without = "max without (alertname, graph, project, service, severity)";
+        assert_eq!(one("a > 1"), format!("{without} ((a > 1))"));
+        assert_eq!(one("up == 0 # any target"), format!("{without} ((up == 0 # any target\n))"));
+        assert_eq!(
+            one("scalar(hour()) > bool 8"),
+            format!("{without} ((vector(scalar(hour()) > bool 8) != 0))")
+        );
+        for conditions in [
+            ["up == 0 # any target", "vector(1) > 0"],
+            ["scalar(hour()) > bool 8", "vector(1) > 0 # x"],
+            ["1", "2"],
+            ["sum by (service) (rate(x[1m])) > 5", "b or c"],
+            [r#"{__name__=~"a|b#c"}"#, "absent(x)"],
+        ] {
+            let together = alert_expression(conditions);
+            assert_eq!(check_expression(&together), Ok(()), "{together}");
+        }
+        assert_eq!(without_template("{{ $value }} is {high}"), r#"{{ "{{" }} $value }} is {high}"#);
+    }
 }

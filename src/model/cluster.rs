@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::hdag::Resources;
+use crate::hdag::{Dimension, Resources};
 
 const UNKNOWN_LOCATION: &str = "Unknown";
 const VANISHED: &str = "no longer known to Karmada";
@@ -57,6 +57,23 @@ impl ClusterRecord {
     #[must_use]
     pub fn gpus_counted(&self) -> bool {
         self.allocatable.gpus > 0 || !self.acceleration
+    }
+
+    /// Whether each of these pods fits one of its nodes, as far as they are known; only resources that it reports count.
+    #[must_use]
+    pub fn has_nodes_for(&self, pods: &[Resources]) -> bool {
+        let is_counted = |dimension: &Dimension| match dimension {
+            Dimension::Storage => self.storage_reported,
+            Dimension::Gpus => self.gpus_counted(),
+            Dimension::Pods => self.pods_counted(),
+            Dimension::Cpu | Dimension::Ram => true,
+        };
+        let fits = |pod: &Resources, node: &Resources| {
+            let mut counted = Dimension::ALL.into_iter().filter(is_counted);
+            counted.all(|dimension| pod.get(dimension) <= node.get(dimension))
+        };
+        let fits_one = |pod: &Resources| self.nodes.iter().any(|node| fits(pod, node));
+        self.nodes.is_empty() || pods.iter().all(fits_one)
     }
 
     /// Whether it says how many pods its nodes take.
@@ -150,14 +167,20 @@ pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundT
     }
 }
 
-/// Notes the largest nodes of the clusters that were asked for them; those of one that did not tell are not known.
+/// Notes the largest nodes of the clusters that told them. Of the others they are those of before, as long as these
+/// have the same total as in `known`.
 pub fn merge_nodes(
+    known: &[ClusterRecord],
     clusters: &mut [ClusterRecord],
-    asked: &[String],
     told: &BTreeMap<String, Vec<Resources>>,
 ) {
-    for cluster in clusters.iter_mut().filter(|cluster| asked.contains(&cluster.name)) {
-        cluster.nodes = told.get(&cluster.name).cloned().unwrap_or_default();
+    for cluster in clusters {
+        let before = known.iter().find(|before| before.id == cluster.id);
+        if let Some(nodes) = told.get(&cluster.name) {
+            cluster.nodes.clone_from(nodes);
+        } else if before.is_some_and(|before| before.allocatable != cluster.allocatable) {
+            cluster.nodes.clear();
+        }
     }
 }
 
@@ -242,14 +265,15 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_are_not_told_any_more_are_not_known() {
+    fn nodes_that_are_not_told_count_until_the_total_changes() {
         let node = Resources { pods: 1, ..Resources::default() };
-        let mut clusters = vec![cluster("told"), cluster("silent"), cluster("not-asked")];
-        clusters.iter_mut().for_each(|cluster| cluster.nodes = vec![node]);
-        let asked = ["told", "silent"].map(str::to_owned);
-        merge_nodes(&mut clusters, &asked, &BTreeMap::from([("told".to_owned(), vec![node, node])]));
+        let named = |name: &str, id| ClusterRecord { id, nodes: vec![node], ..cluster(name) };
+        let known = [named("told", 1), named("silent", 2), named("changed", 3)];
+        let mut clusters = known.to_vec();
+        clusters[2].allocatable.gpus += 1;
+        merge_nodes(&known, &mut clusters, &BTreeMap::from([("told".to_owned(), vec![node, node])]));
         let counts: Vec<usize> = clusters.iter().map(|cluster| cluster.nodes.len()).collect();
-        assert_eq!(counts, [2, 0, 1]);
+        assert_eq!(counts, [2, 1, 0]);
     }
 
     #[test]

@@ -176,7 +176,11 @@ pub fn charge(
     // capacity, at least that of one replica. Later on, the cluster reports what of the rest no node has taken.
     let usage = if waits || fresh {
         let reserved = service.use_of(service.counted_replicas().max(1));
-        let (shown, unsure) = if waits { (ready, Resources::default()) } else { (wanted, wanted) };
+        let (shown, unsure) = match waits {
+            true => (ready, Resources::default()),
+            // What is ready has had a node for a while.
+            false => (wanted, wanted.minus_clamped(ready)),
+        };
         Usage { wanted, reserved, shown, unready: Resources::default(), unsure }
     } else {
         // Intents that stand in for what the chart does not request, sidecars, and jobs to come never show.

@@ -83,6 +83,7 @@ fn changing() -> Vec<Situation> {
     vec![
         fresh(plain("just placed, report older", [3, 0], [0.0, 0.0], [8.0, 5.0])),
         fresh(plain("just placed, report newer", [3, 0], [3.0, 0.0], [5.0, 2.0])),
+        fresh(plain("just changed, all runs", [3, 3], [3.0, 0.0], [8.0, 2.0])),
         fresh(plain("just placed beside others, report older", [3, 0], [4.0, 0.0], [4.0, 1.0])),
         fresh(plain("just placed beside others, report newer", [3, 0], [7.0, 0.0], [3.0, 0.0])),
         fresh(plain("just placed, overfull", [3, 0], [9.0, 0.0], [2.0, 0.0])),
@@ -192,7 +193,7 @@ impl Situation {
 fn every_situation_leaves_what_it_must() {
     let groups = [starting(), changing(), kinds(), intents_and_resources()];
     let situations: Vec<Situation> = groups.into_iter().flatten().collect();
-    assert_eq!(situations.len(), 53);
+    assert_eq!(situations.len(), 54);
     let wrong: Vec<String> = situations
         .iter()
         .filter_map(|situation| {

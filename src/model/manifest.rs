@@ -16,7 +16,7 @@ pub struct Manifest {
     /// Reference of the chart, as written in the descriptor.
     #[serde(default)]
     pub chart: String,
-    /// Digest of the chart in its registry, such as `sha256:…`, by which it is installed from then on.
+    /// Digest of the chart, such as `sha256:…`, by which it is installed from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chart_digest: Option<String>,
     /// The objects in the order of the chart: hooks too, but not those that only `helm test` makes.
@@ -56,6 +56,14 @@ pub struct ManifestObject {
 }
 
 impl ManifestObject {
+    /// Whether the policies of `smo` send it to members. Karmada sends namespaces by itself; definitions have policies
+    /// of their own; objects that the chart's policies select are left to them.
+    #[must_use]
+    pub fn is_for_members(&self) -> bool {
+        let is_namespace = self.id.group().is_empty() && self.id.kind == "Namespace";
+        !self.selected && self.id.kind != DEFINITION && !is_namespace
+    }
+
     fn claim_names(&self) -> Vec<String> {
         let Some(workload) = &self.workload else { return self.claims.clone() };
         let mut names = Vec::new();

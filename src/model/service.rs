@@ -356,17 +356,15 @@ impl ServiceRecord {
         self.replica_needs().times(replicas) + self.fixed_needs()
     }
 
-    /// Requests of its pods, one of each workload that is to run; of the only one, with the intent where its chart
-    /// requests nothing.
+    /// Requests of its pods, one of each workload that is to run; none until its chart is known.
     #[must_use]
     pub fn pods(&self) -> Vec<Resources> {
-        match self.workloads.as_slice() {
-            [] | [_] => vec![self.replica_needs()],
-            several => {
-                let runs = several.iter().filter(|workload| workload.replicas > 0);
-                runs.map(|workload| workload.requests).collect()
-            }
-        }
+        let leading = self.leading_index();
+        let runs = |(index, workload): &(usize, &WorkloadUse)| {
+            let replicas = if leading == Some(*index) { self.counted_replicas() } else { workload.replicas };
+            replicas > 0
+        };
+        (0..).zip(&self.workloads).filter(runs).map(|(_, workload)| workload.requests).collect()
     }
 
     /// Requests of its chart: for one replica of its only workload, or for all replicas of several.

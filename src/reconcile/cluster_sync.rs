@@ -66,13 +66,15 @@ impl ClusterSync {
         }
         let began = Instant::now();
         let observed = self.outside.clusters().await?;
-        let SyncProgress { measured_at, nodes_read, .. } = &mut *progress;
+        let due = progress.due(&observed);
         let (networks, latencies, nodes) = tokio::join!(
             self.networks(),
-            self.latencies(&observed, measured_at),
-            self.nodes(&observed, nodes_read)
+            self.latencies(&observed, &mut progress.measured_at),
+            self.nodes(&due)
         );
         self.record(&observed, &Members { networks, latencies, nodes }).await?;
+        let read = due.iter().map(|cluster| (cluster.name.clone(), (began, cluster.allocatable)));
+        progress.nodes_read.extend(read);
         progress.read_since = Some(began);
         Ok(())
     }
@@ -85,7 +87,7 @@ impl ClusterSync {
         let known = tx.lock_clusters().await?;
         let mut clusters = merge_observations(&known, observed, &members.networks, at);
         merge_round_trip_times(&mut clusters, &members.latencies);
-        merge_nodes(&mut clusters, &members.nodes.asked, &members.nodes.told);
+        merge_nodes(&known, &mut clusters, &members.nodes);
         let readable = observed.iter().filter(|cluster| cluster.readable);
         let names: Vec<&str> = readable.map(|cluster| cluster.name.as_str()).collect();
         tx.write_clusters(&known, &clusters, &names, at).await?;
@@ -140,29 +142,28 @@ impl ClusterSync {
         })
     }
 
-    /// The largest nodes of the available clusters whose nodes may have changed since they were last asked for
-    /// them: that takes calls for each of them.
-    async fn nodes(
-        &self,
-        observed: &[ClusterObservation],
-        read: &mut BTreeMap<String, (Instant, Resources)>,
-    ) -> Nodes {
-        let is_due = |cluster: &&ClusterObservation| {
-            let (at, together) = read.get(&cluster.name).copied().unzip();
-            let is_recent = at.is_some_and(|at: Instant| at.elapsed() < NODES_READ_EVERY);
-            cluster.available && !(is_recent && together == Some(cluster.allocatable))
-        };
-        let due: Vec<&ClusterObservation> = observed.iter().filter(is_due).collect();
-        if due.is_empty() {
-            return Nodes::default();
+    /// The largest nodes of available clusters that have to be asked for them: that takes calls for each of them.
+    async fn nodes(&self, asked: &[&ClusterObservation]) -> BTreeMap<String, Vec<Resources>> {
+        if asked.is_empty() {
+            return BTreeMap::new();
         }
-        read.extend(due.iter().map(|cluster| (cluster.name.clone(), (Instant::now(), cluster.allocatable))));
-        let asked: Vec<String> = due.iter().map(|cluster| cluster.name.clone()).collect();
-        let told = self.outside.largest_nodes(&asked).await.unwrap_or_else(|error| {
+        let names: Vec<String> = asked.iter().map(|cluster| cluster.name.clone()).collect();
+        self.outside.largest_nodes(&names).await.unwrap_or_else(|error| {
             tracing::warn!("the nodes of the clusters cannot be read: {error}");
             BTreeMap::new()
-        });
-        Nodes { asked, told }
+        })
+    }
+}
+
+impl SyncProgress {
+    /// The clusters whose nodes may have changed since they were last asked for them.
+    fn due<'a>(&self, observed: &'a [ClusterObservation]) -> Vec<&'a ClusterObservation> {
+        let is_due = |cluster: &&ClusterObservation| {
+            let (at, total) = self.nodes_read.get(&cluster.name).copied().unzip();
+            let is_recent = at.is_some_and(|at: Instant| at.elapsed() < NODES_READ_EVERY);
+            cluster.available && !(is_recent && total == Some(cluster.allocatable))
+        };
+        observed.iter().filter(is_due).collect()
     }
 }
 
@@ -170,16 +171,8 @@ impl ClusterSync {
 struct Members {
     networks: BTreeMap<String, ClusterNetworks>,
     latencies: RoundTripTimes,
-    nodes: Nodes,
-}
-
-/// The largest nodes of clusters.
-#[derive(Default)]
-struct Nodes {
-    /// The clusters that were asked for them.
-    asked: Vec<String>,
-    /// Those of the clusters that told them.
-    told: BTreeMap<String, Vec<Resources>>,
+    /// The largest nodes of the clusters that told them.
+    nodes: BTreeMap<String, Vec<Resources>>,
 }
 
 /// Clusters that appeared, or that became available or ceased to be.

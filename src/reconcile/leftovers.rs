@@ -1,5 +1,5 @@
 //! Removal of leftovers of deleted graphs: rule objects without a record, as after restoring a database from
-//! a backup.
+//! a backup, and charts that no service has.
 
 use std::collections::BTreeSet;
 

@@ -73,7 +73,7 @@ impl Key {
 
     /// The key of objects of graphs that exist no more.
     pub fn leftovers() -> Self {
-        Self { kind: Kind::Leftovers, name: "alert rules".to_owned() }
+        Self { kind: Kind::Leftovers, name: "leftovers".to_owned() }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn awaited(service: &ServiceRecord) -> Vec<&ObjectId> {
     let has_workloads = manifest.objects.iter().any(|object| object.workload.is_some() && !object.hook);
     let managed = service.propagated_by() == Some(Propagation::Managed);
     let concerns = |object: &&ManifestObject| match managed {
-        true => !object.selected,
+        true => object.is_for_members(),
         false => !has_workloads && object.selected && !is_of_karmada(object),
     };
     manifest.objects.iter().filter(stays).filter(concerns).map(|object| &object.id).collect()
@@ -355,7 +355,17 @@ mod tests {
             let id = ObjectId { kind: kind.into(), namespace, name, ..ObjectId::default() };
             ManifestObject { id, workload, ..ManifestObject::default() }
         };
-        let objects = vec![object("Deployment", Some(WorkloadUse::default())), object("ConfigMap", None)];
+        // Karmada makes namespaces itself, definitions go to all clusters: neither is awaited.
+        let of_cluster = |kind| {
+            let object = object(kind, None);
+            ManifestObject { id: ObjectId { namespace: None, ..object.id }, ..object }
+        };
+        let objects = vec![
+            object("Deployment", Some(WorkloadUse::default())),
+            object("ConfigMap", None),
+            of_cluster("Namespace"),
+            of_cluster(DEFINITION),
+        ];
         let manifest = Some(Manifest { objects, ..Manifest::default() });
         ServiceRecord { manifest, ..testing::service("a") }
     }

@@ -110,7 +110,7 @@ impl Workloads for World {
 
     fn watches(&self) -> Vec<WatchReport> {
         let kinds = ["deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "pods"];
-        kinds.into_iter().chain(["bindings"]).map(watched).collect()
+        kinds.into_iter().chain(["bindings", "clusterbindings"]).map(watched).collect()
     }
 }
 

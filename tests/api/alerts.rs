@@ -9,6 +9,8 @@ on_every_engine!(
     a_firing_alert_deploys_its_service_and_redelivery_is_harmless,
     alerts_that_lead_to_nothing_are_listed_with_the_reason,
     labels_narrow_the_target,
+    an_alert_that_is_no_event_of_the_service_deploys_nothing,
+    one_odd_alert_does_not_lose_the_others,
     a_lost_webhook_delays_a_deployment_and_does_not_lose_it,
     a_payload_of_another_shape_is_refused_with_its_places,
 );
@@ -105,5 +107,36 @@ async fn a_payload_of_another_shape_is_refused_with_its_places(database: TestDat
         assert_eq!(refused.status, 400, "{wrong}: {:#}", refused.body);
         assert!(refused.body["errors"][0]["pointer"].is_string(), "{wrong}: {:#}", refused.body);
     }
+    app.shutdown().await;
+}
+
+async fn an_alert_that_is_no_event_of_the_service_deploys_nothing(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "demo", "g").await;
+    // As kube-prometheus has it: `service` is the name of a Service of Kubernetes.
+    let target_down = json!({ "alertname": "TargetDown", "job": "b", "service": "b", "severity": "warning" });
+    let answer = app.post("/alerts", &payload(&[("firing", target_down)])).await;
+    assert_eq!((answer.status, &answer.body["deployed"]), (200, &json!([])), "{:#}", answer.body);
+    let reason = "the alert is no event of service \"b\" of graph \"g\"";
+    assert_eq!(answer.body["ignored"][0]["reason"], reason);
+    let other_graph = json!({ "alertname": "b-wanted", "service": "b", "graph": "other" });
+    let answer = app.post("/alerts", &payload(&[("firing", other_graph)])).await;
+    assert_eq!(answer.body["deployed"], json!([]), "{:#}", answer.body);
+    let own = json!({ "alertname": "b-wanted", "service": "b" });
+    let answer = app.post("/alerts", &payload(&[("firing", own)])).await;
+    assert_eq!(answer.body["deployed"], json!([{ "graph": "g", "service": "b" }]), "{:#}", answer.body);
+    app.shutdown().await;
+}
+
+async fn one_odd_alert_does_not_lose_the_others(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    deploy(&app, "demo", "g").await;
+    let labels = json!({ "alertname": "b-wanted", "graph": "g", "project": "demo", "service": "b" });
+    let odd = json!({ "alertname": "Forwarded", "priority": 3 });
+    let answer = app.post("/alerts", &payload(&[("firing", labels), ("firing", odd)])).await;
+    assert_eq!(answer.status, 200, "{:#}", answer.body);
+    assert_eq!(answer.body["deployed"], json!([{ "graph": "g", "service": "b" }]));
+    let ignored = json!({ "labels": { "alertname": "Forwarded" }, "reason": "/alerts/1/labels/priority must be a text" });
+    assert_eq!(answer.body["ignored"], json!([ignored]));
     app.shutdown().await;
 }

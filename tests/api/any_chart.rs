@@ -207,6 +207,21 @@ plain_charts: [plain]
     } });
     let taken = deploy(&app, &[service("a", small)]).await;
     assert_eq!(taken.status, 200, "{:#}", taken.body);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+
+    // What runs stays although its node takes no pods any more; a start needs one that does.
+    let mut tx = database.store.begin().await.unwrap();
+    let known = tx.lock_clusters().await.unwrap();
+    let mut cordoned = known.clone();
+    cordoned[0].nodes[0].cpu_millicores = 1999;
+    tx.write_clusters(&known, &cordoned, &[], chrono::Utc::now()).await.unwrap();
+    tx.commit("cordon").await.unwrap();
+    let again = app.post("/graphs/g/placement", &json!({})).await;
+    assert_eq!((again.status, &again.body["moves"]), (200, &json!([])), "{:#}", again.body);
+    assert_eq!(app.post("/graphs/g/stop", &json!({})).await.status, 200);
+    let refused = app.post("/graphs/g/start", &json!({})).await;
+    assert_eq!(refused.status, 409, "{:#}", refused.body);
+    assert!(refused.text.contains("a pod needs 2 cores"), "{:#}", refused.body);
     app.shutdown().await;
 }
 

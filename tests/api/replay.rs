@@ -141,7 +141,6 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
         settings.scaling.enabled = true;
         settings.scaling.interval = Duration::from_secs(3600);
         settings.scaling.cooldown = Duration::ZERO;
-        settings.placement.settle = Duration::ZERO;
         for (name, alpha, beta, max) in [("a", 0.533, -0.416, 4), ("b", 1.67, -0.01, 1000)] {
             let profile = json!({ "alpha": alpha, "beta": beta, "max": max });
             settings.scaling.profiles.insert(name.to_owned(), ScalingProfile::read(&profile).unwrap());

@@ -189,7 +189,6 @@ async fn what_cannot_be_placed_again_gets_the_room_that_there_is(database: TestD
     let app = app(&database, |settings| {
         settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 40));
         settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 40));
-        settings.placement.settle = std::time::Duration::ZERO;
     })
     .await;
     // Two cores a replica; no cluster has the 30 that `a` needs. `b` is small and somewhere else.

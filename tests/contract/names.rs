@@ -116,6 +116,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "prefixes of log lines of Helm",
         &["level=", "time=", "Digest:", "Pulled:", "Error:", "WARNING:", "warning:"],
     ),
+    ("programs that keep logins of registries, in Helm's errors", &["docker-credential-"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

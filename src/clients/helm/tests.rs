@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::clients::ReleaseStatus;
 use crate::clients::testing::{Collection, fake_server};
+use crate::clients::{ChartArchive, ReleaseStatus};
 use crate::config::{CallSettings, HelmSettings, KarmadaSettings, KubeconfigSettings, ObjectLabels};
 
 const NAMESPACE: &str = "demo";
@@ -280,6 +280,18 @@ async fn adopting_labels_every_revision_without_running_helm() {
 
     assert_eq!(helm.adopt(&key("c"), "g", "d").await.unwrap_err().kind, Kind::NotFound);
     assert_eq!(helm.adopt(&key("b"), "a,b=c", "d").await.unwrap_err().kind, Kind::Invalid);
+}
+
+#[tokio::test]
+async fn a_chart_that_is_no_registrys_is_given_as_a_file() {
+    let bed = Bed::new();
+    let archive = ChartArchive { digest: "sha256:1".into(), archive: "the archive".into() };
+    let spec = ReleaseSpec { chart: "https://h/charts#demo:~1".into(), archive: Some(archive), ..spec("a") };
+    bed.behaviour("cp chart.tgz \"$here/archive\"");
+    bed.quick().apply(&spec).await.unwrap();
+    let expected = UPGRADE.replace(" --version 1.2.0 --plain-http", "");
+    assert_eq!(bed.calls(), [expected.replace("oci://127.0.0.1:5000/project/demo", "./chart.tgz")]);
+    assert_eq!(fs::read_to_string(bed.path("archive")).unwrap(), "the archive");
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ pub struct KarmadaWorkloads {
     observed: Arc<Observed<Index, ReleaseKey>>,
     /// Of each watch.
     health: Vec<Arc<WatchHealth>>,
+    /// Of the watch of bindings of objects without a namespace, which few charts bring.
+    of_cluster: Arc<WatchHealth>,
     _watches: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -56,14 +58,17 @@ impl KarmadaWorkloads {
             watch_kind::<Pod>(&client, &observed, "pods"),
         ];
         watches.push(watch_bindings(&client, &observed, "ResourceBinding", Index::apply_binding));
-        watches.push(watch_bindings(
-            &client,
-            &observed,
-            "ClusterResourceBinding",
-            Index::apply_cluster_binding,
-        ));
-        let (health, watches) = watches.into_iter().unzip();
-        Self { client, observed, health, _watches: watches }
+        let of_cluster =
+            watch_bindings(&client, &observed, "ClusterResourceBinding", Index::apply_cluster_binding);
+        let (health, mut watches): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+        watches.push(of_cluster.1);
+        Self { client, observed, health, of_cluster: of_cluster.0, _watches: watches }
+    }
+
+    /// What was never read is not what is not there.
+    fn require_complete(&self, with_cluster_bindings: bool) -> Result<()> {
+        let of_cluster = std::iter::once(&self.of_cluster).filter(|_| with_cluster_bindings);
+        self.health.iter().chain(of_cluster).try_for_each(|health| health.require_complete())
     }
 }
 
@@ -103,12 +108,12 @@ fn watch_bindings(
 #[async_trait]
 impl Workloads for KarmadaWorkloads {
     async fn of_release(&self, release: &ReleaseKey) -> Result<Vec<WorkloadObservation>> {
-        self.health.iter().try_for_each(|health| health.require_complete())?;
+        self.require_complete(false)?;
         Ok(self.observed.read(|index| index.of_release(release)))
     }
 
     async fn bindings_of(&self, objects: &[&ObjectId]) -> Result<Vec<Option<BindingObservation>>> {
-        self.health.iter().try_for_each(|health| health.require_complete())?;
+        self.require_complete(objects.iter().any(|object| object.namespace.is_none()))?;
         Ok(self.observed.read(|index| objects.iter().map(|object| index.binding_of(object)).collect()))
     }
 
@@ -130,7 +135,7 @@ impl Workloads for KarmadaWorkloads {
     }
 
     fn watches(&self) -> Vec<WatchReport> {
-        self.health.iter().map(|health| health.state()).collect()
+        self.health.iter().chain([&self.of_cluster]).map(|health| health.state()).collect()
     }
 }
 

@@ -67,11 +67,21 @@ fn read_chart(artifact: &Object<'_>, report: &mut Report) -> Option<String> {
             let text = node.text(report)?;
             let example = "is not a chart reference such as oci://host/project/name:version or \
                            https://host/name-1.0.0.tgz";
-            let named = |problem| format!("{} {example}: {problem}", quoted(text));
+            let named = |problem| format!("{} {example}: {problem}", quoted(&without_login(text)));
             (node.pointer.clone(), ChartSource::parse(text).map_err(named))
         }
     };
     found.map_err(|problem| report.error(pointer, problem)).ok().map(|source| source.to_string())
+}
+
+/// A reference without the login that it may have: messages are logged and sent on.
+fn without_login(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) if scheme.starts_with("http") => {
+            format!("{scheme}://***@{rest}")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// A chart in a repository; `None` when a field has been reported.

@@ -9,7 +9,7 @@ use super::Context;
 use super::reader::{Node, Object, Report};
 use super::references::References;
 use super::service::read_references;
-use crate::hdag::rules::parse_duration;
+use crate::hdag::rules::{alert_expression, parse_duration};
 use crate::hdag::tree::quoted;
 use crate::hdag::{Event, EventCondition, Trigger};
 
@@ -61,6 +61,13 @@ fn read_event(
             report.error(pointer, format!("event id {} is used twice by this service", quoted(&event.id)));
         }
         events.push(event);
+    }
+    let whole = alert_expression(events.iter().map(|event: &Event| event.prom_query.as_str()));
+    if condition == EventCondition::All
+        && events.iter().all(|event| context.check_expression(&event.prom_query).is_ok())
+        && let Err(problem) = context.check_expression(&whole)
+    {
+        report.error(event.pointer_to("events"), format!("all together: {problem}"));
     }
     references.conditional();
     Trigger::Event { condition, events }

@@ -362,7 +362,8 @@ fn charts_are_oci_references() {
     ] {
         let text = one("trigger: {auto: }").replace("oci://h/p/a", bad);
         let example = "oci://host/project/name:version or https://host/name-1.0.0.tgz";
-        let message = format!("{bad:?} is not a chart reference such as {example}: {problem}");
+        let shown = bad.replace("me:secret@", "***@");
+        let message = format!("{shown:?} is not a chart reference such as {example}: {problem}");
         refused(&text, "/hdaGraph/services/0/artifact/ociImage", &message);
     }
 }

@@ -85,7 +85,8 @@ fn constraints(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec
                 && (node.gpus >= pod.gpus || !place.gpus_counted)
                 && (node.pods >= pod.pods || !place.pods_counted)
         };
-        for pod in &service.pods {
+        let runs_there = service.runs && service.current.as_ref() == Some(&place.name);
+        for pod in service.pods.iter().filter(|_| !runs_there) {
             if !place.nodes.is_empty() && !place.nodes.iter().any(|node| has(node, pod)) {
                 let (name, place) = (&service.name, &place.name);
                 faults.push(format!("a pod of service {name} is larger than every node of cluster {place}"));

@@ -140,7 +140,7 @@ impl Compiled<'_> {
                 for member in members {
                     let service = &self.problem.services[*member];
                     let elsewhere = service.current.as_ref().is_some_and(|current| *current != cluster.name);
-                    if (service.pinned && elsewhere) || cluster.too_large(&service.pods).is_some() {
+                    if (service.pinned && elsewhere) || cluster.too_large(service).is_some() {
                         met = Tri::No;
                     }
                     for requirement in &service.requires {

@@ -169,7 +169,7 @@ fn elements(problem: &Problem) -> Vec<Element> {
     for (at, service) in problem.services.iter().enumerate() {
         elements.extend((0..service.requires.len()).map(|index| Element::Requirement(at, index)));
         let flags = [
-            (!service.pods.is_empty(), Element::Pods(at)),
+            (problem.clusters.iter().any(|cluster| cluster.too_large(service).is_some()), Element::Pods(at)),
             (service.pinned, Element::Pinned(at)),
             (!service.co_location.is_empty(), Element::CoLocation(at)),
             (!service.anti_affinity.is_empty(), Element::AntiAffinity(at)),

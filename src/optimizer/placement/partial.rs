@@ -86,7 +86,7 @@ impl<'a> PartialAssignment<'a> {
                 let because = service.pinned_because.clone();
                 violated.push(Violation::Pinned { cluster: current.clone(), because });
             }
-            if let Some(pod) = state.too_large(&service.pods) {
+            if let Some(pod) = state.too_large(service) {
                 violated.push(Violation::Node { needed: *pod, largest: state.nodes.clone() });
             }
             let failing = service

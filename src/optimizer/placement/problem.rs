@@ -120,15 +120,18 @@ pub struct ClusterState {
 }
 
 impl ClusterState {
-    /// The first of these pods that is too large for every node; only resources that the cluster reports count.
-    pub(super) fn too_large<'a>(&self, pods: &'a [Resources]) -> Option<&'a Resources> {
+    /// The first pod of a service that is too large for every node; only resources that the cluster reports count.
+    pub(super) fn too_large<'a>(&self, service: &'a ServiceDemand) -> Option<&'a Resources> {
+        if self.nodes.is_empty() || service.runs && service.current.as_ref() == Some(&self.name) {
+            return None;
+        }
         let unlimited = self.unlimited();
         let fits = |pod: &Resources, node: &Resources| {
             let mut counted = Dimension::ALL.into_iter().filter(|dimension| !unlimited.contains(dimension));
             counted.all(|dimension| pod.get(dimension) <= node.get(dimension))
         };
         let fits_one = |pod: &&Resources| self.nodes.iter().any(|node| fits(pod, node));
-        pods.iter().find(|pod| !self.nodes.is_empty() && !fits_one(pod))
+        service.pods.iter().find(|pod| !fits_one(pod))
     }
 
     /// The resources that the cluster does not report, so that placement does not count them there.
@@ -159,6 +162,9 @@ pub struct ServiceDemand {
     /// Resources of single pods of it, each of which a node must have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pods: Vec<Resources>,
+    /// Its pods run where it is, so that nodes there have what they need.
+    #[serde(default)]
+    pub runs: bool,
     /// Where it is now; `None` when it is not placed yet.
     pub current: Option<String>,
     /// It must stay where it is.
@@ -187,6 +193,7 @@ impl ServiceDemand {
             replicas: ReplicaBounds::exactly(1),
             fixed_needs: Resources::default(),
             pods: Vec::new(),
+            runs: false,
             current: None,
             pinned: false,
             pinned_because: None,

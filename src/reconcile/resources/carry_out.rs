@@ -98,7 +98,8 @@ impl Reconciler {
             Change::Apply(Wanted::Release(spec)) => {
                 let service = scope.services.iter().find(|service| service.name == spec.key.name);
                 let apply = async {
-                    let archive = charts::archive_of(&self.store, outside, service).await?;
+                    let held = charts::archive_of(&self.store, outside, service).await?;
+                    let archive = held.as_ref().map(|held| held.archive.clone());
                     release::apply(outside, &ReleaseSpec { archive, ..spec.clone() }, still_wanted).await
                 };
                 let applied = scope.worker.lend_during(apply).await;

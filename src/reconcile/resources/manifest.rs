@@ -67,7 +67,8 @@ pub(crate) async fn render<F: Future<Output = bool>>(
     service: &ServiceRecord,
     still_wanted: impl Fn() -> F,
 ) -> Result<Manifest, ClientError> {
-    let archive = charts::archive_of(store, outside, Some(service)).await?;
+    let held = charts::archive_of(store, outside, Some(service)).await?;
+    let archive = held.as_ref().map(|held| held.archive.clone());
     let of = |propagation| ReleaseSpec {
         archive: archive.clone(),
         ..release::wanted_of(graph, service, propagation)

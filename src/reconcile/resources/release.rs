@@ -38,8 +38,10 @@ pub(in crate::reconcile) fn wanted_of(
     let digest = digest(&service.chart, &Value::Object(values.clone()));
     // An upgrade sets the replicas to the chart's number: it is given the one that scaling decided, so that
     // no pod is stopped to be started again. It is no part of the digest, since changing it alone takes no
-    // upgrade. Charts read it at the top, those of the implementer WOT too; others might refuse it.
-    if let (Propagation::Chart, Some(replicas)) = (propagation, service.replicas_decided) {
+    // upgrade. Charts read it at the top, those of the implementer WOT too; others might refuse it, and one with several
+    // workloads may mean another of them.
+    let is_only = service.workloads.len() <= 1;
+    if let (Propagation::Chart, Some(replicas), true) = (propagation, service.replicas_decided, is_only) {
         values.insert("replicas".to_owned(), replicas.into());
     }
     ReleaseSpec {

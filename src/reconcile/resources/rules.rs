@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted};
 use crate::clients::{AlertRule, ClientError, GraphRules, Outside};
-use crate::hdag::{Event, EventCondition, Trigger, longest_duration, slug};
+use crate::hdag::{
+    Event, EventCondition, Trigger, alert_expression, longest_duration, slug, without_template,
+};
 use crate::model::condition::{self, ConditionUpdate};
 use crate::model::{Desired, GraphRecord, ServiceRecord, owner_of};
 
@@ -94,10 +96,12 @@ fn rules_of(graph: &GraphRecord, services: &[ServiceRecord], severity: &str) -> 
         })
         .flat_map(|(service, condition, events)| {
             let labels = labels(graph, service, severity);
-            match condition {
-                EventCondition::Any => events.iter().map(|event| rule_of(event, &labels)).collect(),
-                EventCondition::All => vec![combined_rule(events, &labels)],
-            }
+            let groups: Vec<&[Event]> = match condition {
+                EventCondition::Any => events.chunks(1).collect(),
+                EventCondition::All => vec![events.as_slice()],
+            };
+            let rules = service.trigger.alerts().into_iter().zip(groups);
+            rules.map(|(alert, events)| rule_of(alert, events, &labels)).collect::<Vec<_>>()
         })
         .collect();
     (!rules.is_empty()).then(|| GraphRules {
@@ -110,38 +114,21 @@ fn rules_of(graph: &GraphRecord, services: &[ServiceRecord], severity: &str) -> 
 fn labels(graph: &GraphRecord, service: &ServiceRecord, severity: &str) -> BTreeMap<String, String> {
     [("severity", severity), ("service", &service.name), ("graph", &graph.name), ("project", &graph.project)]
         .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .map(|(key, value)| (key.to_owned(), without_template(value)))
         .collect()
 }
 
-fn rule_of(event: &Event, labels: &BTreeMap<String, String>) -> AlertRule {
+/// The rule for these events together: it holds as long as the longest of the grace periods asks.
+fn rule_of(alert: String, events: &[Event], labels: &BTreeMap<String, String>) -> AlertRule {
+    let descriptions: Vec<&str> = events.iter().map(|event| event.description.as_str()).collect();
+    let description = without_template(&descriptions.join("; "));
     AlertRule {
-        alert: event.id.clone(),
-        expr: event.prom_query.clone(),
-        for_duration: event.grace_period.clone(),
+        alert,
+        expr: alert_expression(events.iter().map(|event| event.prom_query.as_str())),
+        for_duration: longest_duration(events.iter().map(|event| event.grace_period.as_str())).to_owned(),
         labels: labels.clone(),
-        annotations: annotations(&event.description),
+        annotations: ["description", "summary"].map(|key| (key.to_owned(), description.clone())).into(),
     }
-}
-
-/// All events at once: `and on()` joins expressions whose labels differ, and the whole holds as long as the
-/// longest of the grace periods asks.
-fn combined_rule(events: &[Event], labels: &BTreeMap<String, String>) -> AlertRule {
-    let join = |part: fn(&Event) -> String, separator: &str| {
-        events.iter().map(part).collect::<Vec<_>>().join(separator)
-    };
-    let longest = longest_duration(events.iter().map(|event| event.grace_period.as_str())).to_owned();
-    AlertRule {
-        alert: join(|event| event.id.clone(), "-and-"),
-        expr: join(|event| format!("({})", event.prom_query), " and on() "),
-        for_duration: longest,
-        labels: labels.clone(),
-        annotations: annotations(&join(|event| event.description.clone(), "; ")),
-    }
-}
-
-fn annotations(description: &str) -> BTreeMap<String, String> {
-    ["description", "summary"].into_iter().map(|key| (key.to_owned(), description.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -156,7 +143,8 @@ mod tests {
         vo.trigger = Trigger::Event { condition: EventCondition::Any, events };
         let rules = rules_of(&graph("g"), &[service("a"), vo], "critical").unwrap().rules;
         assert_eq!(rules.iter().map(|rule| rule.alert.as_str()).collect::<Vec<_>>(), ["e1", "e2"]);
-        assert_eq!(rules[1].expr, "b > 2");
+        let without = "max without (alertname, graph, project, service, severity)";
+        assert_eq!(rules[1].expr, format!("{without} ((b > 2))"));
         assert_eq!(rules[1].for_duration, "1m");
         let labels: Vec<_> = rules[0].labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(labels, ["graph=g", "project=project", "service=vo", "severity=critical"]);
@@ -170,7 +158,8 @@ mod tests {
         vo.trigger = Trigger::Event { condition: EventCondition::All, events };
         let rules = rules_of(&graph("g"), &[vo], "critical").unwrap().rules;
         assert_eq!(rules.len(), 1);
-        assert_eq!(rules[0].expr, "(a > 1) and on() (b or c)");
+        let without = "max without (alertname, graph, project, service, severity)";
+        assert_eq!(rules[0].expr, format!("{without} ((a > 1) and on() (b or c))"));
         assert_eq!(rules[0].for_duration, "90s");
         assert_eq!(rules[0].alert, "e1-and-e2");
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::clients::mirror::ObjectKey;
 use crate::clients::{PropagationSpec, ReleaseKey};
-use crate::model::{DEFINITION, ManifestObject, ObjectId};
+use crate::model::{ManifestObject, ObjectId};
 
 /// End of the names of all policies written here. Names of releases have no dots, so no chart's is the same.
 const SUFFIX: &str = ".smo";
@@ -130,7 +130,7 @@ pub(super) fn of(spec: &PropagationSpec) -> Vec<PolicyObject> {
         !spec.importers.is_empty() && !object.ports.is_empty() && !object.hook && !wires_itself(spec, object)
     };
     let is_due = |object: &&ManifestObject| !object.hook || object.hook_of_removal || spec.installs;
-    let objects = spec.manifest.objects.iter().filter(|object| is_for_members(object)).filter(is_due);
+    let objects = spec.manifest.objects.iter().filter(|object| object.is_for_members()).filter(is_due);
     let objects: Vec<&ManifestObject> = objects.collect();
     let (called, own): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_called);
     let own_cluster = [spec.cluster.clone()];
@@ -181,14 +181,6 @@ fn wires_itself(spec: &PropagationSpec, service: &ManifestObject) -> bool {
     spec.manifest.objects.iter().any(|object| is_its(&object.id))
 }
 
-/// Whether an object is sent to members by its release's policies. Karmada sends namespaces by itself;
-/// definitions have policies of their own; objects that the chart's policies select are left to them.
-fn is_for_members(object: &ManifestObject) -> bool {
-    !object.selected
-        && object.id.kind != DEFINITION
-        && !(object.id.group().is_empty() && object.id.kind == "Namespace")
-}
-
 fn selector(id: &ObjectId) -> Value {
     json!({"apiVersion": id.api_version, "kind": id.kind, "name": id.name})
 }
@@ -235,6 +227,7 @@ fn alias(name: String, service: &ManifestObject, importers: &[String]) -> Policy
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DEFINITION;
     use crate::model::{Manifest, ServicePort};
 
     fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> ManifestObject {

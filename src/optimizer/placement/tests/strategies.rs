@@ -38,7 +38,7 @@ prop_compose! {
         cpu in 0..4_i64, ram in 0..4_i64, gpus in prop::bool::weighted(0.15), replicas in 1..3_i64,
         current in prop::option::weighted(0.7, 0..4_usize), pinned in prop::bool::weighted(0.1),
         weight in 1..3_u8, mate in prop::option::weighted(0.2, 0..4_usize), enemy in prop::option::weighted(0.2, 0..4_usize),
-        secure in prop::bool::weighted(0.15), fixed in 0..2_i64, with_pods in any::<bool>(),
+        secure in prop::bool::weighted(0.15), fixed in 0..2_i64, with_pods in any::<bool>(), runs in any::<bool>(),
     ) -> ServiceDemand {
         let needs = amount(cpu * 500, ram * GIB, 0, i64::from(gpus));
         let names = |other: Option<usize>| other.map(|other| format!("s{other}")).into_iter().collect();
@@ -51,6 +51,7 @@ prop_compose! {
             anti_affinity: names(enemy),
             requires: if secure { vec![trusted()] } else { Vec::new() },
             fixed_needs: amount(fixed * 500, 0, 0, 0),
+            runs,
             pods: if with_pods { vec![needs] } else { Vec::new() },
             ..service("", needs)
         }
