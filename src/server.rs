@@ -126,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
+    let (watched, mut stopping_because) = (store.clone(), Stop::Signal);
     let server = Server::start(settings, store, ports, world, faults).await?;
     announce(&server, &listener);
     let (queue, stop_loops) = (server.queue.clone(), server.stop.clone());
@@ -135,8 +136,9 @@ pub async fn run(settings: Settings) -> Result<()> {
         .with_graceful_shutdown(async move { stopping.stopping().await })
         .into_future();
     let stop = async {
-        if stopped(&mut lock).await == Stop::LockLost {
-            // Another server may have the database by now.
+        stopping_because = stopped(&mut lock, &watched).await;
+        if stopping_because == Stop::LockLost {
+            // Another server has the database.
             grace = Duration::ZERO;
         }
         // Requests that wait for work answer now with its progress; one that never ends is cancelled.
@@ -155,6 +157,9 @@ pub async fn run(settings: Settings) -> Result<()> {
     server.shutdown(left).await;
     // Only now may another server take over.
     drop(lock);
+    if stopping_because == Stop::LockLost {
+        return Err(Error::Internal("another server has taken the database".into()));
+    }
     served.map_err(|error| Error::Internal(error.into()))
 }
 
@@ -253,8 +258,8 @@ enum Stop {
     LockLost,
 }
 
-/// Resolves when the server has to stop: on a signal, or when it has lost its lock on the database.
-async fn stopped(lock: &mut InstanceLock) -> Stop {
+/// Resolves when the server has to stop: on a signal, or when another one has taken the database.
+async fn stopped(lock: &mut InstanceLock, store: &Store) -> Stop {
     let on = |kind| async move {
         match signal(kind) {
             Ok(mut signals) => drop(signals.recv().await),
@@ -267,8 +272,8 @@ async fn stopped(lock: &mut InstanceLock) -> Stop {
     tokio::select! {
         () = on(SignalKind::terminate()) => tracing::info!("received SIGTERM, stopping"),
         () = on(SignalKind::interrupt()) => tracing::info!("received SIGINT, stopping"),
-        () = lock.lost() => {
-            tracing::error!("lost the lock on the database; stopping, since another server may hold it");
+        () = lock.lost(store) => {
+            tracing::error!("another server has taken the database; stopping");
             return Stop::LockLost;
         }
     }

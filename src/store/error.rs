@@ -38,6 +38,9 @@ pub enum StoreError {
         /// Who: process, host and time of start.
         holder: String,
     },
+    /// The lock on the database was lost, as when it restarts; nothing is written until it is held again.
+    #[error("the lock on the database is being taken again")]
+    Paused,
     /// The database's URL cannot be understood.
     #[error("the database URL is not valid: {reason}")]
     Url {
@@ -76,7 +79,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Version { .. } | Self::NoCapacity { .. } | Self::Injected(_) => true,
+            Self::Version { .. } | Self::NoCapacity { .. } | Self::Injected(_) | Self::Paused => true,
             Self::Database(error) => is_transient(error),
             Self::Connect { source, .. } => is_transient(source),
             _ => false,

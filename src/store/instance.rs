@@ -27,6 +27,10 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SET_HOLDER: &str = "INSERT INTO server (id, hostname, pid, started_at) VALUES (1, $1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, pid = excluded.pid, started_at = excluded.started_at";
+/// PostgreSQL shows the two halves of a lock's key.
+const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = $1";
 const GET_HOLDER: &str = "SELECT hostname, pid, started_at FROM server";
 
 /// Proof that this server is the only one on its database. Dropping it lets the next one in.
@@ -35,9 +39,12 @@ pub struct InstanceLock {
     held: HeldLock,
 }
 
+/// Process of PostgreSQL that serves a connection.
+type Backend = i32;
+
 #[derive(Debug)]
 enum HeldLock {
-    Connection(PgConnection),
+    Connection(PgConnection, Backend),
     /// Kept for its lock only, which ends when it is closed.
     File(#[expect(dead_code, reason = "held, not read: closing the file is what unlocks it")] File),
     /// No other process can open a database that lives in this one.
@@ -45,19 +52,52 @@ enum HeldLock {
 }
 
 impl InstanceLock {
-    /// Returns when the lock may be lost because its connection died: another server may have started, so
-    /// this one must stop writing. Never returns on SQLite, whose lock cannot be lost.
-    pub async fn lost(&mut self) {
-        let HeldLock::Connection(connection) = &mut self.held else {
-            return std::future::pending().await;
-        };
-        loop {
+    /// Watches over the lock, and returns when another server has taken it. Whenever its connection dies, the
+    /// store writes nothing until the lock is held again: meanwhile another server may have started. Never
+    /// returns on SQLite, whose lock cannot be lost.
+    pub async fn lost(&mut self, store: &Store) {
+        while let HeldLock::Connection(connection, backend) = &mut self.held {
             tokio::time::sleep(PROBE_INTERVAL).await;
             let alive = tokio::time::timeout(PROBE_TIMEOUT, connection.ping()).await;
-            if !matches!(alive, Ok(Ok(()))) {
-                return;
+            if matches!(alive, Ok(Ok(()))) {
+                continue;
             }
+            store.pause_writing(true);
+            tracing::warn!(
+                "the connection that holds the lock on the database is gone; nothing is written until it is back"
+            );
+            match regained(&store.db, *backend).await {
+                Some(held) => self.held = held,
+                None => return,
+            }
+            store.pause_writing(false);
+            tracing::info!("the lock on the database is held again");
         }
+        std::future::pending().await
+    }
+}
+
+/// The lock, once the database answers; `None` when another server has it. The database may not have noticed yet that
+/// the connection of `dead` is, and go on giving it the lock.
+async fn regained(db: &Db, dead: Backend) -> Option<HeldLock> {
+    loop {
+        match try_lock(db).await {
+            Ok(Some(held)) => return Some(held),
+            Ok(None) => match holder(db).await {
+                Ok(Some(holder)) if holder != dead => return None,
+                _ => {}
+            },
+            Err(error) => tracing::debug!("the database does not answer yet: {error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Which connection holds the lock.
+async fn holder(db: &Db) -> Result<Option<Backend>> {
+    match db {
+        Db::Pg(pool) => Ok(sqlx::query_scalar(HOLDER).bind(ADVISORY_LOCK).fetch_optional(pool).await?),
+        Db::Lite(..) => Ok(None),
     }
 }
 
@@ -120,11 +160,12 @@ async fn try_lock_postgres(pool: &PgPool) -> Result<Option<HeldLock>> {
         ("tcp_keepalives_count", "4"),
     ]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(ADVISORY_LOCK)
-        .fetch_one(&mut connection)
-        .await?;
-    Ok(locked.then_some(HeldLock::Connection(connection)))
+    let (locked, backend) =
+        sqlx::query_as::<_, (bool, Backend)>("SELECT pg_try_advisory_lock($1), pg_backend_pid()")
+            .bind(ADVISORY_LOCK)
+            .fetch_one(&mut connection)
+            .await?;
+    Ok(locked.then_some(HeldLock::Connection(connection, backend)))
 }
 
 fn try_lock_sqlite(pool: &SqlitePool) -> Result<Option<HeldLock>> {

@@ -38,6 +38,8 @@ pub use error::{Result, StoreError};
 pub use instance::InstanceLock;
 pub use snapshot::{ClusterUse, GraphUse};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -54,6 +56,8 @@ pub struct Store {
     db: Db,
     faults: Faults,
     settle_time: Duration,
+    /// Nothing is written while it is not certain that no other server writes.
+    paused: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -65,7 +69,12 @@ impl Store {
     /// # Errors
     /// The URL is not valid, or the database cannot be reached; the message names host and database.
     pub async fn connect(url: &str) -> Result<Self> {
-        Ok(Self { db: connect::open(url).await?, faults: Faults::none(), settle_time: Duration::ZERO })
+        Ok(Self {
+            db: connect::open(url).await?,
+            faults: Faults::none(),
+            settle_time: Duration::ZERO,
+            paused: Arc::default(),
+        })
     }
 
     /// Lets a test fail or kill the server at the commits of this store.
@@ -103,9 +112,17 @@ impl Store {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// The database failed, or all connections are in use for too long.
+    /// The database failed, all connections are in use for too long, or it may be another server's now.
     pub async fn begin(&self) -> Result<Tx> {
+        if self.paused.load(Ordering::Acquire) {
+            return Err(StoreError::Paused);
+        }
         self.db.begin(&self.faults, self.settle_time).await
+    }
+
+    /// Whether transactions are refused, in this store and all its clones.
+    pub(super) fn pause_writing(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// Pings the database.

@@ -3,12 +3,16 @@ use std::time::Duration;
 use smo::store::{Store, StoreError};
 
 use crate::support::database::{Engine, TestDatabase, on_every_engine};
+use crate::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 on_every_engine!(
     second_server_is_refused_and_told_who_holds_the_database,
     lock_is_free_when_its_holder_is_gone,
     lock_brings_the_schema_up_to_date,
-    lock_tells_when_its_connection_dies,
+    a_lock_whose_connection_died_is_taken_again_and_nothing_is_written_meanwhile,
+    a_lock_that_another_server_has_taken_is_lost,
     an_installation_keeps_its_id,
 );
 
@@ -38,15 +42,49 @@ async fn lock_brings_the_schema_up_to_date(database: TestDatabase) {
     assert_eq!(database.store.graph_names().await.unwrap(), Vec::<String>::new());
 }
 
-async fn lock_tells_when_its_connection_dies(database: TestDatabase) {
-    let mut lock = database.store.lock_instance().await.unwrap();
-    tokio::time::timeout(Duration::from_millis(1), lock.lost()).await.expect_err("the lock is held");
+async fn a_lock_whose_connection_died_is_taken_again_and_nothing_is_written_meanwhile(
+    database: TestDatabase,
+) {
+    let (store, mut lock) = (database.store.clone(), database.store.lock_instance().await.unwrap());
+    let watching = tokio::spawn({
+        let store = store.clone();
+        async move { lock.lost(&store).await }
+    });
     database.disconnect_all().await;
-    match database.engine {
-        Engine::Postgres => tokio::time::timeout(Duration::from_secs(30), lock.lost()).await.unwrap(),
-        // A lock on a file has no connection.
-        Engine::Sqlite => assert!(futures::poll!(std::pin::pin!(lock.lost())).is_pending()),
+    if matches!(database.engine, Engine::Postgres) {
+        // The probe of the connection comes every three seconds.
+        eventually("writing is paused", LIMIT, async || match store.begin().await {
+            Err(StoreError::Paused) => Ok(()),
+            other => Err(format!("{:?}", other.map(drop))),
+        })
+        .await;
+        assert!(StoreError::Paused.is_transient());
     }
+    eventually("writing goes on", LIMIT, async || store.begin().await.map(drop).map_err(|e| e.to_string()))
+        .await;
+    let second = Store::connect(&database.url).await.unwrap();
+    assert!(
+        matches!(second.lock_instance().await, Err(StoreError::Locked { .. })),
+        "the first one has it again"
+    );
+    assert!(!watching.is_finished());
+    watching.abort();
+    second.close().await;
+}
+
+async fn a_lock_that_another_server_has_taken_is_lost(database: TestDatabase) {
+    let mut lock = database.store.lock_instance().await.unwrap();
+    let Engine::Postgres = database.engine else {
+        // A lock on a file has no connection that could die.
+        assert!(futures::poll!(std::pin::pin!(lock.lost(&database.store))).is_pending());
+        return;
+    };
+    database.disconnect_all().await;
+    let second = Store::connect(&database.url).await.unwrap();
+    let _taken = second.lock_instance().await.unwrap();
+    tokio::time::timeout(LIMIT, lock.lost(&database.store)).await.expect("it is lost");
+    assert!(matches!(database.store.begin().await, Err(StoreError::Paused)), "nothing is written any more");
+    second.close().await;
 }
 
 async fn an_installation_keeps_its_id(database: TestDatabase) {
