@@ -99,7 +99,7 @@ impl Server {
         });
         tracker.spawn(stop.clone().run_until_cancelled_owned(Scaler::new(app.clone()).run()));
         tracker.spawn(stop.clone().run_until_cancelled_owned(app.clone().run_alert_loop()));
-        let router = crate::api::router(app.clone(), MetricsRegistry::new(registry), &settings.limits);
+        let router = crate::api::router(app.clone(), MetricsRegistry::new(registry), &settings);
         Ok(Self { router, app, queue, settings, stop, loops: tracker })
     }
 

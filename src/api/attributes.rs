@@ -42,7 +42,8 @@ pub(super) async fn get_cluster_attributes(
     Ok(Json(app.cluster_attributes(&name).await?.into()))
 }
 
-/// Set the attributes of a cluster. An attribute that is omitted, or 0, falls back to the other sources.
+/// Set the attributes of a cluster. An attribute that is omitted, or a latency of 0, falls back to the other
+/// sources.
 #[utoipa::path(
     put, path = "/clusters/{name}/attributes", operation_id = "set_cluster_attributes", tag = TAG, params(ClusterPath),
     request_body = ClusterAttributes,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::extract::ClusterPath;
 use super::problem::{ApiError, CommonErrors};
 use crate::app::App;
 use crate::hdag::Resources;
@@ -101,6 +102,19 @@ fn gib_text(bytes: i64) -> String {
 pub(super) async fn list_clusters(State(app): State<App>) -> Result<Json<Vec<Cluster>>, ApiError> {
     let list = app.list_clusters().await?;
     Ok(Json(list.clusters.into_iter().map(|cluster| Cluster::new(cluster, list.stale)).collect()))
+}
+
+/// Show one cluster.
+#[utoipa::path(
+    get, path = "/clusters/{name}", operation_id = "get_cluster", tag = "clusters", params(ClusterPath),
+    responses((status = 200, description = "The cluster", body = Cluster), CommonErrors)
+)]
+pub(super) async fn get_cluster(
+    State(app): State<App>,
+    ClusterPath { name }: ClusterPath,
+) -> Result<Json<Cluster>, ApiError> {
+    let (cluster, stale) = app.get_cluster(&name).await?;
+    Ok(Json(Cluster::new(cluster, stale)))
 }
 
 #[cfg(test)]

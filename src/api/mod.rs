@@ -13,6 +13,7 @@ mod decisions;
 mod extract;
 mod graph_view;
 mod graphs;
+mod guard;
 mod health;
 mod legacy;
 mod middleware;
@@ -34,8 +35,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::guard::LegacyGet;
 use crate::app::App;
-use crate::hdag::Limits;
+use crate::config::Settings;
 use crate::optimizer::{
     ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
     IntentHandlerAnswer, IntentHandlerQuestion,
@@ -85,6 +87,7 @@ fn routes(simulated: bool) -> OpenApiRouter<AppState> {
     let router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(legacy::list_clusters_with_slash))
+        .routes(routes!(clusters::get_cluster))
         .routes(routes!(graphs::list_project_graphs, graphs::deploy_graph))
         .routes(routes!(graphs::list_graphs))
         .routes(routes!(graphs::get_graph, graphs::delete_graph))
@@ -127,12 +130,13 @@ fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::
 
 /// The whole interface of a server. Bodies may be twice as large as a descriptor, since JSON escapes its
 /// text.
-pub fn router(app: App, metrics: MetricsRegistry, limits: &Limits) -> Router {
+pub fn router(app: App, metrics: MetricsRegistry, settings: &Settings) -> Router {
     let simulated = app.is_simulated();
     let (router, openapi) = routes(simulated).split_for_parts();
     let state = AppState { app, metrics: metrics.clone() };
     let router = router.with_state(state).merge(documentation(document(openapi, simulated)));
-    layered(router, metrics, limits.max_bytes.saturating_mul(2))
+    let body_limit = settings.limits.max_bytes.saturating_mul(2);
+    layered(router, metrics, body_limit, LegacyGet(settings.legacy_get))
 }
 
 /// The document under its two names, and Swagger UI.
@@ -148,10 +152,11 @@ fn documentation(openapi: utoipa::openapi::OpenApi) -> Router {
 }
 
 /// The layers around every route, innermost first.
-fn layered(router: Router, metrics: MetricsRegistry, body_limit: usize) -> Router {
+fn layered(router: Router, metrics: MetricsRegistry, body_limit: usize, legacy_get: LegacyGet) -> Router {
     router
         .fallback(middleware::no_route)
         .layer(DefaultBodyLimit::max(body_limit))
+        .layer(axum::middleware::from_fn_with_state(legacy_get, guard::guard))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(axum::middleware::from_fn_with_state(metrics, middleware::observe))
         .layer(SetSensitiveHeadersLayer::new([

@@ -22,7 +22,7 @@ fn app(metrics: &MetricsRegistry) -> Router {
         )
         .route("/panic", get(panicking))
         .merge(documentation(openapi()));
-    layered(router, metrics.clone(), 64)
+    layered(router, metrics.clone(), 64, LegacyGet(true))
 }
 
 async fn panicking() -> StatusCode {

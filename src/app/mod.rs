@@ -37,7 +37,7 @@ use crate::clients::Outside;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::hdag;
-use crate::model::event::Cause;
+use crate::model::{ClusterRecord, event::Cause};
 use crate::model::{EventRecord, GraphFilter, GraphRecord, ServiceRecord};
 use crate::reconcile::{ClusterSync, Progress, Queue};
 use crate::simulation::World;
@@ -83,7 +83,8 @@ impl App {
     /// # Errors
     /// The database failed.
     pub async fn list_clusters(&self) -> Result<ClusterList> {
-        let stale = match self.parts.clusters.sync().await {
+        let max_age = self.parts.settings.reconcile.cluster_max_age;
+        let stale = match self.parts.clusters.sync_unless_newer(max_age).await {
             Ok(()) => false,
             Err(Error::Client(error)) => {
                 tracing::warn!("the clusters could not be read, the last known state is shown: {error}");
@@ -92,6 +93,17 @@ impl App {
             Err(error) => return Err(error),
         };
         Ok(ClusterList { clusters: self.parts.store.clusters().await?, stale })
+    }
+
+    /// One cluster as [`Self::list_clusters`] has it, and whether that is the last known state.
+    ///
+    /// # Errors
+    /// There is none of that name; the database failed.
+    pub async fn get_cluster(&self, name: &str) -> Result<(ClusterRecord, bool)> {
+        let ClusterList { clusters, stale } = self.list_clusters().await?;
+        let found = clusters.into_iter().find(|cluster| cluster.name == name);
+        let found = found.ok_or_else(|| Error::NotFound { kind: "cluster", name: name.to_owned() })?;
+        Ok((found, stale))
     }
 
     /// Graphs that match, by name.

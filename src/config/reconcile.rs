@@ -15,6 +15,8 @@ pub struct ReconcileSettings {
     pub backoff_max: Duration,
     /// How often clusters are read besides watching them.
     pub cluster_sync: Duration,
+    /// How old a reading of the clusters may be that a request for them is answered with.
+    pub cluster_max_age: Duration,
     /// How often round-trip times between clusters are read from Submariner's gateways.
     pub latency_sync: Duration,
     /// How often Prometheus is asked which alerts fire.
@@ -31,6 +33,7 @@ impl Default for ReconcileSettings {
             backoff_first: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
             cluster_sync: Duration::from_secs(10),
+            cluster_max_age: Duration::from_secs(1),
             latency_sync: Duration::from_secs(60),
             alert_poll: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),

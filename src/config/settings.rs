@@ -23,6 +23,8 @@ use crate::optimizer::ClusterAttributes;
 pub struct Settings {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Whether the original's GETs that change graphs are answered.
+    pub legacy_get: bool,
     /// Folder for the SQLite database, and for Helm's homes and locks.
     pub data_dir: PathBuf,
     /// `postgres://…` or `sqlite://…`.
@@ -76,6 +78,7 @@ impl Default for Settings {
         let data_dir = PathBuf::from("./data");
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            legacy_get: true,
             database_url: database::default_url(&data_dir),
             data_dir,
             mode: Mode::Simulated,

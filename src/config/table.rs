@@ -17,6 +17,13 @@ use super::value::{Parse, http_url, without_password};
 pub(super) const SETTINGS: &[Setting] = &[
     row!("listen", Some("SMO_LISTEN"), listen, "Address and port to listen on."),
     row!(
+        "legacy_get",
+        Some("SMO_LEGACY_GET"),
+        legacy_get,
+        "Whether `GET /graphs/NAME/start`, `/stop` and `/placement` change graphs, as in the original; POST does so in \
+         any case."
+    ),
+    row!(
         "data_dir",
         Some("SMO_DATA_DIR"),
         data_dir,
@@ -253,6 +260,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         Some("SMO_CLUSTER_SYNC"),
         reconcile.cluster_sync,
         "Interval at which clusters are listed, besides being watched."
+    ),
+    row!(
+        "reconcile.cluster_max_age",
+        Some("SMO_CLUSTER_MAX_AGE"),
+        reconcile.cluster_max_age,
+        "Age up to which a reading of the clusters answers `GET /clusters`; requests that come while Karmada is asked share the \
+         answer in any case. 0 asks it for each."
     ),
     row!(
         "reconcile.latency_sync",

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 /// Attributes of a cluster that decisions use.
 ///
 /// They come, in this order, from the interface, the configuration, the labels of Karmada's Cluster object,
-/// and (latencies) measured round-trip times. A number that is 0 counts as unknown.
+/// and (latencies) measured round-trip times. A price, a carbon intensity or an activation cost of 0 is
+/// one; a latency of 0 was not measured, and counts as unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterAttributes {
@@ -53,7 +54,7 @@ impl ClusterAttributes {
     /// unknown.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
-        let number = |value: Option<f64>| value.filter(|value| *value != 0.0).map(|value| value.to_string());
+        let number = |value: Option<f64>| value.map(|value| value.to_string());
         match name {
             "price_per_core_hour" => number(self.price_per_core_hour),
             "carbon_per_core_hour" => number(self.carbon_per_core_hour),
@@ -69,7 +70,6 @@ impl ClusterAttributes {
     /// These attributes, completed by those of `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        let number = |one: Option<f64>, other: Option<f64>| one.filter(|value| *value != 0.0).or(other);
         let merged = |other: BTreeMap<String, f64>, one: BTreeMap<String, f64>| {
             let mut merged = other;
             merged.extend(one.into_iter().filter(|(_, value)| *value != 0.0));
@@ -78,9 +78,9 @@ impl ClusterAttributes {
         let mut labels = other.labels;
         labels.extend(self.labels);
         Self {
-            price_per_core_hour: number(self.price_per_core_hour, other.price_per_core_hour),
-            carbon_per_core_hour: number(self.carbon_per_core_hour, other.carbon_per_core_hour),
-            activation_cost: number(self.activation_cost, other.activation_cost),
+            price_per_core_hour: self.price_per_core_hour.or(other.price_per_core_hour),
+            carbon_per_core_hour: self.carbon_per_core_hour.or(other.carbon_per_core_hour),
+            activation_cost: self.activation_cost.or(other.activation_cost),
             region: self.region.or(other.region),
             site: self.site.or(other.site),
             energy_class: self.energy_class.or(other.energy_class),

@@ -59,9 +59,17 @@ impl ClusterSync {
     /// # Errors
     /// Karmada or the database failed.
     pub async fn sync(&self) -> Result<()> {
+        self.sync_unless_newer(Duration::ZERO).await
+    }
+
+    /// As [`Self::sync`], unless the last reading is newer than `max_age`.
+    ///
+    /// # Errors
+    /// Karmada or the database failed.
+    pub async fn sync_unless_newer(&self, max_age: Duration) -> Result<()> {
         let asked = Instant::now();
         let mut progress = self.progress.lock().await;
-        if progress.read_since.is_some_and(|began| began >= asked) {
+        if progress.read_since.is_some_and(|began| began + max_age >= asked) {
             return Ok(());
         }
         let began = Instant::now();

@@ -13,6 +13,10 @@ use crate::support::database::{TestDatabase, on_every_engine};
 on_every_engine!(
     clusters_show_every_field_of_the_original,
     a_cluster_that_goes_away_is_shown_as_unavailable,
+    one_cluster_is_shown_by_its_name,
+    requests_share_a_reading_of_the_clusters,
+    nothing_changes_by_head_or_for_a_page_of_another_site,
+    changing_by_get_can_be_switched_off,
     health_and_readiness_are_told,
     before_the_first_list_of_clusters_the_server_is_unready_and_deploys_wait,
     metrics_count_requests_reconciles_and_outside_calls,
@@ -162,5 +166,71 @@ async fn invalid_descriptors_are_refused_with_every_place(database: TestDatabase
         "{:#}",
         refused.body
     );
+    app.shutdown().await;
+}
+
+async fn one_cluster_is_shown_by_its_name(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let one = app.get("/clusters/edge-1").await;
+    assert_eq!((one.status, &one.body["name"]), (200, &json!("edge-1")), "{:#}", one.body);
+    let none = app.get("/clusters/nowhere").await;
+    assert_eq!(
+        (none.status, &none.body["type"]),
+        (404, &json!("urn:smo:problem:not-found")),
+        "{:#}",
+        none.body
+    );
+    app.shutdown().await;
+}
+
+async fn requests_share_a_reading_of_the_clusters(database: TestDatabase) {
+    let old = |settings: &mut smo::config::Settings| {
+        settings.reconcile.cluster_max_age = std::time::Duration::from_secs(3600);
+    };
+    let app = TestApp::start_with(&database, world(), Faults::none(), old).await;
+    app.get("/clusters").await;
+    let calls = app.world.calls(Operation::ListClusters);
+    for _ in 0..5 {
+        assert_eq!(app.get("/clusters").await.status, 200);
+    }
+    assert!(app.world.calls(Operation::ListClusters) <= calls + 1, "only the loop reads them");
+    app.shutdown().await;
+}
+
+async fn nothing_changes_by_head_or_for_a_page_of_another_site(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(app.post("/project/demo/graphs", &graph("g", &[service("a", json!({}))])).await.status, 200);
+    let from = |method: &str, path: &str, site: &str| {
+        let request = axum::http::Request::builder().method(method).uri(path).header("sec-fetch-site", site);
+        request.body(Body::empty()).unwrap()
+    };
+    for path in ["/graphs/g/stop", "/graphs/g/start", "/graphs/g/placement"] {
+        let head = app.send("HEAD", path, None, Body::empty()).await;
+        assert_eq!((head.status, &head.headers["allow"]), (405, &"GET,POST".parse().unwrap()), "{path}");
+        for method in ["GET", "POST"] {
+            let refused = app.call(from(method, path, "cross-site")).await;
+            assert_eq!(refused.status, 403, "{method} {path}: {:#}", refused.body);
+        }
+    }
+    assert_eq!(app.call(from("DELETE", "/graphs/g", "same-site")).await.status, 403);
+    assert_eq!(app.get("/graphs/g").await.body["status"], "Running");
+    assert_eq!(app.call(from("GET", "/graphs/g", "cross-site")).await.status, 200, "reading is free");
+    assert_eq!(app.call(from("GET", "/graphs/g/stop", "none")).await.status, 200, "typed by hand");
+    app.shutdown().await;
+}
+
+async fn changing_by_get_can_be_switched_off(database: TestDatabase) {
+    let off = |settings: &mut smo::config::Settings| settings.legacy_get = false;
+    let app = TestApp::start_with(&database, world(), Faults::none(), off).await;
+    assert_eq!(app.post("/project/demo/graphs", &graph("g", &[service("a", json!({}))])).await.status, 200);
+    let refused = app.get("/graphs/g/stop").await;
+    assert_eq!(
+        (refused.status, &refused.headers["allow"]),
+        (405, &"POST".parse().unwrap()),
+        "{:#}",
+        refused.body
+    );
+    assert!(refused.text.contains("legacy_get"), "{:#}", refused.body);
+    assert_eq!(app.post("/graphs/g/stop", &json!({})).await.status, 200);
     app.shutdown().await;
 }

@@ -163,6 +163,7 @@ fn settings() -> Settings {
     let sources = Sources { env, home: None, config_file: None, flags: Vec::new(), read: &never };
     let mut settings = load(sources).unwrap().settings;
     settings.reconcile.backoff_first = Duration::from_millis(20);
+    settings.reconcile.cluster_max_age = Duration::ZERO;
     settings.calls.first_delay = Duration::from_millis(5);
     settings
 }

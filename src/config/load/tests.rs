@@ -110,6 +110,7 @@ fn every_variable_reaches_its_setting() {
             "monitoring.prometheus_url" => "http://prom:9090",
             "monitoring.reload" => "false",
             "helm.plain_http" => "true",
+            "legacy_get" => "false",
             "helm.repositories" => "https://me:secret@charts.example",
             "placement.strategy" | "placement.replacement_strategy" => "cost",
             "scaling.strategy" => "other",

@@ -335,14 +335,13 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
         let known = problem
             .clusters
             .iter()
-            .filter_map(|cluster| read(&cluster.attributes))
-            .filter(|value| *value > 0.0);
+            .filter_map(|cluster| read(&cluster.attributes));
         known
             .fold(None, |most: Option<f64>, value| Some(most.map_or(value, |most| most.max(value))))
             .unwrap_or(none)
     };
     let value = |cluster: &ClusterState, read: fn(&ClusterAttributes) -> Option<f64>, none: f64| {
-        read(&cluster.attributes).filter(|value| *value > 0.0).unwrap_or_else(|| highest(read, none))
+        read(&cluster.attributes).unwrap_or_else(|| highest(read, none))
     };
     for cluster in &problem.clusters {
         let here = problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name);

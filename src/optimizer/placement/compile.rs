@@ -329,7 +329,7 @@ pub(super) fn pessimistic(
     read: impl Fn(&ClusterAttributes) -> Option<f64>,
     neutral: f64,
 ) -> (Vec<f64>, Vec<&str>) {
-    let read = |cluster: &super::ClusterState| read(&cluster.attributes).filter(|value| *value != 0.0);
+    let read = |cluster: &super::ClusterState| read(&cluster.attributes);
     let highest = problem.clusters.iter().filter_map(read).reduce(f64::max).unwrap_or(neutral);
     let unknown = problem
         .clusters

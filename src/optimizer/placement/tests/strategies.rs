@@ -239,3 +239,24 @@ fn green_prefers_clean_clusters_where_cost_prefers_cheap_ones() {
     // cost: 1·1 + 0.01·400 = 5 against 5 + 0.1 = 5.1; green: 0.01 + 400 against 0.05 + 10.
     assert_eq!([on(BuiltIn::Cost), on(BuiltIn::Green)], ["cheap", "clean"]);
 }
+
+#[test]
+fn zero_is_a_price_and_a_carbon_intensity_and_only_absence_is_unknown() {
+    let room = amount(4000, GIB, GB, 0);
+    let with = |name: &str, carbon: Option<f64>| {
+        let attributes = ClusterAttributes { carbon_per_core_hour: carbon, ..ClusterAttributes::default() };
+        ClusterState { attributes, ..cluster(name, room) }
+    };
+    let on = |carbon: [Option<f64>; 3]| {
+        let clusters = ["a", "b", "c"].into_iter().zip(carbon).map(|(name, carbon)| with(name, carbon)).collect();
+        let problem = in_turn("g", clusters, vec![service("s", amount(1000, 1, 1, 0))]);
+        let problem = Problem { strategy: BuiltIn::Green.into(), ..problem };
+        let outcome = decide(&problem).unwrap();
+        assert_eq!(check(&problem, &outcome), Ok(()));
+        let plan = outcome.plan().unwrap();
+        (plan.assignment["s"].clone(), plan.warnings.len())
+    };
+    assert_eq!(on([Some(0.5), Some(1.0), Some(0.0)]), ("c".to_owned(), 0), "the renewable one");
+    assert_eq!(on([None, Some(1.0), Some(0.0)]), ("c".to_owned(), 1), "unknown counts as the highest");
+    assert_eq!(on([None, Some(0.0), None]).1, 1);
+}
