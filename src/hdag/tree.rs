@@ -136,8 +136,8 @@ pub(super) struct Spans {
 }
 
 enum Children {
-    /// A scalar; `true` if it is an unquoted YAML 1.1 boolean other than true and false.
-    Leaf(bool),
+    /// A scalar; how it is read when it stands without quotes and is something else in YAML 1.1 ([`legacy_scalar`]).
+    Leaf(Option<&'static str>),
     List(Vec<Spans>),
     /// Place of the key, and the value.
     Map(BTreeMap<String, (Location, Spans)>),
@@ -163,9 +163,9 @@ impl Spans {
         }
     }
 
-    /// Pointers of the scalars below `pointer` that YAML 1.1 reads as booleans and YAML 1.2 as text
-    /// (`yes`, `no`, `on`, `off` without quotes).
-    pub(super) fn legacy_booleans(&self, pointer: &str) -> Vec<String> {
+    /// Pointers of the scalars below `pointer` that YAML 1.1 reads as booleans or numbers and YAML 1.2 as text
+    /// (`yes`, `no`, `on`, `off`, `0644` without quotes), each with how it is read.
+    pub(super) fn legacy_scalars(&self, pointer: &str) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         if let Some(node) = self.find(pointer) {
             node.collect_legacy(&mut vec![Cow::Borrowed(pointer)], &mut found);
@@ -185,10 +185,10 @@ impl Spans {
         }
     }
 
-    fn collect_legacy<'a>(&'a self, path: &mut Vec<Cow<'a, str>>, found: &mut Vec<String>) {
+    fn collect_legacy<'a>(&'a self, path: &mut Vec<Cow<'a, str>>, found: &mut Vec<(String, &'static str)>) {
         match &self.children {
-            Children::Leaf(false) => {}
-            Children::Leaf(true) => found.push(path.join("/")),
+            Children::Leaf(None) => {}
+            Children::Leaf(Some(how)) => found.push((path.join("/"), how)),
             Children::List(items) => {
                 for (index, item) in items.iter().enumerate() {
                     path.push(Cow::Owned(index.to_string()));
@@ -330,7 +330,12 @@ impl MessageFormatter for PlainMessage {
                 format!("more than {MAX_DEPTH} levels deep, or more than {MAX_NODES} values").into()
             }
             serde_saphyr::Error::AliasReplayLimitExceeded { .. } => "aliases repeat too much".into(),
-            other => UserMessageFormatter.format_message(other),
+            other => match UserMessageFormatter.format_message(other) {
+                message if message.contains("not a finite number") => {
+                    format!("{message}; quote it, if it is text").into()
+                }
+                message => message,
+            },
         }
     }
 }
@@ -352,11 +357,12 @@ impl YamlNode {
         let Spanned { value, referenced, defined } = self.0;
         let at = place(referenced).or_else(|| place(defined)).unwrap_or(Location { line: 1, column: 1 });
         let (value, children) = match value {
-            Tree::Null => (Value::Null, Children::Leaf(false)),
-            Tree::Bool(value) => (Value::Bool(value), Children::Leaf(false)),
-            Tree::Number(value) => (Value::Number(value), Children::Leaf(false)),
+            Tree::Null => (Value::Null, Children::Leaf(None)),
+            Tree::Bool(value) => (Value::Bool(value), Children::Leaf(None)),
+            Tree::Number(value) => (Value::Number(value), Children::Leaf(None)),
             Tree::Text(value) => {
-                let legacy = legacy_boolean(&value).is_some() && is_plain(&value, defined, text);
+                let legacy = legacy_scalar(&value).filter(|_| is_plain(&value, defined, text));
+                let legacy = legacy.map(|read| if read.is_boolean() { AS_BOOLEAN } else { AS_OCTAL });
                 (Value::String(value), Children::Leaf(legacy))
             }
             Tree::List(items) => {
@@ -379,6 +385,9 @@ impl YamlNode {
     }
 }
 
+const AS_BOOLEAN: &str = "is read as a boolean, as YAML 1.1 does; write true or false, or quote it";
+const AS_OCTAL: &str = "is read as an octal number, as Helm does; write it in decimal, or quote it";
+
 /// The boolean that YAML 1.1 reads a word as, where YAML 1.2 keeps the text.
 pub(super) fn legacy_boolean(word: &str) -> Option<bool> {
     match word {
@@ -386,6 +395,15 @@ pub(super) fn legacy_boolean(word: &str) -> Option<bool> {
         "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
         _ => None,
     }
+}
+
+/// What YAML 1.1, and Helm with it, reads a word as, where YAML 1.2 keeps the text: a boolean, or an octal number.
+pub(super) fn legacy_scalar(word: &str) -> Option<Value> {
+    let octal = || {
+        let digits = word.strip_prefix('0').filter(|digits| !digits.is_empty())?;
+        i64::from_str_radix(digits, 8).ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    legacy_boolean(word).map(Value::from).or_else(|| octal().map(Value::from))
 }
 
 /// Whether the scalar stands in the text without quotes.

@@ -50,9 +50,10 @@ async fn a_lock_whose_connection_died_is_taken_again_and_nothing_is_written_mean
         let store = store.clone();
         async move { lock.lost(&store).await }
     });
+    // As while the database server restarts.
+    database.allow_connections(false).await;
     database.disconnect_all().await;
     if matches!(database.engine, Engine::Postgres) {
-        // The probe of the connection comes every three seconds.
         eventually("writing is paused", LIMIT, async || match store.begin().await {
             Err(StoreError::Paused) => Ok(()),
             other => Err(format!("{:?}", other.map(drop))),
@@ -60,6 +61,7 @@ async fn a_lock_whose_connection_died_is_taken_again_and_nothing_is_written_mean
         .await;
         assert!(StoreError::Paused.is_transient());
     }
+    database.allow_connections(true).await;
     eventually("writing goes on", LIMIT, async || store.begin().await.map(drop).map_err(|e| e.to_string()))
         .await;
     let second = Store::connect(&database.url).await.unwrap();

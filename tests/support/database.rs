@@ -70,6 +70,13 @@ impl TestDatabase {
         }
     }
 
+    /// Whether the database server takes connections to this database; nothing on SQLite.
+    pub async fn allow_connections(&self, allowed: bool) {
+        if self.engine == Engine::Postgres {
+            postgres::server().await.allow_connections(&self.name, allowed).await;
+        }
+    }
+
     /// Frees its room on the disk. What stays, as of a failed test, goes with the process.
     async fn remove(engine: Engine, name: &str) {
         match engine {

@@ -83,6 +83,11 @@ impl Server {
         self.admin(sql).await.unwrap();
     }
 
+    /// Whether new connections to a database are taken.
+    pub async fn allow_connections(&self, database: &str, allowed: bool) {
+        self.admin(format!("ALTER DATABASE {database} ALLOW_CONNECTIONS {allowed}")).await.unwrap();
+    }
+
     async fn admin(&self, sql: String) -> sqlx::Result<()> {
         let mut connection = PgConnection::connect_with(&self.options()).await?;
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;

@@ -18,7 +18,7 @@ use reader::{Node, Object, Report};
 use references::References;
 
 use super::rules::check_expression;
-use super::tree::{Spans, escape_pointer, legacy_boolean, quoted};
+use super::tree::{Spans, escape_pointer, legacy_scalar, quoted};
 use super::{Descriptor, Finding, GraphIntent, IntentMapping, Limits, Parsed};
 
 const MAX_GRAPH_ID: usize = 253;
@@ -77,17 +77,17 @@ pub(super) fn text(
     finish(graph, document, report, spans)
 }
 
-/// Turns the words that YAML 1.1 reads as booleans into booleans, below every `valuesOverwrite`. Charts of
+/// Turns the words that YAML 1.1 reads as booleans or octal numbers into these, below every `valuesOverwrite`. Charts of
 /// the original's users rely on it: `PyYAML` reads an unquoted `no` as false, and Helm takes the text "no"
-/// for true.
+/// for true; both read `0644` as a mode of files.
 fn read_values_as_yaml_1_1(value: &mut Value, spans: &Spans) {
     let services = value.pointer("/hdaGraph/services").and_then(Value::as_array).map_or(0, Vec::len);
     for index in 0..services {
         let values = format!("/hdaGraph/services/{index}/artifact/valuesOverwrite");
-        for pointer in spans.legacy_booleans(&values) {
+        for (pointer, _) in spans.legacy_scalars(&values) {
             let Some(scalar) = value.pointer_mut(&pointer) else { continue };
-            if let Some(boolean) = scalar.as_str().and_then(legacy_boolean) {
-                *scalar = Value::Bool(boolean);
+            if let Some(read) = scalar.as_str().and_then(legacy_scalar) {
+                *scalar = read;
             }
         }
     }

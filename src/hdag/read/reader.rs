@@ -219,6 +219,31 @@ impl<'a> Object<'a> {
         self.object_within(name, self.scope.as_ref().map(|scope| scope.child(name)), known, report)
     }
 
+    /// An object that older information models have as a text, which has no effect.
+    pub(super) fn object_unless_text(&self, name: &str, known: &[&str], report: &mut Report) -> Object<'a> {
+        let scope = self.scope.as_ref().map(|scope| scope.child(name));
+        self.within_unless_text(name, scope, known, report)
+    }
+
+    fn within_unless_text(
+        &self,
+        name: &str,
+        scope: Option<Scope<'a>>,
+        known: &[&str],
+        report: &mut Report,
+    ) -> Object<'a> {
+        match self.get(name) {
+            Some(Node { pointer, value: Value::String(text) }) => {
+                if !text.is_empty() {
+                    let message = "is a text, as in older information models, and has no effect";
+                    report.warn(&pointer, message);
+                }
+                Object { pointer, fields: None, scope }
+            }
+            _ => self.object_within(name, scope, known, report),
+        }
+    }
+
     /// An object of intents: unknown fields in and below it are collected, and a mapped path causes no
     /// warning.
     pub(super) fn intents(
@@ -228,7 +253,7 @@ impl<'a> Object<'a> {
         known: &[&str],
         report: &mut Report,
     ) -> Object<'a> {
-        self.object_within(name, Some(Scope::new(mapped)), known, report)
+        self.within_unless_text(name, Some(Scope::new(mapped)), known, report)
     }
 
     fn object_within(

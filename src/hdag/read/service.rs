@@ -32,11 +32,15 @@ pub(super) fn read(
 
     let deployment = service.object("deployment", &["trigger", "intent"], report);
     let intent = deployment.intents("intent", &context.mapping.mapped, &INTENT_FIELDS, report);
-    let network = intent.object("network", &["deviceProximity", "latencies"], report);
+    let known = ["deviceProximity", "latencies", "connectionPoints"];
+    let network = intent.object_unless_text("network", &known, report);
     let trigger = trigger::read(&deployment, &label, context, references, report);
     let needs = read_compute(&intent, &label, context, report);
     let co_location = read_co_location(&intent, references, report);
-    let connection_points = read_references(&intent, "connectionPoints", references, report);
+    // Published descriptors have them in either place.
+    let mut connection_points = read_references(&intent, "connectionPoints", references, report);
+    connection_points.extend(read_references(&network, "connectionPoints", references, report));
+    let connection_points = without_repeats(connection_points);
     let latencies = read_latencies(&network, references, report);
     let proximity = network.object("deviceProximity", &["enabled", "site"], report);
     let device_proximity = proximity.flag("enabled", report);
@@ -92,6 +96,10 @@ fn read_compute(intent: &Object<'_>, label: &str, context: &Context<'_>, report:
     let compute = intent.object("compute", &["cpu", "ram", "storage", "gpu"], report);
     let mut amount = |name: &str, classes: &Classes| {
         let Some(class) = compute.text(name, report) else { return classes.default_amount() };
+        // A service that keeps nothing says so in a fork.
+        if name == "storage" && class.eq_ignore_ascii_case("none") {
+            return 0;
+        }
         classes.get(class).unwrap_or_else(|| {
             let message = format!(
                 "{label} asks for the unknown {name} class {}; known classes are {}",

@@ -105,7 +105,16 @@ fn read_one(node: Node<'_>, context: &Context<'_>, report: &mut Report) -> Optio
     if !event.exists() {
         return None;
     }
-    for source in event.items("source", report) {
+    let source = event.get("source");
+    if let Some(node) = source.as_ref().filter(|node| node.value.is_string()) {
+        report.warn(&node.pointer, "is a text and has no effect; the query says what is looked at");
+    }
+    let sources = if source.is_some_and(|node| node.value.is_string()) {
+        Vec::new()
+    } else {
+        event.items("source", report)
+    };
+    for source in sources {
         let source = source.object(&["serviceId", "metricId"], report);
         source.check_scalar("serviceId", report);
         source.check_scalar("metricId", report);

@@ -144,16 +144,18 @@ fn the_document_is_kept_as_it_was_posted() {
     assert_eq!(document["hdaGraphIntent"]["highPerformance"]["enabled"], json!("no"));
     assert_eq!(
         document["services"][2]["artifact"]["valuesOverwrite"],
-        json!({"image": {"tag": "007"}, "mode": "0755", "country": "no", "version": 1.0, "on": "text"})
+        json!({"image": {"tag": "007"}, "mode": 493, "country": "no", "version": 1.0, "on": "text"})
     );
 }
 
 #[test]
-fn only_the_spelling_of_the_condition_is_worth_a_warning() {
+fn only_the_spelling_of_a_condition_and_of_a_number_is_worth_a_warning() {
     let warnings = yaml(TEXT).unwrap().warnings;
     assert_eq!(
         lines(&warnings),
-        "18:24 /hdaGraph/services/0/deployment/trigger/event/condition: \"AND\" is taken as ALL"
+        "18:24 /hdaGraph/services/0/deployment/trigger/event/condition: \"AND\" is taken as ALL\n\
+         61:54 /hdaGraph/services/2/artifact/valuesOverwrite/mode: is read as an octal number, as Helm does; write it in \
+         decimal, or quote it"
     );
 }
 

@@ -9,6 +9,7 @@ mod refusals;
 mod rules;
 mod schema;
 mod smo;
+mod wild;
 
 use super::*;
 

@@ -138,7 +138,7 @@ fn syntax_errors_have_one_located_finding() {
             "3:3 : not valid YAML: duplicate mapping key `id` is not allowed here",
         ),
         ("a: *b\n", "1:4 : not valid YAML: reference to unknown value"),
-        ("a: .inf\n", "1:4 : not valid YAML: value `.inf` is not a finite number"),
+        ("a: .inf\n", "1:4 : not valid YAML: value `.inf` is not a finite number; quote it, if it is text"),
         ("a: 1\n---\nb: 1\n", "3:1 : not valid YAML: only single YAML document expected but multiple found"),
         ("", "1:1 : is empty: a descriptor is an object with the single key hdaGraph"),
         ("[1]", "1:1 : must be an object, not a list"),

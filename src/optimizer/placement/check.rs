@@ -332,10 +332,7 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
     let Some(weights) = weights else { return moved };
     let mut total = weights.moves * moved;
     let highest = |read: fn(&ClusterAttributes) -> Option<f64>, none: f64| {
-        let known = problem
-            .clusters
-            .iter()
-            .filter_map(|cluster| read(&cluster.attributes));
+        let known = problem.clusters.iter().filter_map(|cluster| read(&cluster.attributes));
         known
             .fold(None, |most: Option<f64>, value| Some(most.map_or(value, |most| most.max(value))))
             .unwrap_or(none)

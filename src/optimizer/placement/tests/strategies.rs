@@ -244,11 +244,14 @@ fn green_prefers_clean_clusters_where_cost_prefers_cheap_ones() {
 fn zero_is_a_price_and_a_carbon_intensity_and_only_absence_is_unknown() {
     let room = amount(4000, GIB, GB, 0);
     let with = |name: &str, carbon: Option<f64>| {
-        let attributes = ClusterAttributes { carbon_per_core_hour: carbon, ..ClusterAttributes::default() };
+        let (price_per_core_hour, carbon_per_core_hour) = (Some(1.0), carbon);
+        let attributes =
+            ClusterAttributes { price_per_core_hour, carbon_per_core_hour, ..ClusterAttributes::default() };
         ClusterState { attributes, ..cluster(name, room) }
     };
     let on = |carbon: [Option<f64>; 3]| {
-        let clusters = ["a", "b", "c"].into_iter().zip(carbon).map(|(name, carbon)| with(name, carbon)).collect();
+        let clusters =
+            ["a", "b", "c"].into_iter().zip(carbon).map(|(name, carbon)| with(name, carbon)).collect();
         let problem = in_turn("g", clusters, vec![service("s", amount(1000, 1, 1, 0))]);
         let problem = Problem { strategy: BuiltIn::Green.into(), ..problem };
         let outcome = decide(&problem).unwrap();
