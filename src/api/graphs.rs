@@ -16,7 +16,7 @@ use super::graph_view::{Graph, GraphStatus};
 use super::problem::{ApiError, CommonErrors, DecisionErrors, InputFinding, Problem};
 use crate::app::{Accepted, App, Deletion, GraphPage};
 use crate::error::Error;
-use crate::model::{EventRecord, GraphFilter};
+use crate::model::{Desired, EventRecord, GraphFilter};
 
 const TAG: &str = "graphs";
 /// Largest page.
@@ -35,6 +35,9 @@ struct Messages {
 
 const DEPLOY: Messages =
     Messages { done: "Graph deployment successful", going_on: "Graph deployment started" };
+/// A graph that is posted again while it is stopped stays so.
+const DEPLOY_STOPPED: Messages =
+    Messages { done: "Graph exists and is stopped", going_on: "Graph exists and is being stopped" };
 const START: Messages = Messages { done: "Graph started", going_on: "Graph start accepted" };
 const STOP: Messages = Messages { done: "Graph stopped", going_on: "Graph stop accepted" };
 const DELETE: Messages = Messages { done: "Removal successful", going_on: "Removal started" };
@@ -82,7 +85,7 @@ pub struct DescriptorDocument {
         (String = "text/x-yaml"),
     )),
     responses(
-        (status = 200, description = "All releases are installed, or the same graph was there before", body = Graph),
+        (status = 200, description = "All releases are installed, or the same graph was stopped before and stays so", body = Graph),
         (status = 202, description = "Accepted; the work goes on", body = Graph,
             headers(("Location" = String, description = "Where the graph tells how far it is"))),
         DecisionErrors,
@@ -99,9 +102,11 @@ pub(super) async fn deploy_graph(
     body: DescriptorBody,
 ) -> Result<Response, ApiError> {
     let accepted = app.deploy_graph(&project, &body.text, body.format, &context).await?;
-    let Accepted { view, completed, warnings, .. } = accepted;
+    let Accepted { view, completed, warnings, unchanged } = accepted;
+    let is_stopped = unchanged && view.graph.desired == Desired::Stopped;
+    let messages = if is_stopped { &DEPLOY_STOPPED } else { &DEPLOY };
     let graph = Graph::from(view).with_warnings(warnings.into_iter().map(InputFinding::from));
-    Ok(changed(graph, completed, context.respond_async, &DEPLOY))
+    Ok(changed(graph, completed, context.respond_async, messages))
 }
 
 /// List the graphs of a project.

@@ -167,7 +167,7 @@ impl App {
                 "graph {name} posted again; not every release is in the desired state yet"
             );
         }
-        Ok(Accepted { view, completed: true, warnings, unchanged: true })
+        Ok(Accepted { view, completed: progress.done, warnings, unchanged: true })
     }
 
     /// The namespace of a project's releases.

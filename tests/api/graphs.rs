@@ -15,6 +15,7 @@ on_every_engine!(
     every_form_of_body_is_taken,
     the_same_descriptor_again_changes_nothing_and_another_is_a_conflict,
     the_same_descriptor_twice_at_once_deploys_it_once,
+    a_graph_that_is_posted_again_while_its_chart_is_refused_is_not_called_successful,
     a_graph_that_fits_nowhere_is_refused_and_nothing_is_stored,
     what_is_placed_but_not_seen_yet_counts_as_used,
     stop_removes_everything_and_start_restores_it,
@@ -103,6 +104,28 @@ async fn the_same_descriptor_again_changes_nothing_and_another_is_a_conflict(dat
     let elsewhere = app.post("/project/other/graphs", &descriptor).await;
     assert_eq!(elsewhere.status, 409);
     assert_eq!(app.world.revision("demo", "a"), Some(1));
+
+    assert_eq!(app.post("/graphs/g/stop", &Value::Null).await.status, 200);
+    let stopped = app.post(DEMO, &descriptor).await;
+    assert_eq!((stopped.status, &stopped.body["status"]), (200, &json!("Stopped")), "{:#}", stopped.body);
+    assert_eq!(stopped.body["message"], "Graph exists and is stopped");
+    assert_eq!(app.world.revision("demo", "a"), None);
+    app.shutdown().await;
+}
+
+async fn a_graph_that_is_posted_again_while_its_chart_is_refused_is_not_called_successful(
+    database: TestDatabase,
+) {
+    let app = TestApp::start(&database).await;
+    let missing = ClientError::new("registry", ClientErrorKind::NotFound, "chart a not found");
+    app.world.fail_next(smo::simulation::Operation::ApplyRelease, missing, usize::MAX);
+    let descriptor = graph("g", &[service("a", json!({}))]);
+    for turn in ["first", "second"] {
+        let posted = app.post(DEMO, &descriptor).await;
+        assert_eq!(posted.status, 202, "{turn}: {:#}", posted.body);
+        assert_eq!(posted.body["message"], "Graph deployment started", "{turn}");
+        assert_eq!(posted.body["services"][0]["status"], "Failed", "{turn}");
+    }
     app.shutdown().await;
 }
 
