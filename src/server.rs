@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::faults::Faults;
 use crate::model::owner_of;
 use crate::reconcile::loops::Loops;
-use crate::reconcile::{ClusterSync, Queue, Reconciler};
+use crate::reconcile::{ClusterSync, Queue, Reconciler, RuleHealth};
 use crate::simulation::{Continuum, World};
 use crate::store::{InstanceLock, Store};
 use crate::telemetry::{self, MetricsRegistry};
@@ -62,10 +62,12 @@ impl Server {
         }
         let calls = Calls::new(&settings.calls, &settings.helm, faults);
         let outside = Outside::new(ports, calls, settings.stale_after);
+        let rule_health = RuleHealth::default();
         let reconciler = Reconciler::new(
             store.clone(),
             outside.clone(),
             settings.monitoring.severity.clone(),
+            rule_health.clone(),
             settings.helm.allowed_kinds.iter().cloned().collect(),
             settings.reconcile.clone(),
         );
@@ -94,6 +96,7 @@ impl Server {
             store,
             outside,
             queue: queue.clone(),
+            rule_health,
             clusters,
             world,
         });

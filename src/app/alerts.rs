@@ -29,7 +29,8 @@ impl App {
         Ok(outcome)
     }
 
-    /// Asks Prometheus for firing alerts until it is dropped: a webhook of Alertmanager may get lost.
+    /// Asks Prometheus for firing alerts, and how the rules are, until it is dropped: a webhook of Alertmanager may get
+    /// lost, and a rule that is not evaluated never calls.
     pub async fn run_alert_loop(self) {
         if !self.parts.outside.has_metrics() {
             return;
@@ -39,7 +40,24 @@ impl App {
             if let Err(error) = self.check_alerts().await {
                 tracing::warn!("the firing alerts could not be read: {error}");
             }
+            if let Err(error) = self.check_rules().await {
+                tracing::warn!("the state of the alert rules could not be read: {error}");
+            }
         }
+    }
+
+    /// Wakes the graphs whose rules Prometheus judges otherwise than before.
+    async fn check_rules(&self) -> Result<()> {
+        let graphs = self.parts.store.conditional_graphs().await?;
+        if graphs.is_empty() || !self.parts.outside.has_rules() {
+            return Ok(());
+        }
+        let loaded = self.parts.outside.loaded_rules().await?;
+        let within = self.parts.settings.monitoring.rules_loaded_within;
+        for graph in self.parts.rule_health.note(loaded, &graphs, within) {
+            self.parts.queue.wake(&graph);
+        }
+        Ok(())
     }
 
     async fn check_alerts(&self) -> Result<()> {

@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::hdag;
 use crate::model::{ClusterRecord, event::Cause};
 use crate::model::{EventRecord, GraphFilter, GraphRecord, ServiceRecord};
-use crate::reconcile::{ClusterSync, Progress, Queue};
+use crate::reconcile::{ClusterSync, Progress, Queue, RuleHealth};
 use crate::simulation::World;
 use crate::store::Store;
 
@@ -59,6 +59,8 @@ pub struct Parts {
     pub outside: Outside,
     /// The work queue of everything that is reconciled.
     pub queue: Queue,
+    /// What Prometheus says of the alert rules.
+    pub rule_health: RuleHealth,
     /// Reads the clusters on request.
     pub clusters: ClusterSync,
     /// Free capacity, by cluster and graph.

@@ -17,9 +17,9 @@ use super::call::{Calls, Operation, Policy};
 use super::strategies::{Endpoint, Strategies};
 use super::watch_metrics::WatchMetrics;
 use super::{
-    BindingObservation, ChartArchive, ClientError, ClientErrorKind, FiringAlert, GraphRules, Ports, Probe,
-    PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport,
-    WorkloadObservation,
+    BindingObservation, ChartArchive, ClientError, ClientErrorKind, FiringAlert, GraphRules, LoadedRule,
+    Ports, Probe, PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result,
+    WatchReport, WorkloadObservation,
 };
 use crate::config::{ExternalStrategy, IntentHandler};
 use crate::hdag::Resources;
@@ -49,6 +49,7 @@ const ADOPT: Operation = write("karmada", "adopt");
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
+const LOADED_RULES: Operation = read("prometheus", "loaded_rules");
 const RATES: Operation = read("prometheus", "rates");
 const NETWORKS: Operation = read("submariner", "networks");
 /// Not Submariner's broker: the gateways of the members, through Karmada.
@@ -390,6 +391,15 @@ impl Outside {
     pub async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(FIRING_ALERTS, || port.firing_alerts()).await
+    }
+
+    /// The alert rules that Prometheus has loaded, by graph.
+    ///
+    /// # Errors
+    /// `Invalid` when no Prometheus is configured; otherwise Prometheus's error.
+    pub async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>> {
+        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
+        self.0.calls.run(LOADED_RULES, || port.loaded_rules()).await
     }
 
     /// Values of an instant query by the label `service`; a service without a finite value is absent.

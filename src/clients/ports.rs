@@ -347,9 +347,22 @@ pub trait Metrics: Send + Sync {
     /// All alerts of our rules that fire now, with one query for all graphs.
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>>;
 
+    /// The alert rules that Prometheus has loaded, with one question for all graphs, by the label `graph`; rules without
+    /// it are left out.
+    async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>>;
+
     /// Values of an instant query by the label `service`. Series without this label or without a finite value
     /// are left out; values of several series of one service add up.
     async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>>;
+}
+
+/// An alert rule that Prometheus has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedRule {
+    /// Name of its alert.
+    pub alert: String,
+    /// Why it could not be evaluated the last time.
+    pub error: Option<String>,
 }
 
 /// An alert of one of our rules that fires.

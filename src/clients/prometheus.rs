@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::http::kind_of;
 use super::kubernetes::chain;
-use super::{ClientError, ClientErrorKind as Kind, FiringAlert, Metrics, Result};
+use super::{ClientError, ClientErrorKind as Kind, FiringAlert, LoadedRule, Metrics, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -66,14 +66,7 @@ impl Prometheus {
     async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
         let request = self.http.post(self.url("api/v1/query")?).form(&[("query", query)]);
         let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
-        let answer: QueryAnswer<T> = response.json().await.map_err(|error| {
-            if error.is_decode() {
-                let message = format!("prometheus answered something else than was asked: {}", chain(&error));
-                ClientError::new("prometheus", Kind::Failed, message)
-            } else {
-                unreachable(&error)
-            }
-        })?;
+        let answer: QueryAnswer<T> = read(response).await?;
         Ok(answer.data.result)
     }
 
@@ -118,6 +111,34 @@ struct ServiceLabel {
     service: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct RulesAnswer {
+    data: RuleGroups,
+}
+
+#[derive(Deserialize)]
+struct RuleGroups {
+    groups: Vec<RuleGroup>,
+}
+
+#[derive(Deserialize)]
+struct RuleGroup {
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    name: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    health: String,
+    #[serde(default)]
+    last_error: String,
+}
+
 #[async_trait]
 impl Metrics for Prometheus {
     async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
@@ -127,6 +148,19 @@ impl Metrics for Prometheus {
             service,
         };
         Ok(self.query(&self.alerts_query).await?.into_iter().map(alert).collect())
+    }
+
+    async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>> {
+        let request = self.http.get(self.url("api/v1/rules")?).query(&[("type", "alert")]);
+        let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
+        let answer: RulesAnswer = read(response).await?;
+        let mut rules = BTreeMap::<String, Vec<LoadedRule>>::new();
+        for rule in answer.data.groups.into_iter().flat_map(|group| group.rules) {
+            let Some(graph) = rule.labels.get("graph").cloned() else { continue };
+            let error = (rule.health == "err").then_some(rule.last_error);
+            rules.entry(graph).or_default().push(LoadedRule { alert: rule.name, error });
+        }
+        Ok(rules)
     }
 
     async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
@@ -139,6 +173,18 @@ impl Metrics for Prometheus {
         }
         Ok(rates)
     }
+}
+
+/// Reads an answer.
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T> {
+    response.json().await.map_err(|error| {
+        if error.is_decode() {
+            let message = format!("prometheus answered something else than was asked: {}", chain(&error));
+            ClientError::new("prometheus", Kind::Failed, message)
+        } else {
+            unreachable(&error)
+        }
+    })
 }
 
 fn unreachable(error: &reqwest::Error) -> ClientError {
@@ -193,6 +239,31 @@ mod tests {
             service: "image-compression-vo".to_owned(),
         };
         assert_eq!(prometheus.firing_alerts().await, Ok(vec![expected]));
+    }
+
+    #[tokio::test]
+    async fn loaded_rules_are_told_by_graph_with_their_errors() {
+        let answer = || async {
+            let rule = |name: &str, labels: serde_json::Value, health: &str, error: &str| json!({"type": "alerting", "name": name, "labels": labels, "health": health, "lastError": error});
+            let rules = [
+                rule("busy", json!({"graph": "g", "service": "a"}), "ok", ""),
+                rule("same", json!({"graph": "g"}), "err", "vector contains metrics with the same labelset"),
+                rule("new", json!({"graph": "h"}), "unknown", ""),
+                rule("Watchdog", json!({}), "ok", ""),
+            ];
+            let groups = json!([{"name": "smo", "rules": rules}, {"name": "empty", "rules": []}]);
+            Json(json!({"status": "success", "data": {"groups": groups}}))
+        };
+        let url = serve(Router::new().route("/api/v1/rules", axum::routing::get(answer))).await;
+        let rules = Prometheus::connect(&url, "ALERTS").unwrap().loaded_rules().await.unwrap();
+        let rule = |alert: &str, error: Option<&str>| LoadedRule {
+            alert: alert.into(),
+            error: error.map(str::to_owned),
+        };
+        let same = rule("same", Some("vector contains metrics with the same labelset"));
+        assert_eq!(rules["g"], [rule("busy", None), same]);
+        assert_eq!(rules["h"], [rule("new", None)]);
+        assert_eq!(rules.len(), 2);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::connections::KubeconfigSettings;
 use super::value::without_password;
@@ -19,6 +20,8 @@ pub struct MonitoringSettings {
     pub prometheus_url: Option<String>,
     /// Whether to call Prometheus' `/-/reload` after rules changed.
     pub reload: bool,
+    /// How long Prometheus may take to load rules that were written.
+    pub rules_loaded_within: Duration,
     /// Value of the label `severity` of alerts.
     pub severity: String,
     /// Query that gives the alerts that fire, with the labels `alertname`, `graph` and `service`.
@@ -33,6 +36,7 @@ impl Default for MonitoringSettings {
             rule_labels: BTreeMap::from([("release".to_owned(), "kube-prometheus-stack".to_owned())]),
             prometheus_url: None,
             reload: true,
+            rules_loaded_within: Duration::from_secs(180),
             severity: "critical".to_owned(),
             alerts_query: r#"ALERTS{alertstate="firing",graph!="",service!=""}"#.to_owned(),
         }

@@ -137,6 +137,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Whether to call Prometheus' `/-/reload` after a change of rules."
     ),
     row!(
+        "monitoring.rules_loaded_within",
+        Some("SMO_RULES_LOADED_WITHIN"),
+        monitoring.rules_loaded_within,
+        "How long Prometheus may take to load the rules of a graph before its condition `RulesPublished` becomes false."
+    ),
+    row!(
         "monitoring.severity",
         Some("SMO_ALERT_SEVERITY"),
         monitoring.severity,

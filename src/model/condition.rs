@@ -138,6 +138,10 @@ reasons! {
     RULES_NOT_CONFIGURED: Graph RULES_PUBLISHED False "NotConfigured",
         "No monitoring cluster is configured, so nothing can raise the alerts of conditional services.";
     RULES_NOT_PUBLISHED: Graph RULES_PUBLISHED False "Failed", "The monitoring cluster did not take the alert rules.";
+    RULES_NOT_LOADED: Graph RULES_PUBLISHED False "NotLoaded",
+        "Prometheus has not loaded the alert rules within `monitoring.rules_loaded_within`; its selectors may not want them.";
+    RULES_FAIL: Graph RULES_PUBLISHED False "RuleFails",
+        "Prometheus cannot evaluate a rule of the graph, so that its alert never fires.";
     AS_DESIRED: Graph RECONCILED True "AsDesired", "Everything of the graph is in the desired state.";
     UNREACHABLE: Graph RECONCILED Unknown "Unreachable", "The releases could not be read.";
     GRAPH_UNSEEN: Graph RECONCILED Unknown "Unseen", "The state of the workloads could not be read.";

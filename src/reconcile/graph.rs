@@ -16,6 +16,7 @@ use super::readiness::{BoundObject, awaited, judge};
 use super::resources::{
     Resource, ResourceId, ResourceKind, Scope, State, States, manifest, propagation, release, replicas, rules,
 };
+use super::rule_health::RuleHealth;
 use super::summary::Seen;
 use crate::clients::{
     BindingObservation, GraphRules, Outside, ReleaseObservation, Result as ClientResult, WorkloadObservation,
@@ -32,21 +33,23 @@ pub struct Reconciler {
     pub(super) outside: Outside,
     pub(super) settings: ReconcileSettings,
     severity: String,
+    rule_health: RuleHealth,
     /// Kinds of objects that a chart may bring although they would act on Karmada itself.
     allowed_kinds: BTreeSet<String>,
 }
 
 impl Reconciler {
-    /// A reconciler; `severity` is that of the alert rules, `allowed_kinds` are the kinds of objects that a
+    /// A reconciler; `severity` is that of the alert rules, `rule_health` what Prometheus says of them, `allowed_kinds` are the kinds of objects that a
     /// chart may bring although they would act on Karmada itself.
     pub fn new(
         store: Store,
         outside: Outside,
         severity: String,
+        rule_health: RuleHealth,
         allowed_kinds: BTreeSet<String>,
         settings: ReconcileSettings,
     ) -> Self {
-        Self { store, outside, settings, severity, allowed_kinds }
+        Self { store, outside, settings, severity, rule_health, allowed_kinds }
     }
 
     /// The work of the queue's workers.
@@ -154,7 +157,10 @@ impl Reconciler {
         memory.failures.forget_others(&states);
         let rules = match rules {
             Some(_) if !self.outside.has_rules() => Some(rules::not_configured()),
-            Some(wanted) => rules::condition(wanted.as_ref(), states.get(&rules::id(graph))),
+            Some(wanted) => {
+                let health = self.rule_health.of(&graph.name);
+                rules::condition(wanted.as_ref(), states.get(&rules::id(graph)), health)
+            }
             None => None,
         };
         Ok(Seen { states, verdicts, rules, remaining, unseen })

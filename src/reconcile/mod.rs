@@ -23,6 +23,7 @@ mod queue;
 mod readiness;
 mod record;
 mod resources;
+mod rule_health;
 mod summary;
 
 pub use cluster_sync::ClusterSync;
@@ -31,3 +32,4 @@ pub use memory::Memory;
 pub use progress::Progress;
 pub use queue::{Key, Kind, Queue, WakeOnDrop, WorkOutcome, Worked, WorkerSlot};
 pub(crate) use resources::render_chart;
+pub use rule_health::{RuleHealth, RulesState};

@@ -11,7 +11,7 @@ use super::state::{Mark, Release};
 use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, BindingObservation, ChartArchive, ChartRepositories, ClientError, ClientErrorKind,
-    FiringAlert, GraphRules, Inventory, Latencies, Metrics, Networks, Ports, PropagationPolicies,
+    FiringAlert, GraphRules, Inventory, Latencies, LoadedRule, Metrics, Networks, Ports, PropagationPolicies,
     PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, Rendering,
     WatchReport, WorkloadObservation, Workloads,
 };
@@ -325,6 +325,18 @@ impl Metrics for World {
                 state.firing.iter().any(|(graph, service)| *graph == alert.graph && *service == alert.service)
             })
             .collect())
+    }
+
+    async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>> {
+        self.call(Operation::LoadedRules)?;
+        let state = self.state();
+        let mut rules = BTreeMap::<String, Vec<LoadedRule>>::new();
+        for rule in state.alert_rules().filter(|rule| !state.unloaded.contains(&rule.labels["graph"])) {
+            let graph = rule.labels["graph"].clone();
+            let error = state.broken.get(&graph).cloned();
+            rules.entry(graph).or_default().push(LoadedRule { alert: rule.alert.clone(), error });
+        }
+        Ok(rules)
     }
 
     async fn rates(&self, _query: &str) -> Result<BTreeMap<String, f64>> {

@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) rules: BTreeMap<String, (String, GraphRules)>,
     /// How often the archives of the chart repositories have been replaced by others.
     pub(super) edition: u64,
+    /// Graphs whose rules Prometheus does not load.
+    pub(super) unloaded: BTreeSet<String>,
+    /// Graphs whose rules Prometheus cannot evaluate, with the error.
+    pub(super) broken: BTreeMap<String, String>,
     /// Graph and service of the alerts that fire.
     pub(super) firing: Vec<(String, String)>,
     /// Load by service, as Prometheus would report it.
@@ -104,6 +108,8 @@ impl State {
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),
             edition: 0,
+            unloaded: BTreeSet::new(),
+            broken: BTreeMap::new(),
             firing: Vec::new(),
             rates: BTreeMap::new(),
             latencies: continuum.latencies,

@@ -66,6 +66,8 @@ pub enum Operation {
     ListRules,
     /// `Metrics::firing_alerts`.
     FiringAlerts,
+    /// `Metrics::loaded_rules`.
+    LoadedRules,
     /// `Metrics::rates`.
     ListRates,
     /// `ChartRepositories::fetch`.
@@ -189,6 +191,19 @@ impl World {
     /// Lets an operation fail the next `times` times.
     pub fn fail_next(&self, operation: Operation, error: ClientError, times: usize) {
         lock(&self.inner.faults).insert(operation, (error, times));
+    }
+
+    /// Makes Prometheus load the rules of a graph, or not; or fail to evaluate them with this error.
+    pub fn set_rules_of(&self, graph: &str, loaded: bool, error: Option<&str>) {
+        let mut state = self.state();
+        state.unloaded.remove(graph);
+        state.broken.remove(graph);
+        if !loaded {
+            state.unloaded.insert(graph.to_owned());
+        }
+        if let Some(error) = error {
+            state.broken.insert(graph.to_owned(), error.to_owned());
+        }
     }
 
     /// Makes every chart repository serve other archives from now on.

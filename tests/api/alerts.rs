@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, conditional, graph, service};
+use smo::faults::Faults;
+
+use crate::support::app::{Answer, TestApp, conditional, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
@@ -11,6 +13,7 @@ on_every_engine!(
     labels_narrow_the_target,
     an_alert_that_is_no_event_of_the_service_deploys_nothing,
     one_odd_alert_does_not_lose_the_others,
+    what_prometheus_says_of_the_rules_is_told,
     a_lost_webhook_delays_a_deployment_and_does_not_lose_it,
     a_payload_of_another_shape_is_refused_with_its_places,
 );
@@ -138,5 +141,36 @@ async fn one_odd_alert_does_not_lose_the_others(database: TestDatabase) {
     assert_eq!(answer.body["deployed"], json!([{ "graph": "g", "service": "b" }]));
     let ignored = json!({ "labels": { "alertname": "Forwarded" }, "reason": "/alerts/1/labels/priority must be a text" });
     assert_eq!(answer.body["ignored"], json!([ignored]));
+    app.shutdown().await;
+}
+
+/// Status, reason and message of the condition `RulesPublished`.
+fn rules_published(answer: &Answer) -> [String; 3] {
+    let conditions = answer.body["conditions"].as_array().cloned().unwrap_or_default();
+    let found =
+        conditions.into_iter().find(|condition| condition["type"] == "RulesPublished").unwrap_or_default();
+    ["status", "reason", "message"].map(|member| found[member].as_str().unwrap_or_default().to_owned())
+}
+
+async fn what_prometheus_says_of_the_rules_is_told(database: TestDatabase) {
+    let at_once = |settings: &mut smo::config::Settings| {
+        settings.monitoring.rules_loaded_within = std::time::Duration::ZERO;
+        settings.reconcile.alert_poll = std::time::Duration::from_millis(50);
+    };
+    let app = TestApp::start_with(&database, world(), Faults::none(), at_once).await;
+    deploy(&app, "demo", "g").await;
+    let is = |reason: &'static str| move |answer: &Answer| rules_published(answer)[1] == reason;
+    app.until("g", "has its rules", is("Published")).await;
+    app.world.set_rules_of("g", true, Some("vector contains metrics with the same labelset"));
+    let failing = app.until("g", "tells that a rule fails", is("RuleFails")).await;
+    let [status, _, message] = rules_published(&failing);
+    assert_eq!(status, "False");
+    let expected = "Prometheus cannot evaluate b-wanted: vector contains metrics with the same labelset";
+    assert_eq!(message, expected);
+    app.world.set_rules_of("g", false, None);
+    let missing = app.until("g", "tells that they are not loaded", is("NotLoaded")).await;
+    assert!(rules_published(&missing)[2].contains("monitoring.rule_labels"));
+    app.world.set_rules_of("g", true, None);
+    app.until("g", "has its rules again", is("Published")).await;
     app.shutdown().await;
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, variable};
 use crate::brussels::brussels;
+use crate::charts::push_own;
 use crate::leftovers::Inventory;
 use crate::server::{Data, Options, Server, service};
 use crate::wait::eventually;
@@ -82,4 +83,66 @@ async fn a_firing_alert_deploys_the_conditional_service_without_alertmanager() {
     end_load(&bed).await;
     bed.start("alertmanager").await;
     server.delete_graph("brussels-demo").await;
+}
+
+/// A service that is deployed when all of these hold.
+fn when(id: &str, chart: &str, conditions: &[&str]) -> Value {
+    let event = |(number, query): (usize, &&str)| {
+        let condition =
+            json!({ "promQuery": query, "gracePeriod": "0s", "description": "load is {{ $value }" });
+        json!({ "id": format!("{id}-{number}"), "condition": condition })
+    };
+    let events: Vec<Value> = conditions.iter().enumerate().map(event).collect();
+    json!({
+        "id": id,
+        "deployment": { "trigger": { "event": { "condition": "ALL", "events": events } } },
+        "artifact": { "ociImage": chart },
+    })
+}
+
+/// The condition `RulesPublished`.
+fn rules_published(graph: &Value) -> Value {
+    let conditions = graph["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == "RulesPublished").unwrap_or_default()
+}
+
+#[tokio::test]
+async fn rules_hold_whatever_users_write_and_those_that_prometheus_cannot_evaluate_are_told() {
+    let bed = Bed::take().await;
+    let (data, before) = (Data::new().await, Inventory::take(&bed).await);
+    let environment = vec![("SMO_ALERT_POLL".to_owned(), "1".to_owned())];
+    let server = Server::start(&bed, &data, &Options { port: None, environment }).await;
+    let chart = push_own(&bed, "sidecar").await;
+    let services = [
+        // Two series that differ in nothing but the label `service`, which the rule sets.
+        when("same-labels", &chart, &["sum by (service) (rate(flask_http_request_total[20s])) > 5"]),
+        when("joined", &chart, &["vector(1) > 0 # always", "scalar(vector(2)) > bool 1"]),
+    ];
+    let graph = json!({ "hdaGraph": { "id": "rules", "services": services } }).to_string();
+    let (status, answer) = server.post("/project/rules/graphs", "application/json", graph).await;
+    assert_eq!(status, 200, "{answer:#}");
+    for loaded in ["alpha", "beta"] {
+        bed.set_rate(loaded, 20.0).await;
+    }
+    for name in ["joined", "same-labels"] {
+        let is_ready = |_: u16, graph: &Value| service(graph, name)["ready"] == true;
+        server.until("rules", &format!("has {name}"), is_ready).await;
+    }
+    assert_eq!(rules_published(&server.get("/graphs/rules").await.1)["status"], "True");
+    for loaded in ["alpha", "beta"] {
+        bed.remove_rate(loaded).await;
+    }
+
+    let services = [when("never", &chart, &["up * on() up"])];
+    let graph = json!({ "hdaGraph": { "id": "failing", "services": services } }).to_string();
+    let (status, answer) = server.post("/project/rules/graphs", "application/json", graph).await;
+    assert_eq!(status, 200, "{answer:#}");
+    let fails = |_: u16, graph: &Value| rules_published(graph)["reason"] == "RuleFails";
+    let told = server.until("failing", "tells that its rule fails", fails).await;
+    let message = rules_published(&told)["message"].to_string();
+    assert!(message.contains("Prometheus cannot evaluate never-0"), "{message}");
+    for graph in ["rules", "failing"] {
+        server.delete_graph(graph).await;
+    }
+    before.assert_restored(&bed).await;
 }

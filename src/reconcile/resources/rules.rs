@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::rule_health::RulesState;
 use super::{Change, Resource, ResourceId, ResourceKind, State, Unwanted, Wanted};
 use crate::clients::{AlertRule, ClientError, GraphRules, Outside};
 use crate::hdag::{
@@ -67,14 +68,33 @@ pub(super) async fn remove(outside: &Outside, object_name: &str) -> Result<(), C
 pub(in crate::reconcile) fn condition(
     wanted: Option<&GraphRules>,
     state: Option<&State>,
+    health: Option<RulesState>,
 ) -> Option<ConditionUpdate> {
     match (wanted, state) {
         (_, Some(State::Failed(error))) => {
             Some(ConditionUpdate::new(condition::RULES_NOT_PUBLISHED, error.to_string()))
         }
         (Some(rules), Some(State::Present)) => {
-            let message = format!("alert rules in {}: {}", rules.object_name, rules.rules.len());
-            Some(ConditionUpdate::new(condition::RULES_ARE_PUBLISHED, message))
+            let (object, count) = (&rules.object_name, rules.rules.len());
+            Some(match health {
+                Some(RulesState::NotLoaded) => {
+                    let message = format!(
+                        "Prometheus has not loaded {object}: does its ruleSelector want the labels of monitoring.rule_labels, \
+                         and its ruleNamespaceSelector the namespace?"
+                    );
+                    ConditionUpdate::new(condition::RULES_NOT_LOADED, message)
+                }
+                Some(RulesState::Loaded(failing)) if !failing.is_empty() => {
+                    let causes = failing.iter().map(|(alert, error)| format!("{alert}: {error}"));
+                    let message =
+                        format!("Prometheus cannot evaluate {}", causes.collect::<Vec<_>>().join("; "));
+                    ConditionUpdate::new(condition::RULES_FAIL, message)
+                }
+                _ => ConditionUpdate::new(
+                    condition::RULES_ARE_PUBLISHED,
+                    format!("alert rules in {object}: {count}"),
+                ),
+            })
         }
         _ => None,
     }
