@@ -35,7 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "apis/submariner.io/v1/namespaces/{}/gateways",
         ],
     ),
-    ("paths of Prometheus' HTTP API below its base URL, which is a setting", &["api/v1/query", "api/v1/rules", "-/reload"]),
+    (
+        "paths of Prometheus' HTTP API below its base URL, which is a setting",
+        &["api/v1/query", "api/v1/rules", "-/reload"],
+    ),
     ("path by which a registry's API is recognised in Helm's errors", &["/v2/"]),
     ("parameter of the Kubernetes API by which a watch is recognised", &["watch=true"]),
     (
