@@ -13,8 +13,8 @@ CARGO_DENY = cargo-deny@0.20.2
 # Built together with the program: by itself that would be built with other features of its dependencies, all over again.
 TESTED = --lib --bins --test it
 
-# End-to-end tests that say nothing about the generation of Helm or the database: one variant of them is enough.
-ONCE = kills alerts scaling a_cluster_that_is_not_ready an_over_full_cluster
+# End-to-end tests that say nothing about the generation of Helm, or nothing of SQLite: one variant of them is enough.
+ONCE = kills alerts scaling a_cluster_that_is_not_ready an_over_full_cluster a_postgresql_that_restarts
 
 # Compares the output of a command of smo with the document that it printed: $(call compare,COMMAND,FILE).
 compare = $(BINARY) $(1) | diff -u $(2) - || { echo '$(2) is out of date: run `make documents`'; exit 1; }

@@ -99,7 +99,7 @@ pub(super) async fn receive_alerts(
     }))
 }
 
-/// What a notification has.
+/// The alerts of a notification.
 #[derive(Debug)]
 struct Notification {
     alerts: Vec<Alert>,

@@ -3,10 +3,16 @@
 //! The original changes graphs by GET, too. HEAD never changes anything, so it is not answered there; and what changes
 //! something is refused when a browser sends it for a page of somebody else, which a link or a form there is enough for.
 
+use std::convert::Infallible;
+use std::future::ready;
+
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use reqwest::Url;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::csrf::CsrfLayer;
 
 use super::problem::ApiError;
 
@@ -32,7 +38,7 @@ pub(super) async fn guard(
         }
         Method::GET if !is_legacy => {}
         Method::HEAD | Method::OPTIONS => {}
-        _ if is_cross_site(request.headers()) => {
+        _ if is_cross_site(as_post(&request)).await => {
             let message = "a browser sent this for a page of another site";
             return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
         }
@@ -48,45 +54,67 @@ fn not_allowed(get_enabled: bool, message: &str) -> Response {
     response
 }
 
-/// Whether a browser says that the page which caused the request is of another origin. Programs say nothing of that.
-fn is_cross_site(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
-        return !matches!(site, "same-origin" | "none");
+/// Whether a browser says that the page which caused the request is of another origin, as tower-http judges a POST.
+/// Programs say nothing of that.
+async fn is_cross_site(as_post: Request<()>) -> bool {
+    let accepted = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(()))));
+    let Ok(answer) = CsrfLayer::new().layer(accepted).oneshot(as_post).await;
+    answer.status() == StatusCode::FORBIDDEN
+}
+
+/// The head of the request as a POST: tower-http lets every GET pass, and of the original's some change something. Over
+/// plain HTTP the page of a GET stands in `Referer` alone, if that page does not hide it.
+fn as_post<B>(request: &Request<B>) -> Request<()> {
+    let mut post = Request::new(());
+    *post.method_mut() = Method::POST;
+    *post.uri_mut() = request.uri().clone();
+    *post.headers_mut() = request.headers().clone();
+    if let Some(page) = request.headers().get(header::REFERER) {
+        post.headers_mut().entry(header::ORIGIN).or_insert_with(|| origin_of(page));
     }
-    let page = text(header::ORIGIN).or_else(|| text(header::REFERER));
-    let host = text(header::HOST);
-    let origin = page.and_then(|page| page.parse::<Uri>().ok());
-    page.is_some() && origin.as_ref().and_then(|page| page.authority().map(|a| a.as_str())) != host
+    post
+}
+
+/// The origin of a page, as browsers write it.
+fn origin_of(page: &HeaderValue) -> HeaderValue {
+    let url = page.to_str().ok().and_then(|page| Url::parse(page).ok());
+    let origin = url.and_then(|url| HeaderValue::try_from(url.origin().ascii_serialization()).ok());
+    origin.unwrap_or(HeaderValue::from_static("null"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cross_site(headers: &[(&'static str, &str)]) -> bool {
-        let pairs = headers.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-        });
-        is_cross_site(&pairs.collect())
+    async fn cross_site(headers: &[(&str, &str)]) -> bool {
+        let request =
+            headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+        is_cross_site(as_post(&request.body(()).unwrap())).await
     }
 
-    #[test]
-    fn only_browsers_on_pages_of_others_are_cross_site() {
-        assert!(!cross_site(&[]), "a program");
-        for (site, refused) in
-            [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true)]
-        {
-            assert_eq!(cross_site(&[("sec-fetch-site", site), ("host", "smo:8000")]), refused, "{site}");
+    #[tokio::test]
+    async fn only_browsers_on_pages_of_others_are_cross_site() {
+        assert!(!cross_site(&[]).await, "a program");
+        let sites = [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true)];
+        for (site, refused) in sites {
+            assert_eq!(
+                cross_site(&[("sec-fetch-site", site), ("host", "smo:8000")]).await,
+                refused,
+                "{site}"
+            );
         }
-        for (page, refused) in [
-            ("http://smo:8000/docs/", false),
-            ("http://smo:3000/", true),
-            ("https://evil.example/a", true),
+        let pages = [
+            ("http://smo:8000", false),
+            ("http://smo:3000", true),
+            ("https://evil.example", true),
             ("null", true),
-        ] {
-            assert_eq!(cross_site(&[("referer", page), ("host", "smo:8000")]), refused, "{page}");
-            assert_eq!(cross_site(&[("origin", page), ("host", "smo:8000")]), refused, "{page}");
+        ];
+        for (page, refused) in pages {
+            let path = format!("{page}/docs/");
+            assert_eq!(cross_site(&[("origin", page), ("host", "smo:8000")]).await, refused, "{page}");
+            assert_eq!(cross_site(&[("referer", &path), ("host", "smo:8000")]).await, refused, "{path}");
         }
+        let told = [("sec-fetch-site", "none"), ("referer", "https://evil.example/"), ("host", "smo:8000")];
+        assert!(!cross_site(&told).await, "what a browser says of the site counts more than the page");
     }
 }

@@ -59,7 +59,7 @@ pub struct Parts {
     pub outside: Outside,
     /// The work queue of everything that is reconciled.
     pub queue: Queue,
-    /// What Prometheus says of the alert rules.
+    /// State of the alert rules in Prometheus.
     pub rule_health: RuleHealth,
     /// Reads the clusters on request.
     pub clusters: ClusterSync,

@@ -40,8 +40,8 @@ pub enum Policy {
     Read,
     /// Changes something idempotently within the quick deadline; retried, and a fault step on both sides.
     Write,
-    /// A query with its own deadline; not retried, since the caller has a fallback. Not under the breaker of
-    /// its system: each external program has one of its own (`strategies.rs`), since one that is down says
+    /// A query with its own deadline; not retried, since the caller has a fallback or tries again. Not under the
+    /// breaker of its system: each external program has one of its own (`strategies.rs`), since one that is down says
     /// nothing about another.
     Once(Duration),
 }

@@ -68,7 +68,7 @@ pub async fn real_ports(settings: &Settings, installation: &str) -> Result<Ports
         workloads: Arc::new(karmada::KarmadaWorkloads::start(client.clone())),
         propagation: Arc::new(karmada::KarmadaPropagation::start(client, marks(settings, installation))),
         releases: Arc::new(helm),
-        charts: Arc::new(repositories::HttpRepositories::new(settings.helm.repositories.clone())),
+        charts: Arc::new(repositories::HttpRepositories::new(settings.helm.repositories.clone())?),
         rules,
         metrics,
         networks,

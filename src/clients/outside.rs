@@ -1,33 +1,29 @@
 //! Access to other systems for the layers above: one method per port method, each under the one wrapper.
 //!
-//! Nothing else calls a port. The policy of each operation is defined here and nowhere else. Cheap to clone.
+//! Nothing else calls a port. The policy of each operation is defined here and nowhere else. Cheap to clone. Rules and
+//! metrics are in `monitoring`, the operator's own programs in `programs`.
+
+mod monitoring;
+mod programs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::timeout;
 
 use super::bulkhead::Slot;
 use super::call::{Calls, Operation, Policy};
-use super::strategies::{Endpoint, Strategies};
+use super::strategies::Strategies;
 use super::watch_metrics::WatchMetrics;
 use super::{
-    BindingObservation, ChartArchive, ClientError, ClientErrorKind, FiringAlert, GraphRules, LoadedRule,
-    Ports, Probe, PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result,
-    WatchReport, WorkloadObservation,
+    BindingObservation, ChartArchive, ClientError, ClientErrorKind, Ports, Probe, PropagationSpec,
+    ReleaseKey, ReleaseObservation, ReleaseSpec, Rendering, Result, WatchReport, WorkloadObservation,
 };
-use crate::config::{ExternalStrategy, IntentHandler};
 use crate::hdag::Resources;
 use crate::model::{ClusterNetworks, ClusterObservation, ObjectId, RoundTripTimes, WorkloadKind};
-use crate::optimizer::{
-    ExternalPlacementAnswer, ExternalPlacementQuestion, ExternalScalingAnswer, ExternalScalingQuestion,
-    IntentHandlerAnswer, IntentHandlerQuestion, placement, scaling,
-};
 
 const CLUSTERS: Operation = read("karmada", "clusters");
 /// Not Karmada's own: a call for each member, through its proxy.
@@ -46,11 +42,6 @@ const DELETE_POLICIES: Operation = write("karmada", "delete_policies");
 const APPLY: Operation = helm("apply", &["karmada", "registry"]);
 const UNINSTALL: Operation = helm("uninstall", &["karmada"]);
 const ADOPT: Operation = write("karmada", "adopt");
-const APPLY_RULES: Operation = write("monitoring", "apply_rules");
-const DELETE_RULES: Operation = write("monitoring", "delete_rules");
-const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
-const LOADED_RULES: Operation = read("prometheus", "loaded_rules");
-const RATES: Operation = read("prometheus", "rates");
 const NETWORKS: Operation = read("submariner", "networks");
 /// Not Submariner's broker: the gateways of the members, through Karmada.
 const LATENCIES: Operation = read("gateways", "latencies");
@@ -323,151 +314,6 @@ impl Outside {
     /// `NotFound` when there is no such release; otherwise Karmada's error.
     pub async fn adopt_release(&self, key: &ReleaseKey, owner: &str, digest: &str) -> Result<()> {
         self.0.calls.run(ADOPT, || self.0.ports.releases.adopt(key, owner, digest)).await
-    }
-
-    /// Whether alert rules can be written.
-    #[must_use]
-    pub fn has_rules(&self) -> bool {
-        self.0.ports.rules.is_some()
-    }
-
-    /// Replaces the rules of a graph by exactly these.
-    ///
-    /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; otherwise the error of its API server.
-    pub async fn apply_rules(&self, rules: &GraphRules) -> Result<()> {
-        let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
-        self.0.calls.run(APPLY_RULES, || port.apply(rules)).await
-    }
-
-    /// Removes the rules of a graph; missing rules are no error, also when no monitoring cluster is
-    /// configured.
-    ///
-    /// # Errors
-    /// Errors of the monitoring cluster's API server.
-    pub async fn delete_rules(&self, object_name: &str) -> Result<()> {
-        match self.0.ports.rules.as_ref() {
-            Some(port) => self.0.calls.run(DELETE_RULES, || port.delete(object_name)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Names of the rule objects of this installation, from the watched state.
-    ///
-    /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
-    pub async fn list_rules(&self) -> Result<Vec<String>> {
-        let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
-        self.require_fresh(port.watches())?;
-        port.list().await
-    }
-
-    /// The rules of a graph, from the watched state; `None` when they have to be written, or written again.
-    ///
-    /// # Errors
-    /// `Invalid` when no monitoring cluster is configured; `Unreachable` while its rules are not known.
-    pub async fn observed_rules(&self, object_name: &str) -> Result<Option<GraphRules>> {
-        let port = configured(self.0.ports.rules.as_ref(), "monitoring")?;
-        self.require_fresh(port.watches())?;
-        port.observed(object_name).await
-    }
-
-    /// Names a rules object whenever it changed; `None` when no monitoring cluster is configured.
-    #[must_use]
-    pub fn rule_changes(&self) -> Option<broadcast::Receiver<String>> {
-        self.0.ports.rules.as_ref().map(|port| port.changes())
-    }
-
-    /// Whether Prometheus can be queried.
-    #[must_use]
-    pub fn has_metrics(&self) -> bool {
-        self.0.ports.metrics.is_some()
-    }
-
-    /// All firing alerts of this installation's rules.
-    ///
-    /// # Errors
-    /// `Invalid` when no Prometheus is configured; otherwise Prometheus's error.
-    pub async fn firing_alerts(&self) -> Result<Vec<FiringAlert>> {
-        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
-        self.0.calls.run(FIRING_ALERTS, || port.firing_alerts()).await
-    }
-
-    /// The alert rules that Prometheus has loaded, by graph.
-    ///
-    /// # Errors
-    /// `Invalid` when no Prometheus is configured; otherwise Prometheus's error.
-    pub async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>> {
-        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
-        self.0.calls.run(LOADED_RULES, || port.loaded_rules()).await
-    }
-
-    /// Values of an instant query by the label `service`; a service without a finite value is absent.
-    ///
-    /// # Errors
-    /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise Prometheus's error.
-    pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
-        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
-        self.0.calls.run(RATES, || port.rates(query)).await
-    }
-
-    /// Asks an external placement strategy: service name to cluster name.
-    ///
-    /// # Errors
-    /// It does not answer in time, or its answer is invalid.
-    pub async fn ask_placement(
-        &self,
-        name: &str,
-        strategy: &ExternalStrategy<placement::BuiltIn>,
-        question: &ExternalPlacementQuestion<'_>,
-    ) -> Result<BTreeMap<String, String>> {
-        let ExternalStrategy { url, deadline, .. } = strategy;
-        let endpoint = Endpoint { kind: "strategy", name, url, deadline: *deadline };
-        let answer: ExternalPlacementAnswer = self.ask(endpoint, question).await?;
-        Ok(answer.assignment)
-    }
-
-    /// Asks an external scaling strategy: service name to replicas.
-    ///
-    /// # Errors
-    /// It does not answer in time, or its answer is invalid.
-    pub async fn ask_scaling(
-        &self,
-        name: &str,
-        strategy: &ExternalStrategy<scaling::BuiltIn>,
-        question: &ExternalScalingQuestion<'_>,
-    ) -> Result<BTreeMap<String, i64>> {
-        let ExternalStrategy { url, deadline, .. } = strategy;
-        let endpoint = Endpoint { kind: "scaling strategy", name, url, deadline: *deadline };
-        let answer: ExternalScalingAnswer = self.ask(endpoint, question).await?;
-        Ok(answer.replicas)
-    }
-
-    /// Asks an intent handler for the meaning of intents.
-    ///
-    /// # Errors
-    /// It does not answer in time, or its answer is invalid.
-    pub async fn ask_intent_handler(
-        &self,
-        name: &str,
-        handler: &IntentHandler,
-        question: &IntentHandlerQuestion<'_>,
-    ) -> Result<IntentHandlerAnswer> {
-        let IntentHandler { url, deadline, .. } = handler;
-        self.ask(Endpoint { kind: "intent handler", name, url, deadline: *deadline }, question).await
-    }
-
-    async fn ask<A: DeserializeOwned>(
-        &self,
-        endpoint: Endpoint<'_>,
-        question: &(impl Serialize + Sync),
-    ) -> Result<A> {
-        let admitted = self.0.strategies.admit(endpoint)?;
-        let policy = Policy::Once(endpoint.deadline);
-        let decide = Operation { system: "strategy", name: "decide", policy, proves: &[] };
-        let answer = self.0.calls.run(decide, || self.0.strategies.ask(endpoint, question)).await;
-        admitted.finish(&answer);
-        answer
     }
 
     /// Whether networks can be read.

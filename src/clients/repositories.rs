@@ -20,7 +20,7 @@ use super::http::kind_of;
 use super::kubernetes::chain;
 use super::{ChartArchive, ChartRepositories, ClientError, ClientErrorKind as Kind, Result};
 use crate::config::RepositoryLogin;
-use crate::hdag::{ChartSource, VersionRange, version};
+use crate::hdag::{ChartSource, VersionRange, parse_version};
 
 const SYSTEM: &str = "repository";
 /// Bytes of the largest archive that is taken.
@@ -63,10 +63,14 @@ struct Entry {
 
 impl HttpRepositories {
     /// Repositories, some of which want a login.
-    #[must_use]
-    pub fn new(logins: Vec<RepositoryLogin>) -> Self {
+    ///
+    /// # Errors
+    /// `Failed` when TLS cannot be set up.
+    pub fn new(logins: Vec<RepositoryLogin>) -> Result<Self> {
+        // A login must not follow a redirect: they are followed in `answer`.
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        Self { http: http.unwrap_or_default(), logins, indexes: Mutex::default() }
+        let http = http.map_err(|error| failed(Kind::Failed, chain(&error)))?;
+        Ok(Self { http, logins, indexes: Mutex::default() })
     }
 
     async fn index(&self, repository: &str) -> Result<Arc<Index>> {
@@ -186,12 +190,13 @@ fn is_new(index: &Option<(Instant, Arc<Index>)>) -> bool {
 
 /// The version of that name, else the newest in that range; without either the newest that is no prerelease.
 fn chosen<'a>(versions: &'a [Entry], wanted: &str) -> Result<Option<&'a Entry>, String> {
-    let plain = |text: &str| text.trim_start_matches('v').to_owned();
-    if let Some(named) = versions.iter().find(|entry| plain(&entry.version) == plain(wanted)) {
+    let plain = |text: &'a str| text.strip_prefix('v').unwrap_or(text);
+    let wanted_name = wanted.strip_prefix('v').unwrap_or(wanted);
+    if let Some(named) = versions.iter().find(|entry| plain(&entry.version) == wanted_name) {
         return Ok(Some(named));
     }
     let range = VersionRange::parse(wanted)?;
-    let known = versions.iter().filter_map(|entry| Some((version(&entry.version)?, entry)));
+    let known = versions.iter().filter_map(|entry| Some((parse_version(&entry.version)?, entry)));
     let in_range = known.filter(|(version, _)| range.contains(version));
     Ok(in_range.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, entry)| entry))
 }

@@ -73,7 +73,7 @@ async fn repository() -> Repository {
 }
 
 fn without_logins() -> HttpRepositories {
-    HttpRepositories::new(Vec::new())
+    HttpRepositories::new(Vec::new()).unwrap()
 }
 
 async fn fetched(repository: &Repository, chart: &str) -> Result<String> {
@@ -144,7 +144,7 @@ async fn a_login_is_sent_to_its_repository_only() {
     let login = RepositoryLogin { url, user: "me".into(), password: "secret".into() };
     let wrong =
         RepositoryLogin { url: Url::parse(&repository.url).unwrap(), user: "x".into(), ..login.clone() };
-    let repositories = HttpRepositories::new(vec![wrong, login]);
+    let repositories = HttpRepositories::new(vec![wrong, login]).unwrap();
     let taken = repositories.fetch(&format!("{}/private/a.tgz", repository.url)).await.unwrap();
     assert_eq!(taken.archive, "a.tgz");
     let error = fetched(&repository, "private/a.tgz").await.unwrap_err();

@@ -64,7 +64,7 @@ impl ChartSource {
     /// A chart in a repository.
     ///
     /// # Errors
-    /// What is wrong with the URL, the name or the version.
+    /// The URL, the name or the version is wrong: says which, and why.
     pub fn in_repository(url: &str, chart: &str, version: Option<&str>) -> Result<Self, String> {
         check_url(url).map_err(|problem| format!("repo: {problem}"))?;
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

@@ -52,7 +52,7 @@ pub use rules::{
 };
 pub use tree::escape_pointer;
 pub use values::{release_values, service_import_clusters, without_placement};
-pub use version::{VersionRange, version};
+pub use version::{VersionRange, parse_version};
 
 /// JSON Schema of a descriptor (draft 2020-12). It accepts every descriptor that [`parse`] accepts;
 /// references between services, expressions and quantities are checked by [`parse`] only.

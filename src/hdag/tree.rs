@@ -397,7 +397,7 @@ pub(super) fn legacy_boolean(word: &str) -> Option<bool> {
     }
 }
 
-/// What YAML 1.1, and Helm with it, reads a word as, where YAML 1.2 keeps the text: a boolean, or an octal number.
+/// The boolean or octal number that YAML 1.1, and Helm with it, reads a word as, where YAML 1.2 keeps the text.
 pub(super) fn legacy_scalar(word: &str) -> Option<Value> {
     let octal = || {
         let digits = word.strip_prefix('0').filter(|digits| !digits.is_empty())?;

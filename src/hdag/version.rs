@@ -5,7 +5,7 @@ use semver::{Prerelease, Version};
 
 /// A semantic version; parts that are left out are 0, and a leading `v` is ignored. `None` for any other text.
 #[must_use]
-pub fn version(text: &str) -> Option<Version> {
+pub fn parse_version(text: &str) -> Option<Version> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(['-', '+']).unwrap_or(text.len());
     let (core, rest) = text.split_at(end);
@@ -100,7 +100,7 @@ fn bound(operator: &str, text: &str) -> Result<Bound, String> {
     }
     let rest = if wild.count() > 0 { "" } else { rest };
     let whole = if written.is_empty() { "0".to_owned() } else { written.join(".") };
-    let version = version(&format!("{whole}{rest}")).ok_or_else(unreadable)?;
+    let version = parse_version(&format!("{whole}{rest}")).ok_or_else(unreadable)?;
     Ok(Bound { operator, version, parts: written.len() })
 }
 
@@ -194,7 +194,7 @@ mod tests {
             ("~1.2 || >=3", &["1.2.9", "3.1.0"], &["1.3.0", "2.0.0"]),
         ] {
             let parsed = VersionRange::parse(range).unwrap();
-            let within = |text: &&str| parsed.contains(&version(text).unwrap());
+            let within = |text: &&str| parsed.contains(&parse_version(text).unwrap());
             let wrong: Vec<_> = inside
                 .iter()
                 .filter(|text| !within(text))
@@ -216,8 +216,8 @@ mod tests {
         for (text, found) in
             [("1.10", "1.10.0"), ("v2", "2.0.0"), ("1.2-rc.1", "1.2.0-rc.1"), ("1.2.3", "1.2.3")]
         {
-            assert_eq!(version(text), Version::parse(found).ok(), "{text}");
+            assert_eq!(parse_version(text), Version::parse(found).ok(), "{text}");
         }
-        assert_eq!((version("latest"), version("1.2.3.4")), (None, None));
+        assert_eq!((parse_version("latest"), parse_version("1.2.3.4")), (None, None));
     }
 }

@@ -14,7 +14,7 @@ struct Situation {
     what: &'static str,
     counts: Dimension,
     workloads: Vec<Workload>,
-    /// What the intent says of a replica.
+    /// Needs of a replica by the intent.
     intent: f64,
     decided: Option<i64>,
     state: ServiceState,
@@ -49,7 +49,7 @@ fn plain(what: &'static str, replicas: [i64; 2], report: [f64; 2], free: [f64; 2
     of(what, &[(Deployment, 1.0, 1.0, wanted, ready)], report, free)
 }
 
-/// What starts is neither counted twice nor forgotten. Whose pods wait, the report does not say, so that the smaller
+/// Starting pods are neither counted twice nor forgotten. The report does not say whose pods wait, so that the smaller
 /// reading counts.
 fn starting() -> Vec<Situation> {
     vec![

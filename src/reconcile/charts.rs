@@ -48,3 +48,50 @@ pub(super) async fn archive_of(
 fn not_stored(error: StoreError) -> ClientError {
     ClientError::new("database", ClientErrorKind::Failed, format!("cannot use the kept charts: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::Calls;
+    use crate::config::Settings;
+    use crate::faults::Faults;
+    use crate::model::{Manifest, testing};
+    use crate::simulation::{Continuum, Operation, World};
+
+    const CHART: &str = "https://charts.example/stable#plain:~1.2";
+
+    fn installed(digest: &str) -> ServiceRecord {
+        let manifest = Manifest {
+            source: String::new(),
+            chart: CHART.to_owned(),
+            chart_digest: Some(digest.to_owned()),
+            objects: Vec::new(),
+        };
+        ServiceRecord { chart: CHART.to_owned(), manifest: Some(manifest), ..testing::service("a") }
+    }
+
+    #[tokio::test]
+    async fn a_lost_archive_is_fetched_again_unless_its_origin_has_another_one_now() {
+        let store = Store::connect("sqlite::memory:").await.unwrap();
+        store.migrate().await.unwrap();
+        let world = World::new(Continuum::built_in().unwrap(), 1);
+        let settings = Settings::default();
+        let calls = Calls::new(&settings.calls, &settings.helm, Faults::none());
+        let outside = Outside::new(world.ports(), calls, settings.stale_after);
+        let first = outside.fetch_chart(CHART).await.unwrap();
+        let service = installed(&first.digest);
+
+        let again = archive_of(&store, &outside, Some(&service)).await.unwrap().unwrap();
+        assert_eq!(again.archive.archive, first.archive, "the origin still has it");
+        drop(again);
+        world.publish_again();
+        let kept = archive_of(&store, &outside, Some(&service)).await.unwrap().unwrap();
+        assert_eq!((&kept.archive.archive, world.calls(Operation::FetchChart)), (&first.archive, 2));
+        drop(kept);
+
+        let lost = installed("sha256:0000");
+        let Err(error) = archive_of(&store, &outside, Some(&lost)).await else { panic!("it is lost") };
+        assert_eq!(error.kind, ClientErrorKind::Conflict);
+        assert!(error.to_string().contains("sha256:0000, which was installed"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smo::clients::{ClientError, ClientErrorKind};
 use smo::faults::Faults;
 use smo::simulation::{Continuum, Operation, World};
 
@@ -12,12 +13,13 @@ use crate::support::database::{TestDatabase, on_every_engine};
 on_every_engine!(
     labels_regions_and_latencies_of_clusters_are_stored,
     latencies_are_asked_for_at_their_own_interval,
+    nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they_cannot_be_read,
 );
 
 const CONTINUUM: &str = "
 clusters:
-  - { name: a, cpu: 4, ram: 8Gi, storage: 100Gi, region: be, labels: { site: factory-1 } }
-  - { name: b, cpu: 4, ram: 8Gi, storage: 100Gi }
+  - { name: a, cpu: 4, ram: 8Gi, storage: 100Gi, region: be, labels: { site: factory-1 }, nodes: [{ cpu: 4, ram: 8Gi }] }
+  - { name: b, cpu: 4, ram: 8Gi, storage: 100Gi, nodes: [{ cpu: 3, ram: 8Gi }, { cpu: 1, ram: 1Gi }] }
 latencies:
   - { between: [b, a], ms: 12.5 }
 ";
@@ -52,4 +54,33 @@ async fn latencies_are_asked_for_at_their_own_interval(database: TestDatabase) {
     };
     assert_eq!(asked(Duration::from_secs(3600)).await, 1);
     assert!(asked(Duration::from_nanos(1)).await >= 3);
+}
+
+async fn nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they_cannot_be_read(
+    database: TestDatabase,
+) {
+    let world = world();
+    let sizes = async || {
+        let clusters = database.store.clusters().await.unwrap();
+        clusters.into_iter().map(|cluster| cluster.nodes).collect::<Vec<_>>()
+    };
+    let start = async || {
+        let app = TestApp::start_in(&database, world.clone(), Faults::none()).await;
+        for _ in 0..3 {
+            assert_eq!(app.get("/clusters").await.status, 200);
+        }
+        app
+    };
+    start().await.shutdown().await;
+    let read = sizes().await;
+    let cores: Vec<i64> = read.iter().flatten().map(|node| node.cpu_millicores).collect();
+    assert_eq!(cores, [4000, 3000], "the largest of each: {read:?}");
+    assert_eq!(world.calls(Operation::ListNodes), 1);
+
+    // A server that has just started does not know whether they changed meanwhile.
+    let down = ClientError::new("karmada", ClientErrorKind::Unreachable, "down");
+    world.fail_next(Operation::ListNodes, down, 100);
+    start().await.shutdown().await;
+    assert!(world.calls(Operation::ListNodes) > 1);
+    assert_eq!(sizes().await, read);
 }

@@ -119,6 +119,40 @@ async fn a_second_server_on_the_same_database_refuses_to_start() {
 }
 
 #[tokio::test]
+async fn a_postgresql_that_restarts_pauses_the_server_and_ends_nothing() {
+    let bed = Bed::take().await;
+    let data = Data::new().await;
+    assert!(data.database_url.starts_with("postgres:"), "`make e2e` leaves this out with SQLite");
+    let server = Server::start(&bed, &data, &Options::default()).await;
+    let document = hello(&bed).await.to_string();
+    let (status, graph) = server.post(PROJECT, "application/json", document).await;
+    assert_eq!(status, 200, "{graph:#}");
+    server.until_ready("hello-world").await;
+
+    bed.stop("postgres").await;
+    let url = format!("{}/graphs/hello-world", server.url);
+    let stopped = eventually("the database is missed", Duration::from_secs(20), || async {
+        match reqwest::get(&url).await {
+            Ok(answer) if answer.status() == 503 => Ok(answer),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    assert!(stopped.await.headers().contains_key("retry-after"));
+    bed.start("postgres").await;
+    server.until("hello-world", "answers again", |status, _| status == 200).await;
+
+    // It writes, too: the advisory lock that keeps other servers away is held again.
+    eventually("the graph is stopped", Duration::from_secs(60), || async {
+        let (status, graph) = server.trigger("/graphs/hello-world/stop").await;
+        if status == 200 { Ok(()) } else { Err(format!("{status} {graph:#}")) }
+    })
+    .await;
+    let mut second = Server::spawn(&bed, &data, &Options::default());
+    assert!(second.died(Duration::from_secs(10)).await, "the second server must end");
+    server.delete_graph("hello-world").await;
+}
+
+#[tokio::test]
 async fn the_server_tells_what_it_depends_on() {
     let bed = Bed::take().await;
     let data = Data::new().await;

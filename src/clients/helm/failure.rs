@@ -24,7 +24,7 @@ const RENDERING: &[&str] = &[
     "values don't meet the specifications of the schema",
 ];
 
-/// What never fits into a request to Karmada, a Secret of Helm, or a message between Karmada and its etcd.
+/// Errors of input that never fits into a request to Karmada, a Secret of Helm, or a message between Karmada and its etcd.
 const TOO_LARGE: &[&str] =
     &["request is too large", "too long: ", "larger than max", "request entity too large"];
 

@@ -65,7 +65,7 @@ impl KarmadaWorkloads {
         Self { client, observed, health, of_cluster: of_cluster.0, _watches: watches }
     }
 
-    /// What was never read is not what is not there.
+    /// Refuses an answer until every watch has read its first list: an object that was not read yet may exist.
     fn require_complete(&self, with_cluster_bindings: bool) -> Result<()> {
         let of_cluster = std::iter::once(&self.of_cluster).filter(|_| with_cluster_bindings);
         self.health.iter().chain(of_cluster).try_for_each(|health| health.require_complete())
