@@ -83,9 +83,13 @@ fn scaling_exact(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("original", size), |bencher| {
             bencher.iter(|| scaling::exact(&original));
         });
-        // The same services in the model and with the weights that are the default.
-        let weights = scaling::ScalingWeights::default();
-        let own = scaling::ScalingProblem { compat: false, weights, tolerance: 0.1, ..original.clone() };
+        // The same services in the model and with the parameters that are the default.
+        let own = scaling::ScalingProblem {
+            compat: false,
+            weights: scaling::ScalingWeights::default(),
+            target_utilisation: scaling::TARGET_UTILISATION,
+            ..original.clone()
+        };
         group
             .bench_function(BenchmarkId::new("exact", size), |bencher| bencher.iter(|| scaling::exact(&own)));
     }

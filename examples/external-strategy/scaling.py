@@ -23,11 +23,12 @@ def decide(question):
         profile, previous = service["profile"], service["previous"]
         wanted = previous
         if service["rate"] is not None:
-            wanted = math.ceil((foreseen(service, question["history"]) - profile["beta"]) / profile["alpha"])
-        if service["scale_down_blocked"]:
-            wanted = max(wanted, previous)
-        if service["scale_up_blocked"]:
-            wanted = min(wanted, previous)
+            rate = foreseen(service, question["history"]) / question["problem"]["target_utilisation"]
+            wanted = math.ceil((rate - profile["beta"]) / profile["alpha"])
+        if "not_below" in service:
+            wanted = max(wanted, min(service["not_below"]["replicas"], previous))
+        if "not_above" in service:
+            wanted = min(wanted, service["not_above"]["replicas"])
         replicas[service["name"]] = min(max(wanted, profile["min"]), profile["max"])
     return {"replicas": replicas}
 

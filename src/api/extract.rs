@@ -18,7 +18,7 @@ use super::middleware::RequestId;
 use super::problem::ApiError;
 use crate::app::RequestContext;
 use crate::error::Error;
-use crate::hdag::{Format, is_dns_label};
+use crate::hdag::{Format, is_dns_label, is_profile_key};
 
 /// Longest name of a graph.
 const LONGEST_NAME: usize = 253;
@@ -83,24 +83,24 @@ impl<S: Send + Sync> FromRequestParts<S> for ClusterPath {
     }
 }
 
-/// Name of a service in the path.
+/// Name of a scaling profile in the path.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct ServicePath {
-    /// Name of the service (`services[].id`).
+pub(super) struct ProfilePath {
+    /// Name of the service (`services[].id`), or of a chart without its version (`HOST/PATH/CHART`, with `%2F` for `/`).
     #[param(example = "noise-reduction")]
     pub(super) service: String,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ServicePath {
+impl<S: Send + Sync> FromRequestParts<S> for ProfilePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let service = one_name(parts, state).await?;
-        if is_dns_label(&service, LONGEST_SERVICE) {
+        if is_dns_label(&service, LONGEST_SERVICE) || is_profile_key(&service) {
             return Ok(Self { service });
         }
-        Err(Error::NotFound { kind: "service", name: service }.into())
+        Err(Error::NotFound { kind: "profile", name: service }.into())
     }
 }
 

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::extract::{Context, GraphPath, JsonBody, ServicePath};
+use super::extract::{Context, GraphPath, JsonBody, ProfilePath};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, ScalingView};
 use crate::config::ScalingProfile;
+use crate::hdag::{StepDown, StepUp, WhenAbsent};
 use crate::model::TickReport;
 
 const TAG: &str = "scaling";
@@ -94,8 +95,9 @@ pub(super) async fn set_graph_scaling(
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Profile {
     /// Requests per second that one more replica serves; more than 0.
-    #[schema(example = 33.33)]
-    alpha: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 33.33)]
+    alpha: Option<f64>,
     /// Constant part in requests per second; may be negative.
     #[schema(example = -16.66)]
     beta: f64,
@@ -105,10 +107,21 @@ pub(super) struct Profile {
     /// Most replicas.
     #[schema(example = 3, minimum = 1)]
     max: i64,
+    /// Replicas above a mark of the rate, for the strategy `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    up: Option<StepUp>,
+    /// Replicas below a mark of the rate, for the strategy `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    down: Option<StepDown>,
     /// Another service whose rate counts instead of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "noise-reduction")]
     rate_from: Option<String>,
+    /// The rates of the services that call it count instead of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    from_callers: bool,
     /// `PromQL` query of its own, with `{services}` and `{window}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -117,15 +130,19 @@ pub(super) struct Profile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
+    /// What counts while there is no rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    when_absent: Option<WhenAbsent>,
 }
 
-/// A profile as it can be set: all but `alpha` has a default.
+/// A profile as it can be set: `alpha`, or one of `up` and `down`; all else has a default.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only describes the body in the document")]
 pub(super) struct SetProfileRequest {
     /// Requests per second that one more replica serves; more than 0.
-    #[schema(example = 33.33)]
-    alpha: f64,
+    #[schema(nullable = false, example = 33.33)]
+    alpha: Option<f64>,
     /// Constant part in requests per second; 0 without it.
     #[schema(nullable = false, example = -16.66)]
     beta: Option<f64>,
@@ -135,29 +152,44 @@ pub(super) struct SetProfileRequest {
     /// Most replicas; 3 without it.
     #[schema(nullable = false, example = 3, minimum = 1)]
     max: Option<i64>,
+    /// Replicas above a mark of the rate, for the strategy `steps`.
+    #[schema(nullable = false)]
+    up: Option<StepUp>,
+    /// Replicas below a mark of the rate, for the strategy `steps`.
+    #[schema(nullable = false)]
+    down: Option<StepDown>,
     /// Another service whose rate counts instead of its own; not together with `query`.
     #[schema(nullable = false, example = "noise-reduction")]
     rate_from: Option<String>,
+    /// The rates of the services that call it count instead of its own; not together with `rate_from` or `query`.
+    #[schema(nullable = false)]
+    from_callers: Option<bool>,
     /// `PromQL` query of its own, with `{services}` and `{window}`.
     #[schema(nullable = false)]
     query: Option<String>,
     /// The window of its rate, such as `1m`.
     #[schema(nullable = false, example = "1m")]
     window: Option<String>,
+    /// What counts while there is no rate; `scaling.when_absent` without it.
+    #[schema(nullable = false)]
+    when_absent: Option<WhenAbsent>,
 }
 
 impl From<ScalingProfile> for Profile {
     fn from(profile: ScalingProfile) -> Self {
         let window = profile.window_text();
-        let ScalingProfile { alpha, beta, min, max, rate_from, query, .. } = profile;
-        Self { alpha, beta, min, max, rate_from, query, window }
+        let ScalingProfile {
+            alpha, beta, min, max, steps, rate_from, from_callers, query, when_absent, ..
+        } = profile;
+        let (up, down) = steps.map_or((None, None), |steps| (steps.up, steps.down));
+        Self { alpha, beta, min, max, up, down, rate_from, from_callers, query, window, when_absent }
     }
 }
 
-/// List all profiles by service: those that were set, and those of the configuration.
+/// List all profiles by service or chart: those that were set, and those of the configuration.
 #[utoipa::path(
     get, path = "/profiles", operation_id = "list_profiles", tag = TAG,
-    responses((status = 200, description = "Profiles by service", body = BTreeMap<String, Profile>), CommonErrors)
+    responses((status = 200, description = "Profiles by service or chart", body = BTreeMap<String, Profile>), CommonErrors)
 )]
 pub(super) async fn list_profiles(
     State(app): State<App>,
@@ -166,43 +198,43 @@ pub(super) async fn list_profiles(
     Ok(Json(profiles.into_iter().map(|(name, profile)| (name, profile.into())).collect()))
 }
 
-/// Show the profile of a service.
+/// Show the profile of a service or chart.
 #[utoipa::path(
-    get, path = "/profiles/{service}", operation_id = "get_profile", tag = TAG, params(ServicePath),
+    get, path = "/profiles/{service}", operation_id = "get_profile", tag = TAG, params(ProfilePath),
     responses((status = 200, description = "The profile", body = Profile), CommonErrors)
 )]
 pub(super) async fn get_profile(
     State(app): State<App>,
-    ServicePath { service: name }: ServicePath,
+    ProfilePath { service: name }: ProfilePath,
 ) -> Result<Json<Profile>, ApiError> {
     Ok(Json(app.profile(&name).await?.into()))
 }
 
-/// Set the profile of a service, for every graph that has a service of that name.
+/// Set the profile of a service or chart, for every graph that has a service of that name or chart.
 ///
-/// It comes before the descriptor's.
+/// It comes before the descriptor's, and that of a service before that of its chart.
 #[utoipa::path(
-    put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ServicePath),
+    put, path = "/profiles/{service}", operation_id = "set_profile", tag = TAG, params(ProfilePath),
     request_body = SetProfileRequest,
     responses((status = 200, description = "The profile", body = Profile), CommonErrors)
 )]
 pub(super) async fn set_profile(
     State(app): State<App>,
-    ServicePath { service: name }: ServicePath,
+    ProfilePath { service: name }: ProfilePath,
     Context(context): Context,
     JsonBody(document): JsonBody<Value>,
 ) -> Result<Json<Profile>, ApiError> {
     Ok(Json(app.set_profile(&name, &document, &context).await?.into()))
 }
 
-/// Forget the profile that was set for a service; descriptor and configuration count again.
+/// Forget the profile that was set for a service or chart; descriptor and configuration count again.
 #[utoipa::path(
-    delete, path = "/profiles/{service}", operation_id = "delete_profile", tag = TAG, params(ServicePath),
+    delete, path = "/profiles/{service}", operation_id = "delete_profile", tag = TAG, params(ProfilePath),
     responses((status = 204, description = "It is forgotten"), CommonErrors)
 )]
 pub(super) async fn delete_profile(
     State(app): State<App>,
-    ServicePath { service: name }: ServicePath,
+    ProfilePath { service: name }: ProfilePath,
     Context(context): Context,
 ) -> Result<StatusCode, ApiError> {
     app.delete_profile(&name, &context).await?;

@@ -351,9 +351,17 @@ pub trait Metrics: Send + Sync {
     /// it are left out.
     async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>>;
 
-    /// Values of an instant query by the label `service`. Series without this label or without a finite value
-    /// are left out; values of several series of one service add up.
-    async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>>;
+    /// Values of an instant query, by this label.
+    async fn rates(&self, query: &str, label: &str) -> Result<Rates>;
+}
+
+/// The values of an instant query, all of them finite.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rates {
+    /// By the value of the label; several series of one value add up.
+    pub labelled: BTreeMap<String, f64>,
+    /// Of a scalar, and of series without the label.
+    pub unlabelled: Vec<f64>,
 }
 
 /// An alert rule that Prometheus has loaded.

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::http::kind_of;
 use super::kubernetes::chain;
-use super::{ClientError, ClientErrorKind as Kind, FiringAlert, LoadedRule, Metrics, Result};
+use super::{ClientError, ClientErrorKind as Kind, FiringAlert, LoadedRule, Metrics, Rates, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,13 +61,12 @@ impl Prometheus {
         answered(sent).await.map(drop)
     }
 
-    /// Runs an instant query that returns a vector. Sent as a form, because a URL is not long enough for
-    /// every query.
-    async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
+    /// Runs an instant query. Sent as a form, because a URL is not long enough for every query.
+    async fn query<T: DeserializeOwned>(&self, query: &str) -> Result<QueryData<T>> {
         let request = self.http.post(self.url("api/v1/query")?).form(&[("query", query)]);
         let response = answered(request.send().await.map_err(|error| unreachable(&error))?).await?;
         let answer: QueryAnswer<T> = read(response).await?;
-        Ok(answer.data.result)
+        Ok(answer.data)
     }
 
     fn url(&self, path: &str) -> Result<Url> {
@@ -83,9 +82,14 @@ struct QueryAnswer<T> {
 }
 
 #[derive(Deserialize)]
-struct QueryData<T> {
-    result: Vec<T>,
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum QueryData<T> {
+    Vector(Vec<T>),
+    Scalar(Sample),
 }
+
+/// Time, and the value as text, since JSON has no NaN.
+type Sample = (f64, String);
 
 #[derive(Deserialize)]
 struct AlertSeries {
@@ -100,15 +104,9 @@ struct AlertLabels {
 }
 
 #[derive(Deserialize)]
-struct ServiceSeries {
-    metric: ServiceLabel,
-    /// Time, and the value as text, since JSON has no NaN.
-    value: (f64, String),
-}
-
-#[derive(Deserialize)]
-struct ServiceLabel {
-    service: Option<String>,
+struct Series {
+    metric: BTreeMap<String, String>,
+    value: Sample,
 }
 
 #[derive(Deserialize)]
@@ -147,7 +145,13 @@ impl Metrics for Prometheus {
             graph,
             service,
         };
-        Ok(self.query(&self.alerts_query).await?.into_iter().map(alert).collect())
+        match self.query(&self.alerts_query).await? {
+            QueryData::Vector(series) => Ok(series.into_iter().map(alert).collect()),
+            QueryData::Scalar(_) => {
+                let message = "the query for alerts gives a scalar, which names no alert";
+                Err(ClientError::new("prometheus", Kind::Invalid, message))
+            }
+        }
     }
 
     async fn loaded_rules(&self) -> Result<BTreeMap<String, Vec<LoadedRule>>> {
@@ -163,12 +167,21 @@ impl Metrics for Prometheus {
         Ok(rules)
     }
 
-    async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
-        let mut rates = BTreeMap::new();
-        for ServiceSeries { metric, value: (_, text) } in self.query(query).await? {
-            let value = text.parse().ok().filter(|value: &f64| value.is_finite());
-            if let (Some(service), Some(value)) = (metric.service, value) {
-                *rates.entry(service).or_insert(0.0) += value;
+    async fn rates(&self, query: &str, label: &str) -> Result<Rates> {
+        let finite = |(_, text): Sample| text.parse().ok().filter(|value: &f64| value.is_finite());
+        let mut rates = Rates::default();
+        match self.query::<Series>(query).await? {
+            QueryData::Scalar(sample) => rates.unlabelled.extend(finite(sample)),
+            QueryData::Vector(all) => {
+                for Series { mut metric, value } in all {
+                    match (metric.remove(label), finite(value)) {
+                        (_, None) => {}
+                        (Some(service), Some(value)) => {
+                            *rates.labelled.entry(service).or_insert(0.0) += value
+                        }
+                        (None, Some(value)) => rates.unlabelled.push(value),
+                    }
+                }
             }
         }
         Ok(rates)
@@ -282,8 +295,23 @@ mod tests {
             Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
         };
         let url = serve(Router::new().route("/api/v1/query", post(answer))).await;
-        let rates = Prometheus::connect(&url, "ALERTS").unwrap().rates(&asked).await;
-        assert_eq!(rates, Ok(BTreeMap::from([("a".to_owned(), 2.0), ("b".to_owned(), 0.0)])));
+        let rates = Prometheus::connect(&url, "ALERTS").unwrap().rates(&asked, "service").await;
+        let labelled = BTreeMap::from([("a".to_owned(), 2.0), ("b".to_owned(), 0.0)]);
+        assert_eq!(rates, Ok(Rates { labelled, unlabelled: vec![7.0] }));
+    }
+
+    #[tokio::test]
+    async fn a_scalar_is_a_rate_without_a_label() {
+        let answer = |Form(form): Form<HashMap<String, String>>| async move {
+            let value = if form["query"] == "scalar(none)" { "NaN" } else { "5" };
+            let data = json!({"resultType": "scalar", "result": [1_717_228_800.1, value]});
+            Json(json!({"status": "success", "data": data}))
+        };
+        let url = serve(Router::new().route("/api/v1/query", post(answer))).await;
+        let prometheus = Prometheus::connect(&url, "ALERTS").unwrap();
+        let unlabelled = async |query: &str| prometheus.rates(query, "service").await.unwrap().unlabelled;
+        assert_eq!(unlabelled("scalar(sum(x))").await, [5.0]);
+        assert!(unlabelled("scalar(none)").await.is_empty());
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub use log::LogSettings;
 pub use monitoring::MonitoringSettings;
 pub use placement::{AttributeRequirement, IntentRule, PlacementLimits, PlacementSettings, ProjectPlacement};
 pub use reconcile::ReconcileSettings;
-pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings};
+pub use scaling::{ScalingCompat, ScalingProfile, ScalingSettings, StepLimit};
 pub use settings::Settings;
 pub use sources::{ConfigErrors, Flag, Sources};
 pub(crate) use strategies::check_strategy;

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::database;
 use super::scaling::ScalingProfile;
 use super::setting::{Setting, row};
 use super::strategies::{parse_externals, show_externals};
 use super::value::{Parse, http_url, without_password};
+use crate::hdag::utilisation_of_tolerance;
 
 /// All settings, in the order of the documentation.
 pub(super) const SETTINGS: &[Setting] = &[
@@ -390,7 +391,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "scaling.strategy",
         Some("SMO_SCALING_STRATEGY"),
         scaling.strategy,
-        "Strategy that decides on replicas: `exact`, `threshold` or an external one."
+        "Strategy that decides on replicas: `exact`, `threshold`, `steps` or an external one."
     ),
     row!(
         "scaling.compat",
@@ -402,8 +403,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         "scaling.query",
         Some("SMO_SCALING_QUERY"),
         scaling.query,
-        "Template of the query for request rates by the label `service`; `{services}` becomes their names as alternatives \
-         of a regular expression, `{window}` the window."
+        "Template of the query for request rates; `{label}` becomes the label that distinguishes services, `{services}` \
+         their names as alternatives of a regular expression, `{window}` the window."
+    ),
+    row!(
+        "scaling.rate_label",
+        Some("SMO_SCALING_RATE_LABEL"),
+        scaling.rate_label,
+        "Label whose value is the name of the service, such as `service` or `job`."
+    ),
+    row!(
+        "scaling.when_absent",
+        Some("SMO_SCALING_WHEN_ABSENT"),
+        scaling.when_absent,
+        "What counts while Prometheus answers and has no rate of a service: `hold` keeps its replicas, `zero` is no load."
     ),
     row!(
         "scaling.window",
@@ -417,11 +430,22 @@ pub(super) const SETTINGS: &[Setting] = &[
         scaling.scrape_interval,
         "Interval at which Prometheus scrapes the services."
     ),
-    row!(
+    Setting::new(
         "scaling.cooldown",
         Some("SMO_SCALING_COOLDOWN"),
-        scaling.cooldown,
-        "Time after a change of a service's replicas during which they are not reduced."
+        "Deprecated name of `scaling.stabilisation`, which wins.",
+        |settings, value| {
+            settings.scaling.stabilisation = Parse::parse(value)?;
+            Ok(())
+        },
+        |_| Value::Null,
+    )
+    .derived_default("`scaling.stabilisation`"),
+    row!(
+        "scaling.stabilisation",
+        Some("SMO_SCALING_STABILISATION"),
+        scaling.stabilisation,
+        "For how long replicas that were needed are kept when the load falls."
     ),
     row!(
         "scaling.up_cooldown",
@@ -430,10 +454,28 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Time after a change of a service's replicas during which they are not increased."
     ),
     row!(
+        "scaling.step_up",
+        None,
+        scaling.step_up,
+        "Largest change upwards in one tick: the larger of `replicas` and of `percent` of those there are; `{}` for any."
+    ),
+    row!("scaling.step_down", None, scaling.step_down, "Largest change downwards in one tick, likewise."),
+    Setting::new(
         "scaling.tolerance",
         Some("SMO_SCALING_TOLERANCE"),
-        scaling.tolerance,
-        "Fraction by which the rate must miss the capacity of the replicas before they change."
+        "Deprecated: the target utilisation is 1 / (1 + tolerance); `scaling.target_utilisation` wins.",
+        |settings, value| {
+            settings.scaling.target_utilisation = utilisation_of_tolerance(Parse::parse(value)?)?;
+            Ok(())
+        },
+        |_| Value::Null,
+    )
+    .derived_default("`scaling.target_utilisation`"),
+    row!(
+        "scaling.target_utilisation",
+        Some("SMO_SCALING_TARGET_UTILISATION"),
+        scaling.target_utilisation,
+        "Share of their modelled capacity up to which replicas are used."
     ),
     row!(
         "scaling.weights",
@@ -475,9 +517,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "scaling.profiles",
         None,
-        "Capacity models of services by name, added to the default ones: `r` replicas serve up to `alpha·r + beta` \
-         requests per second. Optional fields: `beta`, `min`, `max`, `window`, and either `rate_from` (another service) \
-         or `query` (a template).",
+        "Capacity models by the name of the service, or of the chart (`HOST/PATH/CHART`), added to the default ones: `r` \
+         replicas serve up to `alpha·r + beta` requests per second. Optional fields: `beta`, `min`, `max`, `window`, \
+         `when_absent`, one of `rate_from` (another service), `from_callers` and `query` (a template); for the strategy \
+         `steps` `up: {above, to}` and `down: {below, to}`, which do without `alpha`.",
         |settings, value| {
             settings.scaling.profiles.extend(BTreeMap::<String, ScalingProfile>::parse(value)?);
             Ok(())

@@ -79,6 +79,21 @@ impl ChartSource {
         check_length(&source.to_string()).map(|()| source)
     }
 
+    /// The chart whatever its version, as scaling profiles name it: `HOST/PATH/CHART`.
+    #[must_use]
+    pub fn profile_key(&self) -> String {
+        let place = |text: &str| text.split_once("://").map_or(text, |(_, place)| place).to_owned();
+        match self {
+            Self::Repository { url, chart, .. } => format!("{}/{chart}", place(url)),
+            Self::Archive(text) => place(text),
+            Self::Oci(text) => {
+                let place = place(text);
+                let (path, name) = place.rsplit_once('/').unwrap_or(("", &place));
+                format!("{path}/{}", name.split([':', '@']).next().unwrap_or(name))
+            }
+        }
+    }
+
     /// The name of the chart, as far as the reference shows it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -100,6 +115,13 @@ impl fmt::Display for ChartSource {
             Self::Repository { url, chart, version: Some(version) } => write!(f, "{url}#{chart}:{version}"),
         }
     }
+}
+
+/// Whether this may be the [`ChartSource::profile_key`] of a chart.
+#[must_use]
+pub fn is_profile_key(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.:/~%+".contains(c);
+    text.len() <= MAX_REFERENCE && text.contains('/') && text.chars().all(is_part)
 }
 
 fn check_length(text: &str) -> Result<(), String> {

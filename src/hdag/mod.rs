@@ -17,6 +17,7 @@ mod read;
 mod report;
 mod resources;
 mod rules;
+mod scaling;
 mod tree;
 mod values;
 mod version;
@@ -28,7 +29,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use chart::ChartSource;
+pub use chart::{ChartSource, is_profile_key};
 pub use digest::digest;
 pub use intents::{Classes, IntentMapping, MAX_PATH};
 pub use model::{
@@ -49,6 +50,10 @@ pub use resources::{Dimension, Resources};
 pub use rules::{
     alert_expression, check_expression, check_window, longest_duration, parse_duration, rate_query,
     without_template,
+};
+pub use scaling::{
+    MAX_SCALING_WEIGHT, StepDown, StepUp, Steps, WhenAbsent, check_scaling_weight, check_target_utilisation,
+    check_thresholds, utilisation_of_tolerance,
 };
 pub use tree::escape_pointer;
 pub use values::{release_values, service_import_clusters, without_placement};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Resources;
+use super::{Resources, Steps, WhenAbsent};
 
 /// A valid Hyper Distributed Application Graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,12 +69,22 @@ pub struct PlacementWishes {
 }
 
 /// Preferences of a graph for its scaling; an absent one is left to the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScalingWishes {
     /// Whether its services are scaled.
     pub enabled: Option<bool>,
     /// Name of a strategy; whether there is one is not checked here.
     pub strategy: Option<String>,
+    /// Weight of used CPU.
+    pub utilisation: Option<f64>,
+    /// Weight of changed replicas.
+    pub change: Option<f64>,
+    /// Share of their capacity up to which replicas are used; more than 0, at most 1.
+    pub target_utilisation: Option<f64>,
+    /// For how long replicas that were needed are kept.
+    pub stabilisation: Option<Duration>,
+    /// The marks `low` and `high` of the strategy `threshold`.
+    pub thresholds: Option<(f64, f64)>,
 }
 
 /// One node of the graph; becomes one Helm release of the same name.
@@ -143,8 +153,12 @@ pub struct ScalingRequest {
     pub min: Option<i64>,
     /// Most replicas, not less than `min`.
     pub max: Option<i64>,
+    /// Replicas by fixed marks of the rate, for the strategy `steps`.
+    pub steps: Option<Steps>,
     /// Where its request rate comes from.
     pub rate: Option<RateSource>,
+    /// What counts while there is no rate.
+    pub when_absent: Option<WhenAbsent>,
     /// Over which time the rate is taken; more than 0.
     pub window: Option<Duration>,
     /// Name of the Deployment or StatefulSet of its release that is scaled; `None` for the only one.
@@ -156,6 +170,8 @@ pub struct ScalingRequest {
 pub enum RateSource {
     /// The rate of another service, which feeds it.
     Service(String),
+    /// The sum of the rates of the services that call it.
+    Callers,
     /// A PromQL expression with the placeholders of [`rate_query`](super::rate_query).
     Query(String),
 }

@@ -16,8 +16,8 @@ pub const MAX_WEIGHT: f64 = 1e6;
 pub const MAX_REPLICAS: i64 = 10_000;
 /// Whole numbers up to this one are exact as `f64`.
 const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
-/// Largest coefficient of a capacity model, in requests per second.
-const MAX_RATE: f64 = 1e9;
+/// Largest rate and coefficient of a capacity model, in requests per second.
+pub(super) const MAX_RATE: f64 = 1e9;
 
 /// Weights of the objective of `cost` and `green`, in cost units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -146,16 +146,19 @@ pub fn check_window(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The PromQL expression of a template: `{services}` becomes the names of services as alternatives of a
-/// regular expression, `{window}` a duration. Names are DNS labels, which need no escaping.
+/// The PromQL expression of a template: `{label}` becomes the label that distinguishes services, `{services}` their
+/// names as alternatives of a regular expression, `{window}` a duration. Names are DNS labels, which need no
+/// escaping.
 #[must_use]
 pub fn rate_query<'a>(
     template: &str,
+    label: &str,
     services: impl IntoIterator<Item = &'a str>,
     window: Duration,
 ) -> String {
     let services: Vec<&str> = services.into_iter().collect();
     template
+        .replace("{label}", label)
         .replace("{services}", &services.join("|"))
         .replace("{window}", &format!("{}ms", window.as_millis()))
 }

@@ -132,6 +132,12 @@ reasons! {
     NOT_SCALABLE: Service SCALED False "NotScalable",
         "Scaling leaves the release alone: it has several workloads and none is named, or one that cannot be scaled, or brings a scaler of its own.";
     RATE_MEASURED: Service RATE_KNOWN True "Measured", "Prometheus has a request rate of the service.";
+    RATE_DERIVED: Service RATE_KNOWN True "Derived",
+        "The service has no counter of its own: its rate is the sum of its callers' rates.";
+    RATE_ASSUMED: Service RATE_KNOWN True "AssumedZero",
+        "Prometheus has no request rate of the service, which counts as no load (`whenAbsent: zero`).";
+    RATE_LOST: Service RATE_KNOWN False "Lost",
+        "Prometheus had a request rate of the service and has none now; its replicas stay as they are.";
     RATE_MISSING: Service RATE_KNOWN False "NoData",
         "Prometheus has no request rate of the service; its replicas stay as they are.";
     RULES_ARE_PUBLISHED: Graph RULES_PUBLISHED True "Published", "The monitoring cluster has the graph's alert rules.";
@@ -195,6 +201,12 @@ pub fn set(conditions: &mut Vec<Condition>, update: ConditionUpdate, now: DateTi
 /// Takes a condition out that has no meaning any more.
 pub fn clear(conditions: &mut Vec<Condition>, kind: &str) {
     conditions.retain(|condition| condition.kind != kind);
+}
+
+/// Whether a condition has this reason.
+#[must_use]
+pub fn holds(conditions: &[Condition], reason: Reason) -> bool {
+    get(conditions, reason.condition).is_some_and(|condition| condition.reason == reason.reason)
 }
 
 /// The condition of that type.

@@ -79,6 +79,9 @@ pub struct TickService {
     /// Requests per second; null when not known.
     #[schema(example = 0.9)]
     pub rate: Option<f64>,
+    /// The rate is the sum of its callers' rates: it has no counter of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub derived: bool,
     /// Replicas before the tick.
     #[schema(example = 1)]
     pub previous: i64,

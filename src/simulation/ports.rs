@@ -12,7 +12,7 @@ use super::world::{Operation, World};
 use crate::clients::{
     AlertRules, BindingObservation, ChartArchive, ChartRepositories, ClientError, ClientErrorKind,
     FiringAlert, GraphRules, Inventory, Latencies, LoadedRule, Metrics, Networks, Ports, PropagationPolicies,
-    PropagationSpec, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, Rendering,
+    PropagationSpec, Rates, ReleaseKey, ReleaseObservation, ReleaseSpec, ReleaseStatus, Releases, Rendering,
     WatchReport, WorkloadObservation, Workloads,
 };
 use crate::hdag::Resources;
@@ -339,9 +339,9 @@ impl Metrics for World {
         Ok(rules)
     }
 
-    async fn rates(&self, _query: &str) -> Result<BTreeMap<String, f64>> {
+    async fn rates(&self, _query: &str, _label: &str) -> Result<Rates> {
         self.call(Operation::ListRates)?;
-        Ok(self.state().rates.clone())
+        Ok(Rates { labelled: self.state().rates.clone(), unlabelled: Vec::new() })
     }
 }
 

@@ -103,7 +103,7 @@ async fn latencies_are_measured_between_clusters_that_are_up() {
 #[tokio::test]
 async fn rates_are_what_they_are_set_to() {
     let world = world();
-    let rates = async || world.ports().metrics.unwrap().rates("anything").await.unwrap();
+    let rates = async || world.ports().metrics.unwrap().rates("anything", "service").await.unwrap().labelled;
     world.set_rate("a", 2.5);
     world.set_rate("b", 0.0);
     assert_eq!(rates().await.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 2.5), ("b".to_owned(), 0.0)]);

@@ -84,7 +84,7 @@ fn scaled(settings: &mut Settings, url: String, deadline: Duration) {
     let settings = &mut settings.scaling;
     settings.enabled = true;
     settings.interval = Duration::from_secs(3600);
-    settings.cooldown = Duration::ZERO;
+    settings.stabilisation = Duration::ZERO;
     let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 5 })).unwrap();
     settings.profiles.insert("a".to_owned(), profile);
     settings.strategy = "mine".into();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use smo::config::{ExternalStrategy, ScalingProfile, Settings};
+use smo::config::{ExternalStrategy, ScalingProfile, Settings, StepLimit};
 use smo::faults::Faults;
 use smo::optimizer::placement::BuiltIn;
 
@@ -140,7 +140,8 @@ async fn decisions_about_replicas_that_are_made_again_are_the_same(database: Tes
     let scaling = |settings: &mut Settings| {
         settings.scaling.enabled = true;
         settings.scaling.interval = Duration::from_secs(3600);
-        settings.scaling.cooldown = Duration::ZERO;
+        settings.scaling.stabilisation = Duration::ZERO;
+        settings.scaling.step_up = StepLimit::default();
         for (name, alpha, beta, max) in [("a", 0.533, -0.416, 4), ("b", 1.67, -0.01, 1000)] {
             let profile = json!({ "alpha": alpha, "beta": beta, "max": max });
             settings.scaling.profiles.insert(name.to_owned(), ScalingProfile::read(&profile).unwrap());

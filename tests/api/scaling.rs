@@ -1,7 +1,7 @@
 //! Scaling by measured load on the simulated continuum: ticks are driven by the tests.
 
 use serde_json::{Value, json};
-use smo::config::{ScalingProfile, Settings};
+use smo::config::{ScalingProfile, Settings, StepLimit};
 use smo::faults::Faults;
 use smo::simulation::Operation;
 
@@ -17,6 +17,11 @@ on_every_engine!(
     a_service_with_several_workloads_is_not_scaled,
     scaling_is_switched_per_graph,
     a_replacement_keeps_the_scaled_replicas,
+    a_rate_from_callers_is_marked_and_a_gap_in_the_own_counter_is_none,
+    steps_scale_a_service_without_a_capacity_model,
+    a_graph_says_how_it_is_scaled,
+    a_chart_has_a_profile_for_all_its_services,
+    one_tick_adds_no_more_than_the_step,
     profiles_are_set_and_reset,
     outside_calls_of_a_tick_do_not_grow_with_the_graphs,
 );
@@ -27,12 +32,12 @@ fn profile(alpha: f64, max: i64) -> ScalingProfile {
     ScalingProfile::read(&json!({ "alpha": alpha, "max": max })).unwrap()
 }
 
-/// A server on which scaling is on, without cooldowns; the loop itself sleeps.
+/// A server on which scaling is on, without a stabilisation window; the loop itself sleeps.
 async fn app(database: &TestDatabase, change: impl FnOnce(&mut Settings)) -> TestApp {
     TestApp::start_with(database, world(), Faults::none(), |settings| {
         settings.scaling.enabled = true;
         settings.scaling.interval = std::time::Duration::from_secs(3600);
-        settings.scaling.cooldown = std::time::Duration::ZERO;
+        settings.scaling.stabilisation = std::time::Duration::ZERO;
         settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 4));
         change(settings);
     })
@@ -60,7 +65,7 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     let mut scaler = app.scaler();
-    app.world.set_rate("a", 25.0);
+    app.world.set_rate("a", 22.0);
     let summary = app.tick(&mut scaler).await;
     assert_eq!((summary.graphs, summary.scaled), (1, 1));
     until_replicas(&app, "a", 3).await;
@@ -69,11 +74,11 @@ async fn load_scales_a_service_up_and_its_end_scales_it_down(database: TestDatab
     let decided = &scaling["ticks"][0]["services"][0];
     assert_eq!(
         [&decided["rate"], &decided["previous"], &decided["replicas"]],
-        [&json!(25.0), &json!(1), &json!(3)]
+        [&json!(22.0), &json!(1), &json!(3)]
     );
-    assert!(decided["reason"].as_str().unwrap().contains("25"), "{decided:#}");
-    // Two replicas would serve 19 requests/s only without the margin of a tenth: the third one stays.
-    app.world.set_rate("a", 19.0);
+    assert!(decided["reason"].as_str().unwrap().contains("22"), "{decided:#}");
+    // Two replicas would serve 17 requests/s only above the target of 80 %: the third one stays.
+    app.world.set_rate("a", 17.0);
     assert_eq!(app.tick(&mut scaler).await.scaled, 0);
     app.world.set_rate("a", 2.0);
     assert_eq!(app.tick(&mut scaler).await.scaled, 1);
@@ -96,7 +101,7 @@ async fn a_service_with_several_workloads_is_not_scaled(database: TestDatabase) 
     tx.update_service_observation(&record).await.unwrap();
     tx.commit("observation").await.unwrap();
     let mut scaler = app.scaler();
-    app.world.set_rate("a", 25.0);
+    app.world.set_rate("a", 22.0);
     for _ in 0..2 {
         assert_eq!(app.tick(&mut scaler).await.scaled, 0);
     }
@@ -113,7 +118,7 @@ async fn an_unknown_rate_holds_the_replicas_and_raises_a_condition(database: Tes
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     let mut scaler = app.scaler();
-    app.world.set_rate("a", 25.0);
+    app.world.set_rate("a", 22.0);
     app.tick(&mut scaler).await;
     until_replicas(&app, "a", 3).await;
     app.world.clear_rate("a");
@@ -121,7 +126,7 @@ async fn an_unknown_rate_holds_the_replicas_and_raises_a_condition(database: Tes
     let shown = app.get("/graphs/g").await;
     let conditions = shown.body["services"][0]["conditions"].as_array().unwrap().clone();
     let rate = conditions.iter().find(|condition| condition["type"] == "RateKnown").unwrap();
-    assert_eq!((&rate["status"], &rate["reason"]), (&json!("False"), &json!("NoData")));
+    assert_eq!((&rate["status"], &rate["reason"]), (&json!("False"), &json!("Lost")));
     assert_eq!(app.get("/graphs/g/scaling").await.body["ticks"][0]["services"][0]["rate"], Value::Null);
     app.shutdown().await;
 }
@@ -141,6 +146,128 @@ async fn the_rate_of_a_service_may_come_from_its_caller(database: TestDatabase) 
     app.tick(&mut app.scaler()).await;
     for name in ["a", "b", "c"] {
         until_replicas(&app, name, 2).await;
+    }
+    app.shutdown().await;
+}
+
+fn rate_known(graph: &crate::support::app::Answer, name: &str) -> (Value, Value) {
+    let services = graph.body["services"].as_array().unwrap();
+    let service = services.iter().find(|service| service["name"] == name).unwrap();
+    let conditions = service["conditions"].as_array().unwrap();
+    let known = conditions.iter().find(|condition| condition["type"] == "RateKnown").unwrap();
+    (known["status"].clone(), known["reason"].clone())
+}
+
+async fn a_rate_from_callers_is_marked_and_a_gap_in_the_own_counter_is_none(database: TestDatabase) {
+    let app =
+        app(&database, |settings| drop(settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 4))))
+            .await;
+    let calls_b = json!({ "deployment": { "intent": { "connectionPoints": ["b"] } } });
+    deploy(&app, &graph("g", &[service("a", calls_b), service("b", json!({}))])).await;
+    let mut scaler = app.scaler();
+    app.world.set_rate("a", 15.0);
+    app.tick(&mut scaler).await;
+    let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+    assert_eq!((&tick["services"][1]["rate"], &tick["services"][1]["derived"]), (&json!(15.0), &json!(true)));
+    assert!(tick["services"][1]["reason"].as_str().unwrap().contains("of its callers"), "{tick:#}");
+    assert_eq!(rate_known(&app.get("/graphs/g").await, "b"), (json!("True"), json!("Derived")));
+    // From now on it has a counter, and a gap in it is no load of its callers.
+    app.world.set_rate("b", 4.0);
+    app.tick(&mut scaler).await;
+    assert_eq!(rate_known(&app.get("/graphs/g").await, "b").1, "Measured");
+    app.world.clear_rate("b");
+    for _ in 0..2 {
+        app.tick(&mut scaler).await;
+        let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+        assert_eq!(
+            (&tick["services"][1]["rate"], &tick["services"][1]["replicas"]),
+            (&Value::Null, &json!(1))
+        );
+        assert_eq!(rate_known(&app.get("/graphs/g").await, "b"), (json!("False"), json!("Lost")));
+    }
+    app.shutdown().await;
+}
+
+async fn steps_scale_a_service_without_a_capacity_model(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let mut steps = service("s", json!({}));
+    steps["smo"] =
+        json!({ "scaling": { "max": 5, "up": { "above": 100, "to": 4 }, "down": { "below": 20, "to": 1 } } });
+    let mut descriptor = graph("g", &[steps]);
+    descriptor["hdaGraph"]["smo"] = json!({ "scaling": { "strategy": "steps" } });
+    deploy(&app, &descriptor).await;
+    let mut scaler = app.scaler();
+    for (rate, wanted) in [(100.0, 1), (101.0, 4), (50.0, 4), (19.0, 1)] {
+        app.world.set_rate("s", rate);
+        app.tick(&mut scaler).await;
+        let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+        assert_eq!((&tick["strategy"], &tick["services"][0]["replicas"]), (&json!("steps"), &json!(wanted)));
+        until_replicas(&app, "s", wanted).await;
+    }
+    app.shutdown().await;
+}
+
+async fn a_graph_says_how_it_is_scaled(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let mut descriptor = graph("g", &[service("a", json!({}))]);
+    descriptor["hdaGraph"]["smo"] = json!({ "scaling": { "targetUtilisation": 0.5, "stabilisation": "1h", "weights": { "change": 0.1 } } });
+    deploy(&app, &descriptor).await;
+    let mut scaler = app.scaler();
+    // 11 requests/s are more than half of what two replicas serve.
+    app.world.set_rate("a", 11.0);
+    app.tick(&mut scaler).await;
+    until_replicas(&app, "a", 3).await;
+    app.world.set_rate("a", 0.0);
+    app.tick(&mut scaler).await;
+    let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+    assert_eq!(tick["services"][0]["replicas"], 3, "{tick:#}");
+    let decisions = app.get("/graphs/g/decisions").await.body;
+    let decision =
+        app.get(&format!("/graphs/g/decisions/{}", decisions[0]["id"].as_str().unwrap())).await.body;
+    assert_eq!(decision["problem"]["weights"]["change"], 0.1, "{decision:#}");
+    app.shutdown().await;
+}
+
+async fn a_chart_has_a_profile_for_all_its_services(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let one = service("one", json!({}));
+    let chart = one["artifact"]["ociImage"].as_str().unwrap().trim_start_matches("oci://").to_owned();
+    let key = chart.split(':').next().unwrap().replace('/', "%2F");
+    let path = format!("/profiles/{key}");
+    let body = json!({ "alpha": 10, "max": 5 }).to_string();
+    let set = app.send("PUT", &path, Some("application/json"), body.into()).await;
+    assert_eq!(set.status, 200, "{chart}: {:#}", set.body);
+    deploy(&app, &graph("g", &[one])).await;
+    app.world.set_rate("one", 22.0);
+    app.tick(&mut app.scaler()).await;
+    until_replicas(&app, "one", 3).await;
+    // That of the service comes first.
+    let body = json!({ "alpha": 5, "max": 5 }).to_string();
+    assert_eq!(app.send("PUT", "/profiles/one", Some("application/json"), body.into()).await.status, 200);
+    app.world.set_rate("one", 16.0);
+    app.tick(&mut app.scaler()).await;
+    until_replicas(&app, "one", 4).await;
+    assert_eq!(app.get(&path).await.body["alpha"], 10.0);
+    assert_eq!(app.delete(&path).await.status, 204);
+    assert_eq!(app.get("/profiles/no%20name").await.status, 404);
+    app.shutdown().await;
+}
+
+async fn one_tick_adds_no_more_than_the_step(database: TestDatabase) {
+    let app = app(&database, |settings| {
+        settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 20));
+        settings.scaling.step_down = StepLimit { replicas: Some(3), percent: None };
+    })
+    .await;
+    deploy(&app, &graph("g", &[service("a", json!({}))])).await;
+    let mut scaler = app.scaler();
+    // Four more, or twice as many; then three less.
+    for (rate, wanted) in [(80.0, 5), (80.0, 10), (0.0, 7), (0.0, 4)] {
+        app.world.set_rate("a", rate);
+        app.tick(&mut scaler).await;
+        let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
+        assert_eq!(tick["services"][0]["replicas"], wanted, "{tick:#}");
+        until_replicas(&app, "a", wanted).await;
     }
     app.shutdown().await;
 }
@@ -166,12 +293,12 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
     let small = json!({ "artifact": { "valuesOverwrite": { "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } } } } });
     deploy(&app, &graph("g", &[service("a", heavy), service("b", small)])).await;
     let mut scaler = app.scaler();
-    app.world.set_rate("b", 25.0);
+    app.world.set_rate("b", 22.0);
     assert_eq!(app.tick(&mut scaler).await.scaled, 1);
     until_replicas(&app, "b", 3).await;
-    // Two of `b` would do, but for the tolerance.
-    app.world.set_rate("b", 19.0);
-    app.world.set_rate("a", 25.0);
+    // Two of `b` would do, but not within the target.
+    app.world.set_rate("b", 17.0);
+    app.world.set_rate("a", 22.0);
     let summary = app.tick(&mut scaler).await;
     assert_eq!((summary.scaled, summary.rescheduled), (0, 1));
     let tick = app.get("/graphs/g/scaling").await.body["ticks"][0].clone();
@@ -187,6 +314,7 @@ async fn what_does_not_fit_its_cluster_is_placed_again_once(database: TestDataba
 
 async fn what_cannot_be_placed_again_gets_the_room_that_there_is(database: TestDatabase) {
     let app = app(&database, |settings| {
+        settings.scaling.step_up = StepLimit::default();
         settings.scaling.profiles.insert("a".to_owned(), profile(10.0, 40));
         settings.scaling.profiles.insert("b".to_owned(), profile(10.0, 40));
     })
@@ -219,7 +347,7 @@ async fn scaling_is_switched_per_graph(database: TestDatabase) {
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
     let off = app.post("/graphs/g/scaling", &json!({ "enabled": false })).await;
     assert_eq!((off.status, &off.body["enabled"]), (200, &json!(false)));
-    app.world.set_rate("a", 25.0);
+    app.world.set_rate("a", 22.0);
     assert_eq!(app.tick(&mut app.scaler()).await.graphs, 0);
     assert_eq!(app.post("/graphs/g/scaling", &json!({ "enabled": "x" })).await.status, 400);
     assert_eq!(app.post("/graphs/none/scaling", &json!({ "enabled": true })).await.status, 404);
@@ -234,7 +362,7 @@ async fn scaling_is_switched_per_graph(database: TestDatabase) {
 async fn a_replacement_keeps_the_scaled_replicas(database: TestDatabase) {
     let app = app(&database, |_| ()).await;
     deploy(&app, &graph("g", &[service("a", json!({}))])).await;
-    app.world.set_rate("a", 25.0);
+    app.world.set_rate("a", 22.0);
     app.tick(&mut app.scaler()).await;
     until_replicas(&app, "a", 3).await;
     app.world.set_cluster_available("cloud", false).unwrap();

@@ -12,7 +12,7 @@ use crate::support::database::{TestDatabase, on_every_engine};
 
 on_every_engine!(
     with_the_weights_of_the_original_replicas_never_go_down,
-    replicas_do_not_go_down_during_the_cooldown,
+    replicas_go_down_to_the_most_needed_within_the_stabilisation_window,
     high_availability_keeps_a_least_number_of_replicas,
     a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed,
 );
@@ -22,7 +22,7 @@ async fn scaled(database: &TestDatabase, descriptor: &Value, change: impl FnOnce
     let app = TestApp::start_with(database, world(), Faults::none(), |settings| {
         settings.scaling.enabled = true;
         settings.scaling.interval = Duration::from_secs(3600);
-        settings.scaling.cooldown = Duration::ZERO;
+        settings.scaling.stabilisation = Duration::ZERO;
         let profile = ScalingProfile::read(&json!({ "alpha": 10, "max": 4 })).unwrap();
         settings.scaling.profiles.insert("a".to_owned(), profile);
         change(settings);
@@ -51,7 +51,7 @@ async fn with_the_weights_of_the_original_replicas_never_go_down(database: TestD
     let original = |settings: &mut Settings| settings.scaling.compat = ScalingCompat::Original;
     let app = scaled(&database, &graph("g", &[service("a", json!({}))]), original).await;
     let mut scaler = app.scaler();
-    assert_eq!(at_rate(&app, &mut scaler, 25.0).await.0, 3);
+    assert_eq!(at_rate(&app, &mut scaler, 22.0).await.0, 3);
     for rate in [19.0, 2.0, 0.0] {
         let (replicas, reason) = at_rate(&app, &mut scaler, rate).await;
         assert_eq!(replicas, 3, "{reason}");
@@ -61,17 +61,20 @@ async fn with_the_weights_of_the_original_replicas_never_go_down(database: TestD
     app.shutdown().await;
 }
 
-async fn replicas_do_not_go_down_during_the_cooldown(database: TestDatabase) {
-    let long = |settings: &mut Settings| settings.scaling.cooldown = Duration::from_secs(3600);
+async fn replicas_go_down_to_the_most_needed_within_the_stabilisation_window(database: TestDatabase) {
+    let long = |settings: &mut Settings| settings.scaling.stabilisation = Duration::from_secs(3600);
     let app = scaled(&database, &graph("g", &[service("a", json!({}))]), long).await;
     let mut scaler = app.scaler();
-    assert_eq!(at_rate(&app, &mut scaler, 25.0).await.0, 3);
+    assert_eq!(at_rate(&app, &mut scaler, 22.0).await.0, 3);
     let (replicas, reason) = at_rate(&app, &mut scaler, 2.0).await;
     assert_eq!(replicas, 3, "{reason}");
-    assert!(reason.ends_with("held by the cooldown of scale-down at 3 replicas"), "{reason}");
-    assert_eq!(at_rate(&app, &mut scaler, 35.0).await.0, 4, "it is no cooldown of scale-up");
-    // Nothing but the cooldown held them: a server that knows of no change gives them up.
-    assert_eq!(at_rate(&app, &mut app.scaler(), 2.0).await.0, 1);
+    assert!(
+        reason.ends_with("held at 3 replicas, which it needed within the stabilisation window"),
+        "{reason}"
+    );
+    assert_eq!(at_rate(&app, &mut scaler, 31.0).await.0, 4, "it does not hold upwards");
+    // A server that knows of no earlier need keeps what there is, too.
+    assert_eq!(at_rate(&app, &mut app.scaler(), 2.0).await.0, 4);
     app.shutdown().await;
 }
 
@@ -86,7 +89,7 @@ async fn bounded(database: &TestDatabase) -> TestApp {
 async fn high_availability_keeps_a_least_number_of_replicas(database: TestDatabase) {
     let app = bounded(&database).await;
     let mut scaler = app.scaler();
-    for (rate, wanted) in [(1.0, 2), (25.0, 3), (1.0, 2)] {
+    for (rate, wanted) in [(1.0, 2), (22.0, 3), (1.0, 2)] {
         let (replicas, reason) = at_rate(&app, &mut scaler, rate).await;
         assert_eq!(replicas, wanted, "{reason}");
     }

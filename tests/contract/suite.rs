@@ -301,8 +301,8 @@ pub const RATES: &str = r#"label_replace(vector(3), "service", "contract", "", "
 
 /// Rates come by service; what is no number is absent.
 pub async fn rates(ports: &Ports) {
-    let rates = ports.metrics.as_ref().unwrap().rates(RATES).await.unwrap();
-    assert_eq!(rates, BTreeMap::from([("contract".to_owned(), 3.0)]));
+    let rates = ports.metrics.as_ref().unwrap().rates(RATES, "service").await.unwrap();
+    assert_eq!(rates.labelled, BTreeMap::from([("contract".to_owned(), 3.0)]));
 }
 
 /// Round-trip times are positive and name two different clusters in order; a cluster that cannot be asked is

@@ -23,7 +23,7 @@ const SLICE: Kind = ("discovery.k8s.io", "v1", "EndpointSlice");
 const CONFIG: &str = "
 scaling:
   scrape_interval: 2s
-  cooldown: 5s
+  stabilisation: 5s
   profiles:
     web: {alpha: 10, beta: 0, min: 1, max: 4}
 ";
@@ -172,7 +172,7 @@ async fn charts_from_anywhere_run_are_reached_by_name_move_scale_stop_start_and_
     assert!(problem.to_string().contains("data-shop-db-0"), "{problem:#}");
     open(&bed, &server, &home).await;
 
-    bed.set_rate("web", 25.0).await;
+    bed.set_rate("web", 22.0).await;
     assert_replicas(&bed, &moved, NAMESPACE, "web", 3).await;
     assert_counted(&bed, &data).await;
     bed.remove_rate("web").await;

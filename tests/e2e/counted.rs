@@ -62,7 +62,7 @@ async fn several_deployments_and_sidecars_count_what_the_scheduler_counts() {
     // 0.5 cores and a sidecar of 0.25, more than the init container of 0.6 needs before them.
     assert_eq!(counted(&server, "counted", "sidecar").await, (750, 1, 0));
 
-    bed.set_rate(SCALED, 25.0).await;
+    bed.set_rate(SCALED, 22.0).await;
     assert_replicas(&bed, "member1", "counted", &format!("{SCALED}-web"), 3).await;
     assert_replicas(&bed, "member1", "counted", &format!("{SCALED}-worker"), 1).await;
     server.until_ready("counted").await;

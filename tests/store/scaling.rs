@@ -13,6 +13,7 @@ on_every_engine!(
 
 fn tick(graph: &str, number: i64) -> ScalingTick {
     let service = TickService {
+        derived: false,
         service: "s".to_owned(),
         cluster: "c \"\0é".to_owned(),
         rate: Some(1.5e300),

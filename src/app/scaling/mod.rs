@@ -2,8 +2,8 @@
 //! replicas; the reconciler carries them out.
 //!
 //! A tick makes one Prometheus query per query template, and page of 500 graphs. Capacity that a tick
-//! assigns to one graph is no longer free for the next. Nothing but cooldowns is remembered, and losing them
-//! costs no more than a premature change.
+//! assigns to one graph is no longer free for the next. Only recent needs and cooldowns are remembered;
+//! a server that has lost them keeps replicas for a stabilisation window.
 
 mod memory;
 mod problem;
@@ -48,8 +48,8 @@ impl App {
         let settings = &self.parts.settings.scaling;
         let limit = i64::try_from(settings.history).unwrap_or(i64::MAX);
         Ok(ScalingView {
-            enabled: graph.scaling_enabled.or(spec.enabled).unwrap_or(settings.enabled),
-            strategy: spec.strategy.unwrap_or_else(|| settings.strategy.clone()).to_string(),
+            enabled: graph.scaling_enabled.or(spec.wishes.enabled).unwrap_or(settings.enabled),
+            strategy: spec.strategy(settings).to_string(),
             interval: settings.interval,
             ticks: self.parts.store.scaling_ticks(name, limit).await?,
         })

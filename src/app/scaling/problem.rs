@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use super::memory::ScalingMemory;
 use super::spec::{GraphSpec, Query, Rate, ServiceSpec};
 use crate::app::ledger::{CapacitySnapshot, GraphUsage};
+use crate::clients::Rates;
 use crate::config::{ScalingCompat, ScalingSettings};
-use crate::hdag::Resources;
-use crate::model::{GraphRecord, ServiceRecord};
-use crate::optimizer::scaling::{ScaledService, ScalingCluster, ScalingProblem};
+use crate::hdag::{Resources, WhenAbsent};
+use crate::model::condition::{RATE_LOST, RATE_MEASURED};
+use crate::model::{GraphRecord, ServiceRecord, condition};
+use crate::optimizer::scaling::{BoundCause, ChangeBound, ScaledService, ScalingCluster, ScalingProblem};
 
-/// Rates by query and service; a service that is missing has no known rate.
-pub(super) type Rates = BTreeMap<Query, BTreeMap<String, f64>>;
+/// The answers of Prometheus; a query that is missing was not answered.
+pub(super) type Answers = BTreeMap<Query, Rates>;
 
 /// A graph that is scaled in this tick.
 pub(super) struct Target {
@@ -27,7 +31,7 @@ pub(super) struct Target {
 /// Input shared by all graphs of a tick.
 pub(super) struct Inputs<'a> {
     pub(super) settings: &'a ScalingSettings,
-    pub(super) rates: &'a Rates,
+    pub(super) answers: &'a Answers,
     pub(super) snapshot: &'a CapacitySnapshot,
     pub(super) memory: &'a ScalingMemory,
 }
@@ -37,9 +41,7 @@ pub(super) fn problem(target: &Target, inputs: &Inputs<'_>) -> ScalingProblem {
     let services = services(target, inputs);
     let clusters = clusters(target, inputs.snapshot, &services);
     let mut problem = ScalingProblem::new(target.graph.name.clone(), clusters, services);
-    problem.tolerance = inputs.settings.tolerance;
-    problem.thresholds = inputs.settings.thresholds;
-    problem.weights = inputs.settings.weights;
+    target.spec.tune(&mut problem, inputs.settings);
     // The bounds are those of the whole graph: services that are not scaled have their share already.
     let is_scaled =
         |service: &ServiceRecord| problem.services.iter().any(|scaled| scaled.name == service.name);
@@ -59,15 +61,38 @@ fn services(target: &Target, inputs: &Inputs<'_>) -> Vec<ScaledService> {
         }
         // Until its Deployment has been observed, the number of replicas is unknown.
         record.replicas_decided.or(record.replicas_observed)?;
-        let since = inputs.memory.since_change(&target.graph.name, &record.name);
         let mut service = ScaledService::new(&record.name, cluster, record.replica_needs(), spec.profile);
-        service.rate = rate_of(spec, inputs.rates);
+        service.steps = spec.steps;
+        let rate = rate_of(spec, had_counter(record), inputs.answers);
+        (service.rate, service.derived) = (rate.value(), matches!(rate, MeasuredRate::Derived(_)));
         service.previous = record.counted_replicas();
-        service.scale_down_blocked = since.is_some_and(|since| since < settings.cooldown);
-        service.scale_up_blocked = since.is_some_and(|since| since < settings.up_cooldown);
+        let (graph, window) = (&target.graph.name, target.spec.stabilisation(settings));
+        let needed = inputs.memory.most_needed(graph, &record.name, window);
+        let since = inputs.memory.since_change(graph, &record.name);
+        bound_change(&mut service, needed, since, settings);
         Some(service)
     };
     target.services.iter().filter_map(scaled).collect()
+}
+
+/// Bounds the change of a service in one tick.
+fn bound_change(
+    service: &mut ScaledService,
+    needed: Option<i64>,
+    since: Option<Duration>,
+    settings: &ScalingSettings,
+) {
+    let bound = |because| move |replicas| ChangeBound { replicas, because };
+    let previous = service.previous;
+    let stabilised = needed.map(bound(BoundCause::Stabilisation));
+    let step_down = settings.step_down.of(previous).map(|most| (previous - most).max(0));
+    let down = stabilised.into_iter().chain(step_down.map(bound(BoundCause::Step)));
+    service.not_below = down.max_by_key(|bound| bound.replicas);
+    let cooling = since.is_some_and(|since| since < settings.up_cooldown);
+    let cooldown = cooling.then_some(previous).map(bound(BoundCause::Cooldown));
+    let step_up = settings.step_up.of(previous).map(|most| previous.saturating_add(most));
+    let up = cooldown.into_iter().chain(step_up.map(bound(BoundCause::Step)));
+    service.not_above = up.min_by_key(|bound| bound.replicas);
 }
 
 /// The clusters that scaled services are on, with the capacity that is free for these services.
@@ -96,19 +121,164 @@ fn clusters(target: &Target, snapshot: &CapacitySnapshot, services: &[ScaledServ
         .collect()
 }
 
-/// The rate of a service: its own, or the sum of its callers' rates when it has none.
-fn rate_of(spec: &ServiceSpec, rates: &Rates) -> Option<f64> {
+/// Where the rate of a service comes from, and what it is in requests per second.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum MeasuredRate {
+    /// From its own counter, or the one that is named for it.
+    Measured(f64),
+    /// The sum of its callers' rates.
+    Derived(f64),
+    /// There is none, which counts as no load.
+    AbsentIsZero,
+    /// There is none.
+    Absent,
+    /// There is none any more: it had a counter.
+    Lost,
+    /// The query has an answer without the label that tells services apart, which may be the rate of any of them.
+    Unlabelled,
+    /// Prometheus did not answer.
+    Unanswered,
+}
+
+impl MeasuredRate {
+    fn value(&self) -> Option<f64> {
+        match self {
+            Self::Measured(rate) | Self::Derived(rate) => Some(*rate),
+            Self::AbsentIsZero => Some(0.0),
+            Self::Absent | Self::Lost | Self::Unlabelled | Self::Unanswered => None,
+        }
+    }
+}
+
+/// The rate of a service. Its callers stand in on request, or when it never had a counter: a gap in its own must
+/// not become their total.
+pub(super) fn rate_of(spec: &ServiceSpec, had_counter: bool, answers: &Answers) -> MeasuredRate {
+    let own = spec.rate.as_ref().map(|rate| counted(rate, answers));
+    if let Some(Counted::Rate(rate)) = own {
+        return MeasuredRate::Measured(rate);
+    }
+    let by_request = spec.rate.is_none();
+    if by_request || !(had_counter || spec.when_absent == WhenAbsent::Zero) {
+        let callers = spec.callers.iter().map(|caller| match counted(caller, answers) {
+            Counted::Rate(rate) => Some(rate),
+            _ => None,
+        });
+        let callers: Option<Vec<f64>> = callers.collect();
+        let sum = callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum::<f64>());
+        if let Some(sum) = sum.filter(|sum| sum.is_finite()) {
+            return MeasuredRate::Derived(sum);
+        }
+    }
+    match own {
+        Some(Counted::Unanswered) => MeasuredRate::Unanswered,
+        _ if spec.when_absent == WhenAbsent::Zero => MeasuredRate::AbsentIsZero,
+        Some(Counted::Unlabelled) => MeasuredRate::Unlabelled,
+        _ if had_counter => MeasuredRate::Lost,
+        _ => MeasuredRate::Absent,
+    }
+}
+
+/// The answer of a query about one service.
+enum Counted {
+    Rate(f64),
+    Unlabelled,
+    Absent,
+    Unanswered,
+}
+
+fn counted(rate: &Rate, answers: &Answers) -> Counted {
+    let Some(Rates { labelled, unlabelled }) = answers.get(&rate.query) else { return Counted::Unanswered };
     // A custom query of the operator may return any value.
     let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;
-    let known = |rate: &Rate| rates.get(&rate.query)?.get(&rate.service).copied().filter(is_rate);
-    if let Some(own) = known(&spec.rate) {
-        return Some(own);
+    if let Some(rate) = labelled.get(&rate.service).filter(|rate| is_rate(rate)) {
+        return Counted::Rate(*rate);
     }
-    let callers: Option<Vec<f64>> = spec.callers.iter().map(known).collect();
-    callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum()).filter(is_rate)
+    match unlabelled[..] {
+        [alone] if labelled.is_empty() && rate.query.asker.is_some() && is_rate(&alone) => {
+            Counted::Rate(alone)
+        }
+        [] => Counted::Absent,
+        _ => Counted::Unlabelled,
+    }
+}
+
+/// Whether a service has ever had a counter of its own, as its condition remembers.
+pub(super) fn had_counter(service: &ServiceRecord) -> bool {
+    [RATE_MEASURED, RATE_LOST].iter().any(|reason| condition::holds(&service.conditions, *reason))
 }
 
 /// The placed services of the graph, each with its cluster.
 fn placed(target: &Target) -> impl Iterator<Item = (&ServiceRecord, &str)> {
     target.services.iter().filter_map(|service| Some((service, service.cluster.as_deref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::scaling::Profile;
+
+    fn rate(service: &str, asker: Option<&str>) -> Rate {
+        let query = Query {
+            template: format!("q-{}", asker.unwrap_or("all")),
+            window: Duration::from_secs(60),
+            asker: asker.map(str::to_owned),
+        };
+        Rate { query, service: service.to_owned() }
+    }
+
+    /// The service `a`, which is called by `b` and `c`.
+    fn spec(when_absent: WhenAbsent) -> ServiceSpec {
+        ServiceSpec {
+            profile: Profile::new(1.0, 0.0, 1, 3),
+            steps: None,
+            rate: Some(rate("a", None)),
+            callers: vec![rate("b", None), rate("c", None)],
+            when_absent,
+        }
+    }
+
+    fn answers(query: &Rate, labelled: &[(&str, f64)], unlabelled: &[f64]) -> Answers {
+        let labelled = labelled.iter().map(|(name, rate)| ((*name).to_owned(), *rate)).collect();
+        Answers::from([(query.query.clone(), Rates { labelled, unlabelled: unlabelled.to_vec() })])
+    }
+
+    #[test]
+    fn a_gap_in_the_own_counter_does_not_become_the_total_of_the_callers() {
+        let spec = spec(WhenAbsent::Hold);
+        let both = answers(&rate("a", None), &[("b", 2.0), ("c", 3.0)], &[]);
+        assert_eq!(rate_of(&spec, true, &both), MeasuredRate::Lost);
+        assert_eq!(rate_of(&spec, false, &both), MeasuredRate::Derived(5.0));
+        let own = answers(&rate("a", None), &[("a", 1.0), ("b", 2.0), ("c", 3.0)], &[]);
+        assert_eq!(rate_of(&spec, false, &own), MeasuredRate::Measured(1.0));
+        let one = answers(&rate("a", None), &[("b", 2.0)], &[]);
+        assert_eq!(rate_of(&spec, false, &one), MeasuredRate::Absent);
+        assert_eq!(rate_of(&spec, true, &Answers::new()), MeasuredRate::Unanswered);
+        // On request they count whatever there was before.
+        let asked = ServiceSpec { rate: None, ..spec };
+        assert_eq!(rate_of(&asked, true, &own), MeasuredRate::Derived(5.0));
+    }
+
+    #[test]
+    fn an_absent_rate_counts_as_zero_only_where_that_is_said_and_prometheus_answers() {
+        let none = answers(&rate("a", None), &[], &[]);
+        assert_eq!(rate_of(&spec(WhenAbsent::Hold), false, &none), MeasuredRate::Absent);
+        assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &none), MeasuredRate::AbsentIsZero);
+        assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &Answers::new()), MeasuredRate::Unanswered);
+    }
+
+    #[test]
+    fn one_value_without_a_label_is_the_rate_of_who_asked_alone() {
+        let alone =
+            ServiceSpec { rate: Some(rate("a", Some("a"))), callers: Vec::new(), ..spec(WhenAbsent::Hold) };
+        let shared = ServiceSpec { callers: Vec::new(), ..spec(WhenAbsent::Hold) };
+        let of_alone = |labelled: &[(&str, f64)], unlabelled: &[f64]| {
+            rate_of(&alone, false, &answers(&rate("a", Some("a")), labelled, unlabelled))
+        };
+        assert_eq!(of_alone(&[], &[5.0]), MeasuredRate::Measured(5.0));
+        assert_eq!(of_alone(&[], &[5.0, 6.0]), MeasuredRate::Unlabelled);
+        assert_eq!(of_alone(&[("x", 1.0)], &[5.0]), MeasuredRate::Unlabelled);
+        assert_eq!(of_alone(&[], &[-5.0]), MeasuredRate::Unlabelled);
+        let answered = answers(&rate("a", None), &[], &[5.0]);
+        assert_eq!(rate_of(&shared, false, &answered), MeasuredRate::Unlabelled);
+    }
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::problem::MeasuredRate;
 use crate::app::placement::Move;
 use crate::app::planner::scaling_record;
 use crate::error::Result;
-use crate::model::condition::{ConditionUpdate, RATE_MEASURED, RATE_MISSING};
+use crate::model::condition::{
+    ConditionUpdate, RATE_ASSUMED, RATE_DERIVED, RATE_LOST, RATE_MEASURED, RATE_MISSING,
+};
 use crate::model::{DecisionRecord, ScalingTick, TickOutcome, TickReport, TickService};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
 use crate::optimizer::{ScalingSample, ServiceSample};
@@ -22,6 +25,8 @@ pub(super) struct Step {
     pub(super) problem: ScalingProblem,
     /// The answer to it.
     pub(super) outcome: ScalingOutcome,
+    /// How many replicas the services need by themselves, when that does not fit.
+    pub(super) needed: BTreeMap<String, i64>,
     /// Description of the shortage, when services had to share too little capacity.
     pub(super) shortage: Option<String>,
     /// The result of rescheduling the graph, if it was attempted.
@@ -39,6 +44,7 @@ impl Step {
         Self {
             problem,
             outcome,
+            needed: BTreeMap::new(),
             shortage: None,
             rescheduling: None,
             changed: false,
@@ -51,6 +57,23 @@ impl Step {
         self.rescheduling.as_ref().is_some_and(Result::is_ok)
     }
 
+    /// How many replicas each service needs within its bounds, as far as that is known.
+    pub(super) fn needs(&self) -> Vec<(&str, i64)> {
+        let decided = match &self.outcome {
+            ScalingOutcome::Decided(plan) => &plan.services[..],
+            ScalingOutcome::Infeasible(_) | ScalingOutcome::Invalid(_) => &[],
+        };
+        let known = self.problem.services.iter().filter(|service| service.rate.is_some());
+        let need = |service: &ScaledService| {
+            let decided = decided.iter().find(|decided| decided.service == service.name);
+            let need = decided.and_then(|decided| decided.needed).or(self.needed.get(&service.name).copied());
+            // Where there is a decision without a number, no number suffices.
+            let need = need.unwrap_or(if decided.is_some() { service.profile.max } else { service.previous });
+            need.clamp(service.profile.min, service.profile.max)
+        };
+        known.map(|service| (service.name.as_str(), need(service))).collect()
+    }
+
     /// New numbers of replicas that were decided, by service.
     pub(super) fn changes(&self) -> BTreeMap<String, i64> {
         let ScalingOutcome::Decided(plan) = &self.outcome else { return BTreeMap::new() };
@@ -59,15 +82,27 @@ impl Step {
     }
 }
 
-/// Whether the rate of a service is known.
-pub(super) fn rate_condition(service: &ScaledService) -> ConditionUpdate {
-    match service.rate {
-        Some(_) => ConditionUpdate::new(RATE_MEASURED, "Prometheus reports its request rate"),
-        None => {
-            let message = "Prometheus has no request rate of it: its replicas stay as they are";
-            ConditionUpdate::new(RATE_MISSING, message)
+/// Whether the rate of a service is known; `label` tells services apart.
+pub(super) fn rate_condition(rate: &MeasuredRate, had_counter: bool, label: &str) -> ConditionUpdate {
+    let unknown = if had_counter { RATE_LOST } else { RATE_MISSING };
+    let (reason, message) = match rate {
+        MeasuredRate::Measured(_) => (RATE_MEASURED, "Prometheus reports its request rate".to_owned()),
+        MeasuredRate::Derived(_) => (RATE_DERIVED, "the request rates of its callers, together".to_owned()),
+        MeasuredRate::AbsentIsZero => {
+            (RATE_ASSUMED, "Prometheus has no request rate of it, which counts as no load".to_owned())
         }
-    }
+        MeasuredRate::Absent | MeasuredRate::Lost => {
+            (unknown, "Prometheus has no request rate of it: its replicas stay as they are".to_owned())
+        }
+        MeasuredRate::Unlabelled => (
+            unknown,
+            format!("the query has an answer, but not with the label {label}: its replicas stay as they are"),
+        ),
+        MeasuredRate::Unanswered => {
+            (unknown, "Prometheus does not answer: its replicas stay as they are".to_owned())
+        }
+    };
+    ConditionUpdate::new(reason, message)
 }
 
 /// The record of a decision.
@@ -116,6 +151,7 @@ fn shown(service: &ServiceScaling, problem: &ScalingProblem) -> TickService {
         service: service.service.clone(),
         cluster: service.cluster.clone(),
         rate: scaled.and_then(|scaled| scaled.rate),
+        derived: scaled.is_some_and(|scaled| scaled.derived),
         previous: service.previous,
         replicas: service.replicas,
         needed: service.needed,

@@ -10,9 +10,9 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::memory::ScalingMemory;
-use super::problem::{self, Inputs, Rates, Target};
+use super::problem::{self, Answers, Inputs, Target, had_counter};
 use super::record::{self, Step};
-use super::spec::{GraphSpec, Query};
+use super::spec::{GraphSpec, Profiles, Query};
 use crate::app::App;
 use crate::app::change::Change;
 use crate::app::ledger::CapacitySnapshot;
@@ -105,14 +105,15 @@ impl Scaler {
     ) -> Result<()> {
         let targets = self.targets(graphs).await?;
         summary.graphs += targets.len();
-        let rates = self.rates(&targets).await;
+        let answers = self.ask(&targets).await;
         let mut ticks = Vec::new();
         for target in &targets {
+            self.note_first_sight(target);
             let problem = problem::problem(
                 target,
                 &Inputs {
                     settings: self.settings(),
-                    rates: &rates,
+                    answers: &answers,
                     snapshot: &snapshot,
                     memory: &self.memory,
                 },
@@ -121,8 +122,9 @@ impl Scaler {
                 continue;
             }
             let name = &target.graph.name;
-            match self.scale(target, problem).await {
+            match self.scale(target, problem, &answers).await {
                 Ok(step) => {
+                    self.note_needs(target, &step);
                     summary.scaled += usize::from(step.changed);
                     summary.rescheduled += usize::from(step.is_rescheduled());
                     if step.is_rescheduled() {
@@ -159,16 +161,15 @@ impl Scaler {
 
     /// How each of these graphs is to be scaled.
     async fn targets(&mut self, graphs: Vec<GraphUse>) -> Result<Vec<Target>> {
-        let profiles: BTreeMap<String, ScalingProfile> = self.app.stored_profiles().await?;
+        let set: BTreeMap<String, ScalingProfile> = self.app.stored_profiles().await?;
         let mut targets = Vec::new();
         for GraphUse { graph, services, usage } in graphs {
             let Some(spec) = self.spec_of(&graph) else { continue };
+            let profiles = Profiles { settings: self.settings(), set: &set };
             let specs = services
                 .iter()
                 .filter(|service| service.state == ServiceState::Deployed)
-                .filter_map(|service| {
-                    Some((service.name.clone(), spec.service(&service.name, self.settings(), &profiles)?))
-                })
+                .filter_map(|service| Some((service.name.clone(), spec.service(&service.name, profiles)?)))
                 .collect();
             targets.push(Target { graph, services, usage, spec, specs });
         }
@@ -195,41 +196,61 @@ impl Scaler {
         }
     }
 
-    /// Asks Prometheus for all rates, once per query template and window. The rates of a failed query stay
-    /// unknown.
-    async fn rates(&self, targets: &[Target]) -> Rates {
+    /// Lets services that were not looked at before keep their replicas for a stabilisation window.
+    fn note_first_sight(&mut self, target: &Target) {
+        let (graph, window) = (&target.graph.name, target.spec.stabilisation(self.settings()));
+        for service in target.services.iter().filter(|service| target.specs.contains_key(&service.name)) {
+            if !self.memory.knows(graph, &service.name) {
+                self.memory.note_need(graph, &service.name, service.counted_replicas(), window);
+            }
+        }
+    }
+
+    /// Remembers how many replicas the services need.
+    fn note_needs(&mut self, target: &Target, step: &Step) {
+        let (graph, window) = (&target.graph.name, target.spec.stabilisation(self.settings()));
+        for (service, need) in step.needs() {
+            self.memory.note_need(graph, service, need, window);
+        }
+    }
+
+    /// Asks Prometheus for all rates, once per query template and window, and for each service that has a query for
+    /// itself.
+    async fn ask(&self, targets: &[Target]) -> Answers {
         let mut wanted: BTreeMap<Query, BTreeSet<String>> = BTreeMap::new();
         for target in targets {
             for service in target.specs.values() {
-                for rate in service.callers.iter().chain([&service.rate]) {
+                for rate in service.callers.iter().chain(&service.rate) {
                     wanted.entry(rate.query.clone()).or_default().insert(rate.service.clone());
                 }
             }
         }
-        let mut rates = Rates::new();
+        let mut answers = Answers::new();
         if !self.app.parts.outside.has_metrics() {
-            return rates;
+            return answers;
         }
+        let label = &self.settings().rate_label;
         for (query, services) in wanted {
-            let text = rate_query(&query.template, services.iter().map(String::as_str), query.window);
-            match self.app.parts.outside.rates(&text).await {
-                Ok(found) => drop(rates.insert(query, found)),
+            let text = rate_query(&query.template, label, services.iter().map(String::as_str), query.window);
+            match self.app.parts.outside.rates(&text, label).await {
+                Ok(found) => drop(answers.insert(query, found)),
                 Err(error) => tracing::warn!("request rates are unknown: {error}"),
             }
         }
-        rates
+        answers
     }
 
     /// Decides on one graph and records the decision.
     ///
     /// When the needed replicas do not fit, the graph is rescheduled; while that is impossible, its services
     /// share the available capacity.
-    async fn scale(&mut self, target: &Target, problem: ScalingProblem) -> Result<Step> {
+    async fn scale(&mut self, target: &Target, problem: ScalingProblem, answers: &Answers) -> Result<Step> {
         let begun = Instant::now();
         let outcome = self.decide_scaling(target, &problem).await?;
         let mut step = Step::new(problem, outcome, begun.elapsed());
         if let ScalingOutcome::Infeasible(cause) = &step.outcome {
             let cause = cause.clone();
+            step.needed = cause.needed.clone();
             step.rescheduling = self.reschedule(target, &step, &cause).await?;
             if step.is_rescheduled() {
                 return Ok(step);
@@ -246,7 +267,7 @@ impl Scaler {
             let name = &target.graph.name;
             tracing::warn!(graph.name = %name, "graph {name} cannot be scaled: {}", faults.join("; "));
         }
-        self.record_scaling(target, &mut step).await?;
+        self.record_scaling(target, &mut step, answers).await?;
         if step.changed {
             self.memory.note_changes(&target.graph.name, step.changes().keys());
         }
@@ -256,7 +277,7 @@ impl Scaler {
     /// The answer of the graph's strategy.
     async fn decide_scaling(&self, target: &Target, problem: &ScalingProblem) -> Result<ScalingOutcome> {
         let (planner, settings) = (&self.app.parts.planner, self.settings());
-        match target.spec.strategy.as_ref().unwrap_or(&settings.strategy) {
+        match &target.spec.strategy(settings) {
             Strategy::BuiltIn(strategy) => planner.scale(problem.clone(), *strategy).await,
             Strategy::External(name) => {
                 let descriptor = self.app.descriptor_of(&target.graph)?;
@@ -302,7 +323,7 @@ impl Scaler {
     /// Records new numbers of replicas, and which rates are not known. Writes nothing when nothing changed,
     /// and no new numbers when the graph was changed or their capacity was taken meanwhile: then the next
     /// tick decides again.
-    async fn record_scaling(&self, target: &Target, step: &mut Step) -> Result<()> {
+    async fn record_scaling(&self, target: &Target, step: &mut Step, answers: &Answers) -> Result<()> {
         let changes = step.changes();
         if !changes.is_empty() {
             match self.record_replicas(target, step, &changes).await {
@@ -311,7 +332,7 @@ impl Scaler {
                 Err(error) => return Err(error),
             }
         }
-        self.record_rates(target, step).await
+        self.record_rates(target, step, answers).await
     }
 
     /// `false` when the graph was changed meanwhile.
@@ -345,12 +366,16 @@ impl Scaler {
     }
 
     /// Records whether the rates of the services are known, where that has changed.
-    async fn record_rates(&self, target: &Target, step: &Step) -> Result<()> {
+    async fn record_rates(&self, target: &Target, step: &Step, answers: &Answers) -> Result<()> {
         let at = now();
         let update = |service: &ServiceRecord| {
-            let scaled = step.problem.services.iter().find(|scaled| scaled.name == service.name)?;
+            let spec = target.specs.get(&service.name)?;
+            step.problem.services.iter().find(|scaled| scaled.name == service.name)?;
+            let had_counter = had_counter(service);
+            let rate = problem::rate_of(spec, had_counter, answers);
             let mut conditions = service.conditions.clone();
-            condition::set(&mut conditions, record::rate_condition(scaled), at);
+            let update = record::rate_condition(&rate, had_counter, &self.settings().rate_label);
+            condition::set(&mut conditions, update, at);
             (conditions != service.conditions).then_some(conditions)
         };
         if !target.services.iter().any(|service| update(service).is_some()) {

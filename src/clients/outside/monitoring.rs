@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use super::{Outside, configured, read, write};
 use crate::clients::call::Operation;
-use crate::clients::{FiringAlert, GraphRules, LoadedRule, Result};
+use crate::clients::{FiringAlert, GraphRules, LoadedRule, Rates, Result};
 
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
 const DELETE_RULES: Operation = write("monitoring", "delete_rules");
@@ -92,12 +92,12 @@ impl Outside {
         self.0.calls.run(LOADED_RULES, || port.loaded_rules()).await
     }
 
-    /// Values of an instant query by the label `service`; a service without a finite value is absent.
+    /// Values of an instant query, by this label.
     ///
     /// # Errors
     /// `Invalid` when no Prometheus is configured or the query is wrong; otherwise Prometheus's error.
-    pub async fn rates(&self, query: &str) -> Result<BTreeMap<String, f64>> {
+    pub async fn rates(&self, query: &str, label: &str) -> Result<Rates> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
-        self.0.calls.run(RATES, || port.rates(query)).await
+        self.0.calls.run(RATES, || port.rates(query, label)).await
     }
 }

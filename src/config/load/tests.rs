@@ -116,7 +116,11 @@ fn every_variable_reaches_its_setting() {
             "scaling.strategy" => "other",
             "scaling.compat" => "original",
             "scaling.query" => "up",
-            "scaling.tolerance" => "0.5",
+            "scaling.target_utilisation" => "0.5",
+            "scaling.rate_label" => "job",
+            "scaling.when_absent" => "zero",
+            // Other names of what other rows show.
+            "scaling.tolerance" | "scaling.cooldown" => continue,
             "placement.strict" | "scaling.enabled" => "true",
             "log.format" => "json",
             "log.filter" => "debug",

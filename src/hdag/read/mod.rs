@@ -5,6 +5,7 @@ mod artifact;
 mod custom;
 mod reader;
 mod references;
+mod scaling;
 mod service;
 mod trigger;
 mod wishes;

@@ -3,18 +3,14 @@
 //! Whether a strategy of that name exists is known to the server only; everything else is checked here.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::Context;
 use super::reader::{Node, Object, Report};
 use super::references::References;
 use super::service::without_repeats;
-use crate::hdag::parameters::{
-    PARAMETERS, Parameters, WEIGHTS, check_alpha, check_beta, check_replicas, check_weight,
-};
-use crate::hdag::rules::{check_window, rate_query};
+use super::{Context, scaling};
+use crate::hdag::parameters::{PARAMETERS, Parameters, WEIGHTS, check_weight};
 use crate::hdag::tree::quoted;
-use crate::hdag::{PlacementWishes, Propagation, RateSource, ScalingRequest, ScalingWishes};
+use crate::hdag::{PlacementWishes, Propagation, ScalingRequest, ScalingWishes};
 
 /// Most characters of the name of a strategy or a site.
 const MAX_NAME: usize = 253;
@@ -40,7 +36,6 @@ pub(super) struct ServiceWishes {
 pub(super) fn read_graph(graph: &Object<'_>, report: &mut Report) -> GraphWishes {
     let smo = graph.object("smo", &["placement", "site", "scaling"], report);
     let placement = smo.object("placement", &["strategy", "strict", "parameters", "weights"], report);
-    let scaling = smo.object("scaling", &["enabled", "strategy"], report);
     GraphWishes {
         placement: PlacementWishes {
             strategy: name(&placement, "strategy", report),
@@ -48,10 +43,7 @@ pub(super) fn read_graph(graph: &Object<'_>, report: &mut Report) -> GraphWishes
             parameters: numbers(&placement, "parameters", &PARAMETERS, report),
             weights: numbers(&placement, "weights", &WEIGHTS, report),
         },
-        scaling: ScalingWishes {
-            enabled: optional_flag(&scaling, "enabled", report),
-            strategy: name(&scaling, "strategy", report),
-        },
+        scaling: scaling::read_graph(&smo, report),
         site: name(&smo, "site", report),
     }
 }
@@ -70,7 +62,7 @@ pub(super) fn read_service(
         anti_affinity: read_anti_affinity(&smo, id, references, report),
         move_weight: number(&smo, "moveWeight", check_weight, report).unwrap_or(1.0),
         traffic: read_traffic(&smo, id, references, report),
-        scaling: read_scaling(&smo, id, context, references, report),
+        scaling: scaling::read_service(&smo, id, context, references, report),
         propagation: choice(&smo, "propagation", &PROPAGATION, report).flatten(),
         discards_volumes: choice(&smo, "volumes", &VOLUMES, report).unwrap_or(false),
     }
@@ -82,7 +74,12 @@ const PROPAGATION: [(&str, Option<Propagation>); 3] =
 /// Values of `volumes`: whether their data may be left behind.
 const VOLUMES: [(&str, bool); 2] = [("keep", false), ("discard", true)];
 
-fn choice<T: Copy>(object: &Object<'_>, field: &str, known: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(
+    object: &Object<'_>,
+    field: &str,
+    known: &[(&str, T)],
+    report: &mut Report,
+) -> Option<T> {
     let text = object.text(field, report)?;
     let found = known.iter().find(|(name, _)| *name == text);
     if found.is_none() {
@@ -132,62 +129,6 @@ fn refuse_self(pointer: &str, target: &str, id: Option<&str>, report: &mut Repor
     }
 }
 
-fn read_scaling(
-    smo: &Object<'_>,
-    id: Option<&str>,
-    context: &Context<'_>,
-    references: &mut References,
-    report: &mut Report,
-) -> ScalingRequest {
-    let known = ["alpha", "beta", "min", "max", "rateFrom", "query", "window", "workload"];
-    let scaling = smo.object("scaling", &known, report);
-    let min = replicas(&scaling, "min", report);
-    let max = replicas(&scaling, "max", report);
-    if let (Some(min), Some(max)) = (min, max)
-        && min > max
-    {
-        report.error(scaling.pointer_to("min"), format!("is {min}, which is more than max, {max}"));
-    }
-    let window = scaling.get("window").and_then(|node| {
-        let checked = check_window(node.text(report)?);
-        checked.map_err(|problem| report.error(node.pointer, problem)).ok()
-    });
-    ScalingRequest {
-        alpha: number(&scaling, "alpha", check_alpha, report),
-        beta: number(&scaling, "beta", check_beta, report),
-        min,
-        max,
-        rate: read_rate(&scaling, id, context, references, report),
-        window,
-        workload: name(&scaling, "workload", report),
-    }
-}
-
-fn read_rate(
-    scaling: &Object<'_>,
-    id: Option<&str>,
-    context: &Context<'_>,
-    references: &mut References,
-    report: &mut Report,
-) -> Option<RateSource> {
-    let from = scaling.text("rateFrom", report);
-    let query = scaling.text("query", report);
-    if from.is_some() && query.is_some() {
-        report.error(scaling.pointer_to("query"), "cannot be given together with rateFrom");
-    }
-    if let Some(from) = from {
-        references.require(&scaling.pointer_to("rateFrom"), from);
-        return Some(RateSource::Service(from.to_owned()));
-    }
-    let query = query?;
-    // Any service and window will do to see whether the expression parses.
-    let example = rate_query(query, [id.unwrap_or("service")], Duration::from_secs(60));
-    if let Err(problem) = context.check_expression(&example) {
-        report.error(scaling.pointer_to("query"), problem);
-    }
-    Some(RateSource::Query(query.to_owned()))
-}
-
 /// A text that is not empty and not long.
 pub(super) fn name(object: &Object<'_>, field: &str, report: &mut Report) -> Option<String> {
     let text = object.text(field, report)?;
@@ -203,20 +144,11 @@ pub(super) fn name(object: &Object<'_>, field: &str, report: &mut Report) -> Opt
     None
 }
 
-fn optional_flag(object: &Object<'_>, field: &str, report: &mut Report) -> Option<bool> {
+pub(super) fn optional_flag(object: &Object<'_>, field: &str, report: &mut Report) -> Option<bool> {
     object.get(field)?.flag(report)
 }
 
-fn replicas(scaling: &Object<'_>, field: &str, report: &mut Report) -> Option<i64> {
-    let replicas = scaling.natural(field, report)?;
-    if let Err(problem) = check_replicas(replicas) {
-        report.error(scaling.pointer_to(field), problem);
-        return None;
-    }
-    Some(replicas)
-}
-
-fn number(
+pub(super) fn number(
     object: &Object<'_>,
     field: &str,
     check: fn(f64) -> Result<(), String>,

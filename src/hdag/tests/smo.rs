@@ -20,7 +20,13 @@ const TEXT: &str = r#"hdaGraph:
       parameters: {seed: 7, iterations: 1000, ultralow_ms: 2.5, deadline_ms: }
       weights: {carbon: 5, moves: 0}
     site: factory-1
-    scaling: {enabled: True, strategy: exact}
+    scaling:
+      enabled: True
+      strategy: exact
+      weights: {utilisation: 0.6}
+      targetUtilisation: 0.7
+      stabilisation: 2m
+      thresholds: {low: 0.2, high: 0.9}
   services:
   - id: a
     deployment:
@@ -31,7 +37,8 @@ const TEXT: &str = r#"hdaGraph:
         tier: 2
     artifact: {ociImage: 'oci://h/p/a'}
     smo:
-      scaling: {alpha: 33.33, beta: -16.66, min: 1, max: 3, rateFrom: b, window: 1m, workload: front}
+      scaling: {alpha: 33.33, beta: -16.66, min: 1, max: 3, rateFrom: b, window: 1m, workload: front,
+        whenAbsent: zero, up: {above: 50, to: 3}}
       antiAffinity: [b, c, b]
       moveWeight: 2.5
       traffic: {b: 3, c: 0}
@@ -84,7 +91,18 @@ fn the_sections_are_read() {
             weights: numbers(&[("carbon", 5.0), ("moves", 0.0)]),
         }
     );
-    assert_eq!(graph.scaling, ScalingWishes { enabled: Some(true), strategy: Some("exact".to_owned()) });
+    assert_eq!(
+        graph.scaling,
+        ScalingWishes {
+            enabled: Some(true),
+            strategy: Some("exact".to_owned()),
+            utilisation: Some(0.6),
+            change: None,
+            target_utilisation: Some(0.7),
+            stabilisation: Some(Duration::from_secs(120)),
+            thresholds: Some((0.2, 0.9)),
+        }
+    );
     let [a, b, c] = &graph.services[..] else { panic!("three services") };
     assert_eq!(
         a.scaling,
@@ -93,6 +111,8 @@ fn the_sections_are_read() {
             beta: Some(-16.66),
             min: Some(1),
             max: Some(3),
+            steps: Some(Steps { up: Some(StepUp { above: 50.0, to: 3 }), down: None }),
+            when_absent: Some(WhenAbsent::Zero),
             rate: Some(RateSource::Service("b".to_owned())),
             window: Some(Duration::from_secs(60)),
             workload: Some("front".to_owned()),
@@ -166,6 +186,66 @@ fn faults_of_a_services_section_are_told_at_once_with_their_places() {
 }
 
 #[test]
+fn deprecated_names_of_scaling_count_and_are_warned_of() {
+    let text = one("trigger: {auto: }")
+        .replace("  id: g\n", "  id: g\n  smo: {scaling: {tolerance: 0.25, cooldown: 30s}}\n");
+    let parsed = yaml(&text).unwrap();
+    let scaling = &parsed.descriptor.scaling;
+    assert_eq!(
+        (scaling.target_utilisation, scaling.stabilisation),
+        (Some(0.8), Some(Duration::from_secs(30)))
+    );
+    insta::assert_snapshot!(lines(&parsed.warnings), @r"
+    3:30 /hdaGraph/smo/scaling/tolerance: is a deprecated name of targetUtilisation
+    3:46 /hdaGraph/smo/scaling/cooldown: is a deprecated name of stabilisation
+    ");
+    let both = text.replace("cooldown: 30s", "cooldown: 30s, stabilisation: 0s, targetUtilisation: 0.5");
+    let scaling = yaml(&both).unwrap().descriptor.scaling;
+    assert_eq!((scaling.target_utilisation, scaling.stabilisation), (Some(0.5), Some(Duration::ZERO)));
+}
+
+#[test]
+fn faults_of_how_a_graph_is_scaled_are_told() {
+    let text = one("trigger: {auto: }").replace(
+        "  id: g\n",
+        "  id: g\n  smo: {scaling: {weights: {change: -1}, targetUtilisation: 0, stabilisation: soon, thresholds: {low: 0.9, \
+         high: 0.2}, tolerance: 1}}\n",
+    );
+    insta::assert_snapshot!(lines(&findings(yaml(&text))), @r#"
+    3:37 /hdaGraph/smo/scaling/weights/change: must be a number from 0 to 100, not -1
+    3:61 /hdaGraph/smo/scaling/targetUtilisation: must be more than 0 and at most 1, not 0
+    3:79 /hdaGraph/smo/scaling/stabilisation: "soon" is not a Prometheus duration such as 30s, 5m or 1h30m
+    3:97 /hdaGraph/smo/scaling/thresholds: must be 0 ≤ low < high ≤ 1, not low 0.9 and high 0.2
+    3:131 /hdaGraph/smo/scaling/tolerance: must be at least 0 and less than 1, not 1
+    "#);
+    refused(
+        &one("trigger: {auto: }")
+            .replace("  id: g\n", "  id: g\n  smo: {scaling: {thresholds: {low: 0.9}}}\n"),
+        "/hdaGraph/smo/scaling/thresholds",
+        "must have the numbers low and high",
+    );
+}
+
+#[test]
+fn steps_need_marks_and_replicas_that_do_not_overlap() {
+    let scaling = "/hdaGraph/services/0/smo/scaling";
+    for (section, pointer, message) in [
+        ("up: {above: 5}", "/up", "must have the numbers above and to"),
+        ("down: {to: 2}", "/down", "must have the numbers below and to"),
+        ("up: {above: -1, to: 2}", "", "marks must be numbers from 0 to 1000000000, not -1"),
+        ("up: {above: 5, to: 2}, down: {below: 6, to: 1}", "", "below 6 and above 5: a rate could be both"),
+        ("whenAbsent: never", "/whenAbsent", "is \"never\"; known are hold, zero"),
+        ("fromCallers: true, query: up", "/fromCallers", "cannot be given together with rateFrom or query"),
+    ] {
+        refused(
+            &with_service_section(&format!("scaling: {{{section}}}")),
+            &format!("{scaling}{pointer}"),
+            message,
+        );
+    }
+}
+
+#[test]
 fn bounds_of_replicas_and_windows_are_checked() {
     let scaling = "/hdaGraph/services/0/smo/scaling";
     for (section, field, message) in [
@@ -219,15 +299,15 @@ fn an_intent_is_warned_of_unless_a_rule_looks_at_it() {
     4:5 /hdaGraph/hdaGraphIntent/energy_preference: unknown field "energy_preference" has no effect
     5:5 /hdaGraph/hdaGraphIntent/offload: unknown field "offload" has no effect
     6:31 /hdaGraph/hdaGraphIntent/security/zone: unknown field "zone" has no effect
-    21:19 /hdaGraph/services/0/deployment/intent/compute/accelerator: unknown field "accelerator" has no effect
-    22:9 /hdaGraph/services/0/deployment/intent/tier: unknown field "tier" has no effect
+    27:19 /hdaGraph/services/0/deployment/intent/compute/accelerator: unknown field "accelerator" has no effect
+    28:9 /hdaGraph/services/0/deployment/intent/tier: unknown field "tier" has no effect
     "#);
     insta::assert_snapshot!(warnings(&["energy_preference", "offload.policy", "offload.list", "tier"]), @r#"
     5:30 /hdaGraph/hdaGraphIntent/offload/level: unknown field "level" has no effect
     5:40 /hdaGraph/hdaGraphIntent/offload/more: unknown field "more" has no effect
     5:59 /hdaGraph/hdaGraphIntent/offload/list: has no effect: the intent must be a single value, not a list
     6:31 /hdaGraph/hdaGraphIntent/security/zone: unknown field "zone" has no effect
-    21:19 /hdaGraph/services/0/deployment/intent/compute/accelerator: unknown field "accelerator" has no effect
+    27:19 /hdaGraph/services/0/deployment/intent/compute/accelerator: unknown field "accelerator" has no effect
     "#);
     let all = ["energy_preference", "offload.policy", "offload.level", "offload.more.deep", "security.zone"];
     let left =
@@ -261,10 +341,15 @@ fn long_paths_of_intents_take_no_memory() {
 fn rate_queries_name_services_and_window() {
     let template = "rate(x{service=~\"{services}\"}[{window}])";
     assert_eq!(
-        rate_query(template, ["a", "b-c"], Duration::from_secs(90)),
+        rate_query(template, "service", ["a", "b-c"], Duration::from_secs(90)),
         "rate(x{service=~\"a|b-c\"}[90000ms])"
     );
-    assert_eq!(rate_query("up", ["a"], Duration::from_secs(1)), "up");
+    let by_label = "sum by ({label}) (rate(x{{label}=~\"{services}\"}[{window}]))";
+    assert_eq!(
+        rate_query(by_label, "job", ["a"], Duration::from_secs(1)),
+        "sum by (job) (rate(x{job=~\"a\"}[1000ms]))"
+    );
+    assert_eq!(rate_query("up", "service", ["a"], Duration::from_secs(1)), "up");
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl<'a> Checker<'a> {
         }
         for entry in &plan.services {
             let Some(service) = self.services.get(entry.service.as_str()) else { continue };
-            let short = service.rate.is_some() && !serves(self.problem, service, entry.replicas, 0.0);
+            let short = service.rate.is_some() && !serves(self.problem, service, entry.replicas);
             if entry.saturated != short {
                 self.fault(format!("service {} is marked as saturated: {}", entry.service, entry.saturated));
             }
@@ -139,28 +139,26 @@ impl<'a> Checker<'a> {
             }
             return;
         };
-        let blocked = !compat && service.scale_up_blocked;
-        if blocked && replicas > now {
+        let above =
+            service.not_above.filter(|_| !compat).map(|bound| bound.replicas.clamp(min, max).max(now));
+        if let Some(most) = above.filter(|most| replicas > *most) {
             self.fault(format!(
-                "service {name} must not have more than {now} replicas now, the plan has {replicas}"
+                "service {name} must not have more than {most} replicas now, the plan has {replicas}"
             ));
         }
-        let possible = match () {
-            () if blocked => now,
-            // More replicas would serve no more.
-            () if profile.alpha == 0.0 && !compat => replicas,
-            () => max,
-        };
-        if !serves(self.problem, service, replicas, 0.0) && (compat || replicas < possible) {
+        // Where the model says that more replicas serve no more, any number will do.
+        let adds_nothing = profile.alpha == 0.0 && service.steps.is_none() && !compat;
+        let possible = if adds_nothing { replicas } else { above.unwrap_or(max) };
+        if !serves(self.problem, service, replicas) && (compat || replicas < possible) {
             self.fault(format!(
                 "service {name} has {replicas} replicas, which do not serve {rate} requests/s"
             ));
         }
     }
 
-    /// Cooldown and tolerance yield only to the needs of others.
+    /// Bounds of a change yield only to the needs of others.
     fn holds(&mut self, service: &ScaledService, replicas: i64, total: i64, limits: &[Limit<'_>]) {
-        if self.problem.compat || service.rate.is_none() || replicas >= service.previous.min(most(service)) {
+        if self.given_up(service, replicas) == 0 {
             return;
         }
         let is_room = |limit: &Limit<'_>| {
@@ -171,13 +169,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let name = &service.name;
-        if service.scale_down_blocked {
-            self.fault(format!("service {name} gives up replicas in its cooldown, though there is room"));
-        } else if !serves(self.problem, service, replicas, self.problem.tolerance) {
-            self.fault(format!(
-                "service {name} gives up replicas within the tolerance, though there is room"
-            ));
-        }
+        self.fault(format!("service {name} gives up replicas that it is to keep, though there is room"));
     }
 
     fn limits(&self, replicas: &Replicas) -> Vec<Limit<'a>> {
@@ -249,23 +241,12 @@ impl<'a> Checker<'a> {
         terms
     }
 
-    /// How many of the replicas that tolerance and cooldown hold a plan does without.
+    /// How many replicas a plan does without that the service is to keep.
     fn given_up(&self, service: &ScaledService, replicas: i64) -> i64 {
-        if self.problem.compat || service.rate.is_none() {
+        let Some(kept) = service.not_below.filter(|_| !self.problem.compat && service.rate.is_some()) else {
             return 0;
-        }
-        let now = service.previous.min(most(service));
-        // Each replica above `count` is held unless `count` already is comfortable; capacity never falls with
-        // replicas.
-        let is_held = |count: i64| {
-            service.scale_down_blocked || !serves(self.problem, service, count, self.problem.tolerance)
         };
-        let (mut low, mut high) = (replicas, now.max(replicas));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is_held(middle) { low = middle + 1 } else { high = middle }
-        }
-        low - replicas
+        (kept.replicas.min(service.previous).min(most(service)) - replicas).max(0)
     }
 
     fn refusal(&mut self, refusal: &ScalingInfeasibility) {
@@ -300,7 +281,7 @@ impl<'a> Checker<'a> {
             }
             ScalingConflict::Rate { service, .. } => {
                 let service = self.services.get(service.as_str());
-                service.is_some_and(|service| !serves(self.problem, service, MOST, 0.0))
+                service.is_some_and(|service| !serves(self.problem, service, MOST))
             }
         };
         if !holds {
@@ -323,11 +304,20 @@ fn most(service: &ScaledService) -> i64 {
     service.share.map_or(service.profile.max, |share| share.min(service.profile.max))
 }
 
-/// Whether this many replicas serve the rate and this share more.
-fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more: f64) -> bool {
-    let rate = service.rate.unwrap_or(0.0) * (1.0 + more);
+/// Whether this many replicas serve the rate within the target utilisation, or satisfy the service's steps.
+fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64) -> bool {
+    let rate = service.rate.unwrap_or(0.0);
+    if let Some(steps) = service.steps {
+        let needed = match (steps.up, steps.down) {
+            (Some(up), _) if rate > up.above => up.to,
+            (_, Some(down)) if rate < down.below => down.to,
+            _ => service.previous,
+        };
+        return replicas >= needed;
+    }
     let idle = rate == 0.0 && !problem.compat;
     let capacity = service.profile.alpha * replicas as f64 + service.profile.beta;
     // The slack of one replica, in requests per second.
-    idle || (replicas > 0 && capacity >= rate - TOLERANCE * (service.profile.alpha + 1.0))
+    let slack = TOLERANCE * (service.profile.alpha + 1.0);
+    idle || (replicas > 0 && capacity * problem.target_utilisation >= rate - slack)
 }

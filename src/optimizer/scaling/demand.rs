@@ -26,7 +26,7 @@ pub(super) struct Demand {
     pub need: Need,
     pub least: i64,
     pub most: i64,
-    /// Below it, hysteresis or a cooldown is broken; `least ≤ held ≤ most`.
+    /// Replicas that are not given up without need; `least ≤ held ≤ most`.
     pub held: i64,
     pub previous: i64,
     /// Usage of a replica, as a share of the normaliser.
@@ -46,7 +46,7 @@ impl Demand {
         let change_share = if problem.compat { 1.0 / service.profile.max as f64 } else { share };
         let cost = |weight: f64, share: f64| (weight * COST_UNIT * share).round() as i64;
         let mut demand = Self {
-            need: need(problem, service, 0.0),
+            need: need(problem, service),
             least: 0,
             most: 0,
             held: 0,
@@ -60,7 +60,7 @@ impl Demand {
         if problem.compat {
             demand.bound_as_original();
         } else {
-            demand.bound(problem, service);
+            demand.bound(service);
         }
         demand
     }
@@ -76,7 +76,7 @@ impl Demand {
         self.held = self.least;
     }
 
-    fn bound(&mut self, problem: &ScalingProblem, service: &ScaledService) {
+    fn bound(&mut self, service: &ScaledService) {
         let share = service.share.unwrap_or(i64::MAX);
         let (min, max) = (service.profile.min.min(share), service.profile.max.min(share));
         let previous = service.previous.clamp(min, max);
@@ -87,16 +87,13 @@ impl Demand {
             Need::Never => (max, max),
             Need::Replicas(need) => (need.clamp(min, max), max),
         };
-        if service.scale_up_blocked {
-            self.most = self.most.min(previous);
-            self.least = self.least.min(previous);
+        if let Some(bound) = service.not_above {
+            let above = bound.replicas.clamp(min, max).max(previous);
+            self.most = self.most.min(above);
+            self.least = self.least.min(above);
         }
-        let wanted = match need(problem, service, problem.tolerance) {
-            _ if service.scale_down_blocked => service.previous,
-            Need::Replicas(comfortable) => comfortable.min(service.previous),
-            Need::Unknown | Need::Never => service.previous,
-        };
-        self.held = wanted.clamp(self.least, self.most);
+        let kept = service.not_below.map_or(0, |bound| bound.replicas.min(service.previous));
+        self.held = kept.clamp(self.least, self.most);
     }
 
     /// Whether the rate is more than `replicas` serve.
@@ -122,10 +119,14 @@ pub(super) fn counted_millicores(compat: bool, service: &ScaledService) -> i64 {
     service.needs.cpu_millicores.max(if compat { 0 } else { 1 })
 }
 
-/// The smallest `r` with `alpha·r + beta ≥ rate·(1 + tolerance)`; with no rate nothing is needed.
-fn need(problem: &ScalingProblem, service: &ScaledService, tolerance: f64) -> Need {
+/// The smallest `r` of which the target share of `alpha·r + beta` serves the rate, or the steps' answer; with no
+/// rate nothing is needed.
+fn need(problem: &ScalingProblem, service: &ScaledService) -> Need {
     let Some(rate) = service.rate else { return Need::Unknown };
-    let rate = rate * (1.0 + tolerance);
+    if let Some(steps) = &service.steps {
+        return Need::Replicas(steps.replicas(rate, service.previous));
+    }
+    let rate = rate / problem.target_utilisation;
     let (alpha, beta) = (service.profile.alpha, service.profile.beta);
     if !problem.compat && rate == 0.0 {
         return Need::Replicas(0);

@@ -26,11 +26,11 @@ const NEGLIGIBLE: f64 = 1e-9;
 /// The cheapest plan within all constraints.
 #[must_use]
 pub fn exact(problem: &ScalingProblem) -> ScalingOutcome {
-    exact_within(problem, &Stop::never())
+    exact_within(problem, BuiltIn::Exact, &Stop::never())
 }
 
-/// As [`exact`], but ends when it has to.
-pub(super) fn exact_within(problem: &ScalingProblem, stop: &Stop) -> ScalingOutcome {
+/// As [`exact`], but ends when it has to, and answers in the name of a strategy.
+pub(super) fn exact_within(problem: &ScalingProblem, strategy: BuiltIn, stop: &Stop) -> ScalingOutcome {
     if let Err(faults) = validate(problem) {
         return ScalingOutcome::Invalid(ScalingInvalid { faults });
     }
@@ -38,19 +38,19 @@ pub(super) fn exact_within(problem: &ScalingProblem, stop: &Stop) -> ScalingOutc
     let least = instance.least();
     let conflicts = instance.conflicts(&least);
     if !conflicts.is_empty() {
-        return ScalingOutcome::Infeasible(instance.infeasible(BuiltIn::Exact, conflicts, &least));
+        return ScalingOutcome::Infeasible(instance.infeasible(strategy, conflicts, &least));
     }
     let model = Model::new(&instance, stop);
     match model.decide() {
         Ok(Decision { replicas, excess }) => {
-            let mut plan = instance.plan(&BuiltIn::Exact.into(), &replicas);
+            let mut plan = instance.plan(&strategy.into(), &replicas);
             plan.optimal = excess <= model.negligible;
             plan.bound = Some(plan.objective.total - excess);
             plan.cut_short = stop.has_cut();
             ScalingOutcome::Decided(plan)
         }
         Err(RoomMissing { conflict, needed }) => {
-            let mut refusal = instance.infeasible(BuiltIn::Exact, vec![conflict], &needed);
+            let mut refusal = instance.infeasible(strategy, vec![conflict], &needed);
             refusal.cut_short = stop.has_cut();
             ScalingOutcome::Infeasible(refusal)
         }

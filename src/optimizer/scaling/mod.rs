@@ -2,7 +2,7 @@
 //! with reasons.
 //!
 //! Services stay on their clusters. The caller that gathers a [`ScalingProblem`] measures the rates and
-//! states which services are in their cooldown; nothing here reads a clock. When the replicas needed for the
+//! states how far replicas may change now; nothing here reads a clock. When the replicas needed for the
 //! rates do not fit a cluster, the answer contains the number that each service needs, so that the graph can
 //! be rescheduled with them. Every answer can be checked by [`check()`], which shares no code with the
 //! strategies.
@@ -26,6 +26,7 @@ mod threshold;
 mod tests;
 
 use super::Stop;
+pub use crate::hdag::{StepDown, StepUp, Steps};
 pub use adopt::adopt;
 pub use check::check;
 pub use exact::exact;
@@ -34,7 +35,8 @@ pub use outcome::{
     ServiceScaling,
 };
 pub use problem::{
-    MOST_WEIGHT, Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights, Thresholds, validate,
+    BoundCause, ChangeBound, Profile, ScaledService, ScalingCluster, ScalingProblem, ScalingWeights,
+    TARGET_UTILISATION, Thresholds, validate,
 };
 pub use ration::ration;
 pub use report::report;
@@ -45,7 +47,8 @@ pub use threshold::threshold;
 #[must_use]
 pub fn decide(problem: &ScalingProblem, strategy: BuiltIn, stop: &Stop) -> ScalingOutcome {
     match strategy {
-        BuiltIn::Exact => exact::exact_within(problem, stop),
+        // They differ in what a rate needs: see [`ScaledService::steps`].
+        BuiltIn::Exact | BuiltIn::Steps => exact::exact_within(problem, strategy, stop),
         BuiltIn::Threshold => threshold(problem),
     }
 }

@@ -10,12 +10,15 @@ use utoipa::ToSchema;
 
 use super::ScalingFault;
 
-use crate::hdag::Resources;
+use crate::hdag::{MAX_SCALING_WEIGHT, Resources, Steps};
 
 /// Maximum number of replicas of one service, and of any number of replicas considered.
 pub(super) const MOST_REPLICAS: i64 = 100_000;
 /// Largest weight, except that a margin may be a little more: sums of costs stay far inside 128-bit integers.
-pub const MOST_WEIGHT: f64 = 100.0;
+const MOST_WEIGHT: f64 = MAX_SCALING_WEIGHT;
+/// Target utilisation by default: a counter of served requests cannot show more load than replicas serve, so
+/// that growth has to begin before.
+pub const TARGET_UTILISATION: f64 = 0.8;
 /// How far [`ScalingWeights::new`] sets the margin above the gain of giving up a held replica.
 const HOLD: f64 = 0.2;
 
@@ -30,8 +33,9 @@ pub struct ScalingProblem {
     pub services: Vec<ScaledService>,
     /// Weights of the objective.
     pub weights: ScalingWeights,
-    /// Hysteresis: a replica is given up only if the others could serve the rate times `1 + tolerance`.
-    pub tolerance: f64,
+    /// Share of their modelled capacity up to which replicas are to be used, as the target of Kubernetes'
+    /// `HorizontalPodAutoscaler`; more than 0, at most 1.
+    pub target_utilisation: f64,
     /// Marks of the strategy `threshold`.
     pub thresholds: Thresholds,
     /// Minimum sum of replicas over all services; `None` for no bound.
@@ -39,7 +43,8 @@ pub struct ScalingProblem {
     /// Maximum sum of replicas over all services; `None` for no bound.
     pub max_overall: Option<i64>,
     /// The model of the original program: a service has at least one replica, its `max` is no bound but only
-    /// a normaliser, every cluster has its own normaliser of CPU, and neither tolerance nor cooldowns count.
+    /// a normaliser, every cluster has its own normaliser of CPU, and neither the target utilisation nor
+    /// bounds of a change count.
     pub compat: bool,
 }
 
@@ -58,7 +63,7 @@ impl ScalingProblem {
             clusters,
             services,
             weights: ScalingWeights::default(),
-            tolerance: 0.1,
+            target_utilisation: TARGET_UTILISATION,
             thresholds: Thresholds::default(),
             min_overall: None,
             max_overall: None,
@@ -69,7 +74,7 @@ impl ScalingProblem {
     /// The same problem in the model and with the weights of the original program.
     #[must_use]
     pub fn original(self) -> Self {
-        Self { weights: ScalingWeights::original(), tolerance: 0.0, compat: true, ..self }
+        Self { weights: ScalingWeights::original(), target_utilisation: 1.0, compat: true, ..self }
     }
 }
 
@@ -107,10 +112,22 @@ pub struct ScaledService {
     pub needs: Resources,
     /// The capacity model of its replicas.
     pub profile: Profile,
-    /// It was scaled too recently to give up replicas. Yields only where other services need the capacity.
-    pub scale_down_blocked: bool,
-    /// It was scaled too recently to get more replicas than it has; only the minimum comes before that.
-    pub scale_up_blocked: bool,
+    /// The rate is the sum of its callers' rates: it has no counter of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub derived: bool,
+    /// What it needs by fixed marks of its rate, instead of by its capacity model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub steps: Option<Steps>,
+    /// Replicas that it keeps for now, as far as it has them. Yields only where other services need the
+    /// capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub not_below: Option<ChangeBound>,
+    /// Replicas up to which it may grow for now; its minimum and what it has come before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub not_above: Option<ChangeBound>,
     /// Maximum number of replicas when capacity does not suffice for all services; takes precedence over the
     /// minimum. `None` when there is enough. See [`super::ration()`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +135,7 @@ pub struct ScaledService {
 }
 
 impl ScaledService {
-    /// A service without a cooldown.
+    /// A service whose change is not bounded.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
@@ -133,11 +150,36 @@ impl ScaledService {
             previous: profile.min,
             needs,
             profile,
-            scale_down_blocked: false,
-            scale_up_blocked: false,
+            derived: false,
+            steps: None,
+            not_below: None,
+            not_above: None,
             share: None,
         }
     }
+}
+
+/// How far replicas may go in one direction now, and why not further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBound {
+    /// So many replicas.
+    #[schema(example = 3)]
+    pub replicas: i64,
+    /// What bounds them.
+    pub because: BoundCause,
+}
+
+/// What bounds the change of a service's replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundCause {
+    /// So many were needed within the stabilisation window.
+    Stabilisation,
+    /// They were changed too recently.
+    Cooldown,
+    /// One change may not be larger.
+    Step,
 }
 
 /// Capacity model of a service: `r` replicas serve up to `alpha·r + beta` requests per second, none serve
@@ -168,7 +210,7 @@ impl Profile {
 }
 
 /// Weights of the objective `Σ (utilisation·r + change·|r − previous| + margin·max(0, held − r)) · cpu / U`,
-/// where `held` is the number that hysteresis and cooldowns keep, `cpu` is at least one millicore, and `U` is
+/// where `held` is the number that [`ScaledService::not_below`] keeps, `cpu` is at least one millicore, and `U` is
 /// the largest `max·cpu` of the graph's services.
 ///
 /// Giving up an unneeded replica, one above `held`, changes the objective by `(change − utilisation)·cpu/U`
@@ -185,12 +227,12 @@ pub struct ScalingWeights {
     pub utilisation: f64,
     /// Weight of the replicas that are started or stopped.
     pub change: f64,
-    /// Weight of giving up a replica that hysteresis or a cooldown holds.
+    /// Weight of giving up a replica that is held.
     pub margin: f64,
 }
 
 impl ScalingWeights {
-    /// These weights, with a margin under which tolerance and cooldowns hold.
+    /// These weights, with a margin under which [`ScaledService::not_below`] holds.
     #[must_use]
     pub const fn new(utilisation: f64, change: f64) -> Self {
         Self { utilisation, change, margin: (utilisation - change).max(0.0) + HOLD }
@@ -264,12 +306,13 @@ fn check_parameters(problem: &ScalingProblem, faults: &mut Vec<ScalingFault>) {
         }
     }
     if !problem.compat && weights.margin <= weights.utilisation - weights.change {
-        let cause = "must be above utilisation − change, or tolerance and cooldowns hold nothing";
+        let cause = "must be above utilisation − change, or nothing is held";
         faults.push(ScalingFault::new("weights/margin", cause));
     }
-    if !(0.0..=MOST_WEIGHT).contains(&problem.tolerance) {
-        let cause = format!("must be a number from 0 to {MOST_WEIGHT}, not {}", problem.tolerance);
-        faults.push(ScalingFault::new("tolerance", cause));
+    let target = problem.target_utilisation;
+    if !(target > 0.0 && target <= 1.0) {
+        let cause = format!("must be more than 0 and at most 1, not {target}");
+        faults.push(ScalingFault::new("target_utilisation", cause));
     }
     let Thresholds { high, low } = problem.thresholds;
     if !(0.0 <= low && low < high && high <= 1.0) {
@@ -300,6 +343,14 @@ fn check_service(service: &ScaledService, clusters: &BTreeSet<&str>, faults: &mu
     }
     if let Some(share) = service.share.filter(|share| *share < 0) {
         fault("share", format!("must not be negative, is {share}"));
+    }
+    for (field, bound) in [("not_below", service.not_below), ("not_above", service.not_above)] {
+        if let Some(bound) = bound.filter(|bound| !(0..=MOST_REPLICAS).contains(&bound.replicas)) {
+            fault(field, format!("must be from 0 to {MOST_REPLICAS}, not {}", bound.replicas));
+        }
+    }
+    if let Some(Err(problem)) = service.steps.map(|steps| steps.check()) {
+        fault("steps", problem);
     }
     if service.needs.amounts().iter().any(|amount| *amount < 0) {
         fault("needs", "must not be negative".to_owned());

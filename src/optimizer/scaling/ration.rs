@@ -7,9 +7,12 @@ use super::instance::{Instance, RESOURCES};
 use super::{ScaledService, ScalingConflict, ScalingInfeasibility, ScalingProblem};
 use crate::hdag::Resources;
 
+/// Loads that differ by less than this fraction are alike: equal loads change places with every tick.
+const ALIKE: f64 = 0.1;
+
 /// The same problem with shares that fit, when nothing but capacity or the bounds over all services is in the
 /// way; else `None`. Capacity goes, replica by replica, to services below their minimum, then to the most
-/// loaded service; where two are loaded alike within the tolerance, running replicas keep running.
+/// loaded service; where two are loaded nearly alike ([`ALIKE`]), running replicas keep running.
 ///
 /// A cluster that is already too full for the running replicas that are needed there counts as having
 /// capacity for its running replicas and no more. The minimum over all services holds as far as capacity
@@ -69,18 +72,14 @@ struct Shares<'a> {
 
 impl<'a> Shares<'a> {
     /// The initial share of each service: its running replicas up to its minimum, and all of them where its
-    /// rate is unknown or, with `cooldowns`, none may be given up; `None` when not even that is allowed.
-    fn new(
-        instance: &'a Instance<'a>,
-        needed: impl Fn(&ScaledService) -> i64,
-        cooldowns: bool,
-    ) -> Option<Self> {
+    /// rate is unknown, or, with `holds`, what it is not to fall below; `None` when not even that is allowed.
+    fn new(instance: &'a Instance<'a>, needed: impl Fn(&ScaledService) -> i64, holds: bool) -> Option<Self> {
         let most = |service: &ScaledService| service.share.unwrap_or(i64::MAX);
         let needed: Vec<i64> =
             instance.services.iter().map(|service| needed(service).min(most(service))).collect();
         let first = |(service, needed): (&&ScaledService, &i64)| {
-            let keeps_all = service.rate.is_none() || (cooldowns && service.scale_down_blocked);
-            let least = if keeps_all { i64::MAX } else { service.profile.min.max(1) };
+            let held = service.not_below.filter(|_| holds).map_or(0, |bound| bound.replicas);
+            let least = if service.rate.is_none() { i64::MAX } else { service.profile.min.max(1).max(held) };
             service.previous.min(*needed).min(least)
         };
         let shares: Vec<i64> = instance.services.iter().zip(&needed).map(first).collect();
@@ -130,17 +129,18 @@ impl<'a> Shares<'a> {
     /// Whose turn it is: the largest.
     fn turn(&self, index: usize) -> (bool, u64, Reverse<usize>) {
         let (service, share) = (self.instance.services[index], self.shares[index]);
-        // Equal loads change places with every tick.
-        let runs = if share < service.previous { 1.0 + self.instance.problem.tolerance } else { 1.0 };
+        let runs = if share < service.previous { 1.0 + ALIKE } else { 1.0 };
         // The bits of floating-point numbers that are not negative are in the order of the numbers.
         (share < service.profile.min, (load(service, share) * runs).to_bits(), Reverse(index))
     }
 }
 
-/// Utilisation of this many replicas by the rate.
+/// Utilisation of this many replicas by the rate; with steps, of those that the rate asks for.
 fn load(service: &ScaledService, replicas: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "few replicas")]
-    let capacity = service.profile.alpha * replicas as f64 + service.profile.beta;
     let rate = service.rate.unwrap_or(0.0);
+    let (rate, capacity) = match &service.steps {
+        Some(steps) => (steps.replicas(rate, service.previous) as f64, replicas as f64),
+        None => (rate, service.profile.alpha * replicas as f64 + service.profile.beta),
+    };
     if capacity > 0.0 { rate / capacity } else { f64::INFINITY }
 }

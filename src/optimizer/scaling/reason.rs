@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::demand::{Demand, Need};
-use super::{BuiltIn, ScaledService, ScalingConflict, ScalingProblem, Strategy};
+use super::{BoundCause, BuiltIn, ScaledService, ScalingConflict, ScalingProblem, Strategy};
 
 /// Maximum number of services named in a sentence.
 const MAX_NAMED: usize = 8;
@@ -35,9 +35,10 @@ impl Reason<'_> {
         };
         let rate_text = Number(rate);
         match self.demand.need {
-            Need::Replicas(need) if rate > 0.0 || self.problem.compat => {
-                write!(text, "rate {rate_text} requests/s needs {} (", Count(need))?;
-                self.write_capacity(text, need)?;
+            Need::Replicas(need) if rate > 0.0 || self.problem.compat || service.steps.is_some() => {
+                let of = if service.derived { " of its callers" } else { "" };
+                write!(text, "rate {rate_text} requests/s{of} needs {} (", Count(need))?;
+                self.write_model(text, need)?;
                 text.push(')');
                 self.write_cause(text, need)
             }
@@ -46,7 +47,7 @@ impl Reason<'_> {
                 self.write_cause(text, 0)
             }
             Need::Never if service.profile.alpha == 0.0 => {
-                let most = Number(service.profile.beta);
+                let most = Number(self.problem.target_utilisation * service.profile.beta);
                 write!(
                     text,
                     "rate {rate_text} requests/s is above {most} requests/s, to which replicas add nothing; "
@@ -62,7 +63,7 @@ impl Reason<'_> {
 
     /// Why the number differs from the one that the rate needs; nothing if it does not.
     fn write_cause(&self, text: &mut String, need: i64) -> fmt::Result {
-        let (problem, service, held) = (self.problem, self.service, self.demand.held);
+        let (service, held) = (self.service, self.demand.held);
         let (replicas, now) = (self.replicas, Count(self.replicas));
         if replicas == need && need >= held {
             return Ok(());
@@ -72,8 +73,14 @@ impl Reason<'_> {
             return write!(text, "its share of what there is for all services is {now}");
         }
         if replicas < need {
-            let cooldown = service.scale_up_blocked && replicas < service.profile.max;
-            let cause = if cooldown { "held by the cooldown of scale-up at" } else { "the maximum is" };
+            let bounding = service.not_above.filter(|_| replicas < service.profile.max);
+            let cause = match bounding.map(|bound| bound.because) {
+                Some(BoundCause::Cooldown | BoundCause::Stabilisation) => {
+                    "held by the cooldown of scale-up at"
+                }
+                Some(BoundCause::Step) => "one step up is limited to",
+                None => "the maximum is",
+            };
             return write!(text, "{cause} {now}");
         }
         if replicas < held {
@@ -89,14 +96,13 @@ impl Reason<'_> {
         if replicas == service.profile.min {
             return write!(text, "the minimum is {now}");
         }
-        if service.scale_down_blocked {
-            return write!(text, "held by the cooldown of scale-down at {now}");
+        match service.not_below.map(|bound| bound.because) {
+            Some(BoundCause::Step) => write!(text, "one step down is limited to {now}"),
+            Some(BoundCause::Cooldown) => write!(text, "held by the cooldown of scale-down at {now}"),
+            Some(BoundCause::Stabilisation) | None => {
+                write!(text, "held at {now}, which it needed within the stabilisation window")
+            }
         }
-        let tolerance = Number(100.0 * problem.tolerance);
-        write!(text, "held at {now}: one less would not serve {tolerance} % more (")?;
-        self.write_capacity(text, replicas - 1)?;
-        text.push(')');
-        Ok(())
     }
 
     /// Why a service gets more than it needs and holds.
@@ -116,11 +122,22 @@ impl Reason<'_> {
         write!(text, "{more} more for the minimum over all services")
     }
 
-    /// The capacity model with numbers: `33.33·3 − 16.66 = 83.33`.
-    fn write_capacity(&self, text: &mut String, replicas: i64) -> fmt::Result {
+    /// The capacity model with numbers: `80 % of 33.33·3 − 16.66 = 66.664`; or the mark that decides.
+    fn write_model(&self, text: &mut String, replicas: i64) -> fmt::Result {
+        if let (Some(steps), Some(rate)) = (self.service.steps, self.service.rate) {
+            return match (steps.up, steps.down) {
+                (Some(up), _) if rate > up.above => write!(text, "above {}", Number(up.above)),
+                (_, Some(down)) if rate < down.below => write!(text, "below {}", Number(down.below)),
+                _ => write!(text, "between its marks"),
+            };
+        }
         let (alpha, beta) = (self.service.profile.alpha, self.service.profile.beta);
         let sign = if beta < 0.0 { '−' } else { '+' };
-        let total = Number(alpha * replicas as f64 + beta);
+        let target = self.problem.target_utilisation;
+        if target < 1.0 {
+            write!(text, "{} % of ", Number(100.0 * target))?;
+        }
+        let total = Number(target * (alpha * replicas as f64 + beta));
         write!(text, "{}·{replicas} {sign} {} = {total}", Number(alpha), Number(beta.abs()))
     }
 }

@@ -9,18 +9,21 @@ pub enum BuiltIn {
     Exact,
     /// The classic rule of two marks: [`super::threshold()`].
     Threshold,
+    /// As [`super::exact()`], but fixed marks of the rate say how many replicas are needed: [`super::Steps`].
+    Steps,
 }
 
 /// A way to decide how many replicas services have.
 pub type Strategy = optimizer::Strategy<BuiltIn>;
 
 impl BuiltInStrategy for BuiltIn {
-    const ALL: &'static [Self] = &[Self::Exact, Self::Threshold];
+    const ALL: &'static [Self] = &[Self::Exact, Self::Threshold, Self::Steps];
 
     fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
             Self::Threshold => "threshold",
+            Self::Steps => "steps",
         }
     }
 }

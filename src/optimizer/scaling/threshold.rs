@@ -1,8 +1,8 @@
 //! The threshold strategy: more replicas above a high mark of utilisation, one less below a low mark.
 //!
-//! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds, tolerance and cooldowns are
-//! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that
-//! use least CPU, where they fit; none is taken away again where the sum does not fit.
+//! Looks at every service alone, in `O(n log n)` for the sort by name. Bounds and what is held are
+//! those of [`super::exact()`]. Replicas missing from the minimum over all services are given to those that use
+//! least CPU, where they fit; none is taken away again where the sum does not fit.
 
 use super::demand::Need;
 use super::instance::Instance;
@@ -39,7 +39,7 @@ fn one(instance: &Instance<'_>, index: usize) -> i64 {
     } else if rate < marks.low * capacity(service, previous)
         && rate <= marks.high * capacity(service, previous - 1)
     {
-        // Hysteresis and cooldowns hold more than the mark alone.
+        // More than the mark alone may be held.
         (previous - 1).max(demand.held.min(previous))
     } else {
         previous

@@ -122,8 +122,7 @@ fn scaling_settings_are_read() {
     assert_eq!((scaling.interval, scaling.rate_window()), (Duration::from_secs(5), Duration::from_secs(60)));
     assert_eq!((scaling.weights.utilisation, scaling.weights.change), (0.5, 0.4));
     assert_eq!((scaling.thresholds.low, scaling.thresholds.high), (0.3, 0.8));
-    let profile =
-        ScalingProfile { alpha: 2.0, beta: 0.0, min: 1, max: 3, rate_from: None, query: None, window: None };
+    let profile = ScalingProfile { alpha: Some(2.0), min: 1, max: 3, ..ScalingProfile::default() };
     assert_eq!(scaling.profiles["a"], profile);
     assert_eq!(scaling.profiles["b"].window, Some(Duration::from_secs(90)));
     assert_eq!(scaling.profiles.len(), 5, "those of the Brussels demonstration stay");
@@ -145,7 +144,16 @@ placement:
   weights: {prize: 1, price: -1}
   limits: {seed: 1.5}
   intents: [{path: x, strategy: gren, weights: {crabon: 1}}]
-scaling: {strategy: fast, query: "rate(", tolerance: 1, weights: {change: -1}, thresholds: {low: 0.9}, history: 0, interval: 0}
+scaling:
+  strategy: fast
+  query: "rate("
+  rate_label: a-b
+  target_utilisation: 2
+  step_up: {percent: 0}
+  weights: {change: -1}
+  thresholds: {low: 0.9}
+  history: 0
+  interval: 0
 clusters: {edge: {price_per_core_hour: -1}}
 "#;
     insta::assert_snapshot!(faults(text).join("\n"), @r#"
@@ -157,9 +165,11 @@ clusters: {edge: {price_per_core_hour: -1}}
     placement.weights: prize: unknown weight "prize"; known ones are moves, activation, price, carbon, latency, balance
     placement.limits: seed: must be a whole number from 0 to 9007199254740992, not 1.5
     placement.intents entry 1: crabon: unknown weight "crabon"; known ones are moves, activation, price, carbon, latency, balance
-    scaling.strategy: unknown strategy "fast"; known ones are exact, threshold
+    scaling.strategy: unknown strategy "fast"; known ones are exact, threshold, steps
     scaling.query: "rate(" is not a PromQL expression: unclosed left parenthesis
-    scaling.tolerance: must be at least 0 and less than 1, not 1
+    scaling.rate_label: "a-b" is no name of a label: letters, digits and '_', not a digit first
+    scaling.target_utilisation: must be more than 0 and at most 1, not 2
+    scaling.step_up: percent must be more than 0 and at most 10000, not 0
     scaling.weights: change: must be a number from 0 to 100, not -1
     scaling.thresholds: must be 0 ≤ low < high ≤ 1, not low 0.9 and high 0.8
     scaling.history: must be more than 0
@@ -217,4 +227,18 @@ fn malformed_sections_are_refused() {
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].contains(message), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn deprecated_names_of_scaling_count_unless_the_new_ones_are_there() {
+    let read = |text: &str| {
+        let settings = settings(&[("SMO_MODE", "simulated"), ("SMO_CONFIG", "/c")], &[("/c", text)]);
+        (settings.scaling.target_utilisation, settings.scaling.stabilisation.as_secs())
+    };
+    assert_eq!(read("scaling: {tolerance: 0.25, cooldown: 45s}"), (0.8, 45));
+    assert_eq!(
+        read("scaling: {tolerance: 0.25, target_utilisation: 0.5, cooldown: 45s, stabilisation: 0}"),
+        (0.5, 0)
+    );
+    assert_eq!(read(""), (0.8, 300));
 }

@@ -7,7 +7,8 @@ fn two_services() -> ScalingProblem {
     let needs = Resources { ram_bytes: GIB / 2, ..cpu(500) };
     let mut slow = service("noise-reduction", 7.0, 1, 0.533, -0.416);
     slow.needs = needs;
-    let mut problem = problem(3000, vec![service("image-detection", 1.6, 2, 1.67, -0.01), slow]);
+    let kept = ScaledService { not_below: kept(2), ..service("image-detection", 1.6, 2, 1.67, -0.01) };
+    let mut problem = problem(3000, vec![kept, slow]);
     problem.clusters[0].free.ram_bytes = 4 * GIB;
     problem
 }
@@ -15,7 +16,7 @@ fn two_services() -> ScalingProblem {
 #[test]
 fn strategies_are_found_by_name() {
     let problem = two_services();
-    for strategy in [BuiltIn::Exact, BuiltIn::Threshold] {
+    for strategy in BuiltIn::ALL.iter().copied() {
         let named = BuiltIn::named(strategy.name()).unwrap();
         assert_eq!(
             plan_of(|problem| decide(problem, named, &Stop::never()), &problem).strategy,
@@ -43,7 +44,7 @@ fn a_plan_is_rendered_as_a_table() {
 graph g scaled by exact: objective 0.967 (utilisation 0.833, change 0.133, margin 0), optimal
 service          cluster  rate/s  needed  now  then  reason
 image-detection  edge     1.6     1       2    2     rate 1.6 requests/s needs 1 replica (1.67·1 − 0.01 = 1.66); \
-held at 2 replicas: one less would not serve 10 % more (1.67·1 − 0.01 = 1.66)
+held at 2 replicas, which it needed within the stabilisation window
 noise-reduction  edge     7       14      1    3!    rate 7 requests/s needs 14 replicas (0.533·14 − 0.416 = 7.046); \
 the maximum is 3 replicas
 cluster  cpu       ram             storage   gpu
@@ -78,8 +79,7 @@ the scaling problem of graph g is invalid:
 
 #[test]
 fn the_checker_says_everything_that_is_wrong_with_a_plan() {
-    let mut problem = two_services();
-    problem.services[0].scale_down_blocked = true;
+    let problem = two_services();
     let mut plan = plan_of(exact, &problem);
     assert_eq!(numbers(&plan.replicas), [2, 3]);
     plan.replicas.insert("image-detection".to_owned(), 1);
@@ -93,7 +93,7 @@ fn the_checker_says_everything_that_is_wrong_with_a_plan() {
         [
             "the list of services differs from the numbers of replicas",
             "service noise-reduction is marked as saturated: false",
-            "service image-detection gives up replicas in its cooldown, though there is room",
+            "service image-detection gives up replicas that it is to keep, though there is room",
             "service noise-reduction has 4 replicas, allowed are 1 to 3",
         ]
     );

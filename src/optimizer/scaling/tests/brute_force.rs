@@ -22,11 +22,19 @@ fn random_service(random: &mut Random, name: &str) -> ScaledService {
     ScaledService {
         rate: (!random.one_in(10)).then(|| random.within(0, 24) as f64 / 4.0),
         previous: random.within(0, 5),
-        scale_down_blocked: random.one_in(5),
-        scale_up_blocked: random.one_in(8),
+        not_below: random.one_in(3).then(|| bound(random.within(0, 6))),
+        not_above: random.one_in(6).then(|| bound(random.within(0, 6))),
+        steps: random.one_in(8).then(|| Steps {
+            up: Some(StepUp { above: 3.0, to: random.within(1, 6) }),
+            down: Some(StepDown { below: 2.0, to: random.within(1, 3) }),
+        }),
         share: random.one_in(8).then(|| random.within(0, 6)),
         ..ScaledService::new(name, random.one_of(&["x", "x", "y"]), needs, profile)
     }
+}
+
+fn bound(replicas: i64) -> ChangeBound {
+    ChangeBound { replicas, because: BoundCause::Step }
 }
 
 fn random_problem(random: &mut Random) -> ScalingProblem {
@@ -46,7 +54,7 @@ fn random_problem(random: &mut Random) -> ScalingProblem {
         acceleration: !random.one_in(4),
     });
     let mut problem = ScalingProblem::new("g", clusters.to_vec(), services);
-    problem.tolerance = random.one_of(&[0.0, 0.1, 0.5]);
+    problem.target_utilisation = random.one_of(&[1.0, 0.8, 0.5]);
     if random.one_in(4) {
         problem.weights.utilisation = random.within(0, 10) as f64 / 10.0;
         problem.weights.change = random.within(0, 10) as f64 / 10.0;
@@ -60,8 +68,19 @@ fn random_problem(random: &mut Random) -> ScalingProblem {
     problem
 }
 
-fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64, more: f64) -> bool {
-    let rate = service.rate.unwrap_or(0.0) * (1.0 + more);
+fn serves(problem: &ScalingProblem, service: &ScaledService, replicas: i64) -> bool {
+    let rate = service.rate.unwrap_or(0.0) / problem.target_utilisation;
+    if let Some(Steps { up: Some(up), down: Some(down) }) = service.steps {
+        let rate = service.rate.unwrap_or(0.0);
+        return replicas
+            >= if rate > up.above {
+                up.to
+            } else if rate < down.below {
+                down.to
+            } else {
+                service.previous
+            };
+    }
     let capacity = service.profile.alpha * replicas as f64 + service.profile.beta;
     (rate == 0.0 && !problem.compat) || (replicas > 0 && capacity > rate - 1e-7)
 }
@@ -74,14 +93,15 @@ fn allowed(problem: &ScalingProblem, service: &ScaledService) -> Vec<i64> {
         profile => (profile.min.min(share), profile.max.min(share)),
     };
     let now = service.previous.clamp(min, max);
-    let most = if service.scale_up_blocked && !problem.compat { now } else { max };
+    let above = service.not_above.filter(|_| !problem.compat);
+    let most = above.map_or(max, |bound| bound.replicas.clamp(min, max).max(now));
     if service.rate.is_none() {
         return vec![now];
     }
-    let serving: Vec<i64> = (min..=most).filter(|count| serves(problem, service, *count, 0.0)).collect();
+    let serving: Vec<i64> = (min..=most).filter(|count| serves(problem, service, *count)).collect();
     match serving.is_empty() {
         true if problem.compat => Vec::new(),
-        true if service.profile.alpha == 0.0 => vec![now],
+        true if service.profile.alpha == 0.0 && service.steps.is_none() => vec![now.min(most)],
         true => vec![most],
         false => serving,
     }
@@ -103,10 +123,9 @@ fn cost(problem: &ScalingProblem, service: &ScaledService, replicas: i64) -> f64
             + weights.change * moved / service.profile.max as f64;
     }
     let most = service.profile.max.min(service.share.unwrap_or(MOST));
-    let held = (replicas..service.previous.min(most)).filter(|count| {
-        let kept = service.scale_down_blocked || !serves(problem, service, *count, problem.tolerance);
-        service.rate.is_some() && kept
-    });
+    let highest = *allowed(problem, service).last().unwrap();
+    let kept = service.not_below.filter(|_| service.rate.is_some()).map_or(0, |bound| bound.replicas);
+    let held = replicas..kept.min(service.previous).min(most).min(highest);
     share
         * (weights.utilisation * replicas as f64
             + weights.change * moved

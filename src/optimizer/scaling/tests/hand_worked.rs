@@ -35,26 +35,42 @@ fn rates_of_the_original_services_need_what_their_coefficients_say() {
 
 #[test]
 fn an_unneeded_replica_is_given_up() {
-    // 20 requests/s need (20 + 16.66) / 33.33 = 1.1 → 2 replicas, and 22 (10 % more) need (38.66) / 33.33 =
-    // 1.16 → 2.
+    // 20 requests/s need (20 + 16.66) / 33.33 = 1.1 → 2 replicas.
     let plan = plan_of(exact, &brussels([20.0, 0.0, 0.0], [3, 3, 3], 9000));
     assert_eq!(numbers(&plan.replicas), [2, 1, 1]);
     assert_eq!(reasons(&plan)[1], "no requests; the minimum is 1 replica");
 }
 
 #[test]
-fn a_replica_within_the_tolerance_is_held_while_there_is_room() {
-    // 48 requests/s need 64.66 / 33.33 = 1.94 → 2; 52.8 need 69.46 / 33.33 = 2.08 → 3, so the third one is
-    // held.
-    let rates = [48.0, 0.0, 0.0];
-    let plan = plan_of(exact, &brussels(rates, [3, 1, 1], 2500));
+fn replicas_are_used_up_to_the_target() {
+    // A counter of served requests shows no more than one replica serves: 1.66 of 1.66 requests/s.
+    let mut problem = brussels([0.0, 1.66, 0.0], [1, 1, 1], 9000);
+    assert_eq!(numbers(&plan_of(exact, &problem).replicas), [1, 1, 1]);
+    problem.target_utilisation = 0.8;
+    let plan = plan_of(exact, &problem);
+    assert_eq!(numbers(&plan.replicas), [1, 2, 1]);
+    assert_eq!(reasons(&plan)[1], "rate 1.66 requests/s needs 2 replicas (80 % of 1.67·2 − 0.01 = 2.664)");
+    // 80 % of 1.66 are 1.328.
+    problem.services[1].rate = Some(1.328);
+    assert_eq!(numbers(&plan_of(exact, &problem).replicas), [1, 1, 1]);
+}
+
+#[test]
+fn what_was_needed_a_moment_ago_is_held_while_there_is_room() {
+    // 48 requests/s need 64.66 / 33.33 = 1.94 → 2.
+    let at = |millicores| {
+        let mut problem = brussels([48.0, 0.0, 0.0], [3, 1, 1], millicores);
+        problem.services[0].not_below = kept(5);
+        problem
+    };
+    let plan = plan_of(exact, &at(2500));
     assert_eq!(numbers(&plan.replicas), [3, 1, 1]);
     assert_eq!(
         reasons(&plan)[0],
         "rate 48 requests/s needs 2 replicas (33.33·2 − 16.66 = 50); \
-         held at 3 replicas: one less would not serve 10 % more (33.33·2 − 16.66 = 50)"
+         held at 3 replicas, which it needed within the stabilisation window"
     );
-    let plan = plan_of(exact, &brussels(rates, [3, 1, 1], 2499));
+    let plan = plan_of(exact, &at(2499));
     assert_eq!(numbers(&plan.replicas), [2, 1, 1]);
     assert_eq!(
         reasons(&plan)[0],
@@ -71,7 +87,7 @@ fn of_two_held_replicas_the_smaller_sufficient_one_is_given_up() {
     // `b` will.
     let held = |name, millicores| ScaledService {
         needs: cpu(millicores),
-        scale_down_blocked: true,
+        not_below: kept(2),
         ..service(name, 5.0, 2, 10.0, 0.0)
     };
     let plan = plan_of(exact, &problem(2 * 500 + 2 * 700 - 600, vec![held("a", 500), held("b", 700)]));
@@ -81,15 +97,38 @@ fn of_two_held_replicas_the_smaller_sufficient_one_is_given_up() {
 }
 
 #[test]
-fn cooldowns_block_both_directions() {
-    let mut problem = brussels([52.3, 0.0, 0.6], [1, 3, 1], 9000);
-    problem.services[0].scale_up_blocked = true;
-    problem.services[1].scale_down_blocked = true;
-    let plan = plan_of(exact, &problem);
+fn a_change_is_bounded_in_both_directions() {
+    let bounded = |because, up, down| {
+        let mut problem = brussels([52.3, 0.0, 0.6], [1, 3, 1], 9000);
+        problem.services[0].not_above = Some(ChangeBound { replicas: up, because });
+        problem.services[1].not_below = Some(ChangeBound { replicas: down, because });
+        plan_of(exact, &problem)
+    };
+    let plan = bounded(BoundCause::Cooldown, 1, 3);
     assert_eq!(numbers(&plan.replicas), [1, 3, 2]);
     assert!(plan.services[0].saturated && !plan.services[1].saturated);
     assert!(reasons(&plan)[0].ends_with("; held by the cooldown of scale-up at 1 replica"));
     assert_eq!(reasons(&plan)[1], "no requests; held by the cooldown of scale-down at 3 replicas");
+    let plan = bounded(BoundCause::Step, 2, 2);
+    assert_eq!(numbers(&plan.replicas), [2, 2, 2]);
+    assert!(reasons(&plan)[0].ends_with("; one step up is limited to 2 replicas"));
+    assert_eq!(reasons(&plan)[1], "no requests; one step down is limited to 2 replicas");
+}
+
+#[test]
+fn steps_decide_by_fixed_marks_of_the_rate() {
+    let steps =
+        Steps { up: Some(StepUp { above: 100.0, to: 3 }), down: Some(StepDown { below: 20.0, to: 1 }) };
+    let at = |rate, previous| {
+        let service = ScaledService { steps: Some(steps), ..service("a", rate, previous, 0.0, 0.0) };
+        let decided = decide(&problem(9000, vec![service]), BuiltIn::Steps, &Stop::never());
+        let ScalingOutcome::Decided(plan) = decided else { panic!("{decided:?}") };
+        (plan.replicas["a"], plan.services[0].reason.clone())
+    };
+    assert_eq!(at(101.0, 1), (3, "rate 101 requests/s needs 3 replicas (above 100)".to_owned()));
+    assert_eq!(at(50.0, 3), (3, "rate 50 requests/s needs 3 replicas (between its marks)".to_owned()));
+    assert_eq!(at(50.0, 2).0, 2);
+    assert_eq!(at(0.0, 3), (1, "rate 0 requests/s needs 1 replica (below 20)".to_owned()));
 }
 
 #[test]
@@ -175,6 +214,7 @@ fn the_minimum_over_all_services_takes_the_cheapest_replicas() {
 #[test]
 fn the_maximum_over_all_services_ends_holds() {
     let mut problem = brussels([48.0, 0.0, 0.0], [3, 1, 1], 9000);
+    problem.services[0].not_below = kept(3);
     problem.max_overall = Some(4);
     assert_eq!(numbers(&plan_of(exact, &problem).replicas), [2, 1, 1]);
 }
@@ -199,7 +239,7 @@ fn memory_and_gpus_limit_like_cpu() {
     // Three services hold 2 replicas of 1 core, 1 GiB and 1 GPU; the cluster has 5 GiB and 4 GPUs: one must
     // give up for memory, two for GPUs.
     let needs = Resources { cpu_millicores: 1000, ram_bytes: GIB, storage_bytes: 0, gpus: 1, pods: 0 };
-    let held = |name| ScaledService { needs, scale_down_blocked: true, ..service(name, 5.0, 2, 10.0, 0.0) };
+    let held = |name| ScaledService { needs, not_below: kept(2), ..service(name, 5.0, 2, 10.0, 0.0) };
     let mut problem = problem(9000, vec![held("a"), held("b"), held("c")]);
     problem.clusters[0].free = Resources { ram_bytes: 5 * GIB, gpus: 9, ..cpu(9000) };
     assert_eq!(plan_of(exact, &problem).replicas.values().sum::<i64>(), 5);
@@ -249,7 +289,7 @@ fn threshold_goes_up_at_once_and_down_by_one() {
 }
 
 #[test]
-fn threshold_holds_within_its_marks_and_below_the_tolerance() {
+fn threshold_holds_within_its_marks() {
     // 1.4 of 1.66 (1 replica) is above 80 %; 2 replicas serve 3.33.
     let detection = |rate, previous| plan_of(threshold, &brussels([0.0, rate, 0.0], [1, previous, 1], 9000));
     assert_eq!(detection(1.4, 1).replicas["image-detection"], 2);

@@ -39,8 +39,15 @@ fn service(name: &str, rate: f64, previous: i64, alpha: f64, beta: f64) -> Scale
     }
 }
 
+/// Its replicas may be used in full, which keeps numbers worked out by hand short.
 fn problem(millicores: i64, services: Vec<ScaledService>) -> ScalingProblem {
-    ScalingProblem::new("g", vec![cluster("edge", cpu(millicores))], services)
+    let problem = ScalingProblem::new("g", vec![cluster("edge", cpu(millicores))], services);
+    ScalingProblem { target_utilisation: 1.0, ..problem }
+}
+
+/// So many replicas were needed within the stabilisation window.
+fn kept(replicas: i64) -> Option<ChangeBound> {
+    Some(ChangeBound { replicas, because: BoundCause::Stabilisation })
 }
 
 /// The plan, which must pass the checker.

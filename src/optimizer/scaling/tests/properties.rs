@@ -13,7 +13,8 @@ prop_compose! {
         (min, span) in (0..3_i64, 0..6_i64),
         rate in prop::option::weighted(0.9, 0.0..80.0),
         previous in 0..9_i64,
-        blocked in (prop::bool::weighted(0.2), prop::bool::weighted(0.1)),
+        bounds in (prop::option::weighted(0.3, 0..9_i64), prop::option::weighted(0.1, 0..9_i64)),
+        steps in prop::option::weighted(0.1, (0.0..80.0, 1..6_i64)),
         share in prop::option::weighted(0.1, 0..6_i64),
         cluster in 0..2_usize,
     ) -> ScaledService {
@@ -22,19 +23,27 @@ prop_compose! {
         ScaledService {
             rate,
             previous,
-            scale_down_blocked: blocked.0,
-            scale_up_blocked: blocked.1,
+            not_below: bounds.0.map(bound),
+            not_above: bounds.1.map(bound),
+            steps: steps.map(|(above, to)| Steps {
+                up: Some(StepUp { above, to }),
+                down: Some(StepDown { below: above / 2.0, to: 1 }),
+            }),
             share,
             ..ScaledService::new("", ["x", "y"][cluster], needs, profile)
         }
     }
 }
 
+fn bound(replicas: i64) -> ChangeBound {
+    ChangeBound { replicas, because: BoundCause::Stabilisation }
+}
+
 prop_compose! {
     fn any_problem()(
         services in prop::collection::vec(any_service(), 0..9),
         free in prop::array::uniform2((0..12_000_i64, 5..60_i64, 2..20_i64)),
-        tolerance in prop::sample::select(vec![0.0, 0.1, 0.4]),
+        target_utilisation in prop::sample::select(vec![1.0, 0.8, 0.5]),
         minimum in prop::option::weighted(0.3, 0..20_i64),
         maximum in prop::option::weighted(0.3, 10..40_i64),
         compat in prop::bool::weighted(0.3),
@@ -48,7 +57,7 @@ prop_compose! {
             return problem.original();
         }
         let max_overall = maximum.map(|maximum| maximum.max(minimum.unwrap_or(0)));
-        ScalingProblem { tolerance, min_overall: minimum, max_overall, ..problem }
+        ScalingProblem { target_utilisation, min_overall: minimum, max_overall, ..problem }
     }
 }
 
@@ -133,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn without_pressure_a_rate_with_its_tolerance_is_served_exactly(problem in any_problem()) {
+    fn without_pressure_a_rate_is_served_within_the_target_and_no_further(problem in any_problem()) {
         let mut problem = problem;
         (problem.min_overall, problem.max_overall) = (None, None);
         for cluster in &mut problem.clusters {
@@ -141,13 +150,17 @@ proptest! {
         }
         if let (false, ScalingOutcome::Decided(plan)) = (problem.compat, exact(&problem)) {
             for (one, service) in plan.services.iter().zip(&problem.services) {
-                // Never above what is there or what is needed, and nothing above what the tolerance asks for.
+                // Never above what is there or what is needed.
                 let most = one.needed.unwrap_or(service.profile.max).max(one.previous);
                 prop_assert!(one.replicas <= most.clamp(service.profile.min, service.profile.max));
+                if service.steps.is_some() {
+                    continue;
+                }
                 let less = service.profile.alpha * (one.replicas - 1) as f64 + service.profile.beta;
-                let rate = service.rate.unwrap_or(f64::INFINITY) * (1.0 + problem.tolerance);
+                let rate = service.rate.unwrap_or(f64::INFINITY) / problem.target_utilisation;
                 let spare = one.replicas > service.profile.min.max(1) && less > rate + 1e-6;
-                prop_assert!(!spare || service.scale_down_blocked, "{} could give one up", one.service);
+                let is_kept = service.not_below.is_some_and(|bound| bound.replicas >= one.replicas);
+                prop_assert!(!spare || is_kept, "{} could give one up", one.service);
             }
         }
     }

@@ -11,7 +11,8 @@ fn loaded(name: &str, on: &str, rate: f64, previous: i64) -> ScaledService {
 /// The clusters `x` and `y` with these millicores.
 fn on_two(free: [i64; 2], services: Vec<ScaledService>) -> ScalingProblem {
     let [x, y] = free.map(cpu);
-    ScalingProblem::new("g", vec![cluster("x", x), cluster("y", y)], services)
+    let problem = ScalingProblem::new("g", vec![cluster("x", x), cluster("y", y)], services);
+    ScalingProblem { target_utilisation: 1.0, ..problem }
 }
 
 /// The rationed problem, whose plan must exist.
@@ -59,7 +60,7 @@ fn loads_that_are_nearly_equal_stop_nothing_that_runs() {
     // Half as much again is not nearly equal, unless replicas were changed just now.
     let mut services = vec![loaded("a", "x", 80.0, 4), loaded("b", "x", 120.0, 4)];
     assert_eq!(numbers(&rationed(&on_two([4000, 0], services.clone())).replicas), [3, 5]);
-    services[0].scale_down_blocked = true;
+    services[0].not_below = kept(4);
     assert_eq!(numbers(&rationed(&on_two([4000, 0], services)).replicas), [4, 4]);
 }
 

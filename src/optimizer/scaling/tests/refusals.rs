@@ -78,7 +78,7 @@ fn meaningless_problems_are_refused_with_field_and_cause() {
         problem(1000, vec![bad, service("b", 1.0, 1, 1.0, 0.0), service("b", 1.0, 1, 1.0, 0.0)]);
     problem.clusters.push(problem.clusters[0].clone());
     problem.weights = ScalingWeights { utilisation: -1.0, change: 0.0, margin: f64::NAN };
-    problem.tolerance = -0.1;
+    problem.target_utilisation = 0.0;
     problem.thresholds = Thresholds { high: 0.5, low: 0.5 };
     (problem.min_overall, problem.max_overall) = (Some(2), Some(1));
     let faults: Vec<String> = validate(&problem).unwrap_err().iter().map(ToString::to_string).collect();
@@ -87,7 +87,7 @@ fn meaningless_problems_are_refused_with_field_and_cause() {
         [
             "weights/utilisation: must be a number from 0 to 100, not -1",
             "weights/margin: must be a number from 0 to 100.2, not NaN",
-            "tolerance: must be a number from 0 to 100, not -0.1",
+            "target_utilisation: must be more than 0 and at most 1, not 0",
             "thresholds: must be 0 ≤ low < high ≤ 1, not low 0.5 and high 0.5",
             "min_overall: must be from 0 to the maximum, not 2 with a maximum of 1",
             "clusters/edge: there are two of this name",
