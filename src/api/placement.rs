@@ -1,5 +1,7 @@
 //! Placing a running graph again: at once, as a proposal, or by a proposal.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,9 +14,9 @@ use super::extract::{Context, GraphPath, OptionalJson, Parameters, PreferHeader}
 use super::graph_view::Graph;
 use super::graphs::answer;
 use super::problem::{ApiError, CommonErrors, DecisionErrors, Problem};
-use crate::app::{App, Move, PlacementOptions, Proposal, RequestContext, Rescheduling};
+use crate::app::{App, Move, Proposal, RequestContext, Rescheduling};
 use crate::error::Error;
-use crate::optimizer::placement::Outcome;
+use crate::optimizer::placement::{Outcome, PlacementRequest};
 
 const TAG: &str = "placement";
 
@@ -34,13 +36,24 @@ pub(super) struct PlacementParameters {
     strict: Option<bool>,
 }
 
-/// Which plan to carry out.
+/// Which plan to carry out, or how to decide on a new one.
 #[derive(Debug, Default, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceGraphRequest {
     /// Id of a plan of a dry run; without it a new placement is decided.
     #[schema(nullable = false, example = "01939f3e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     plan_id: Option<Uuid>,
+    /// Name of the strategy, as in the query.
+    #[schema(nullable = false, example = "cost")]
+    strategy: Option<String>,
+    /// Weights of the objective by name, before those of descriptor and configuration.
+    #[serde(default)]
+    #[schema(example = json!({"carbon": 5.0}))]
+    weights: BTreeMap<String, f64>,
+    /// Seed, budget and thresholds by name, before those of descriptor and configuration.
+    #[serde(default)]
+    #[schema(example = json!({"seed": 7}))]
+    parameters: BTreeMap<String, f64>,
 }
 
 /// A graph that was placed again.
@@ -103,7 +116,7 @@ pub(super) struct PlacementProposal {
 #[utoipa::path(
     post, path = "/graphs/{name}/placement", operation_id = "place_graph", tag = TAG,
     params(GraphPath, PlacementParameters, PreferHeader),
-    request_body(content = Option<PlaceGraphRequest>, description = "Nothing, or the plan to carry out"),
+    request_body(content = Option<PlaceGraphRequest>, description = "Nothing, the plan to carry out, or how to decide"),
     responses(
         (status = 200, description = "The graph as it is now wanted, or the proposal of a dry run", body = PlacementAnswer),
         (status = 202, description = "Accepted; the work goes on", body = PlacedGraph),
@@ -142,12 +155,20 @@ pub(super) async fn place(
     request: PlaceGraphRequest,
     context: &RequestContext,
 ) -> Result<Response, ApiError> {
-    let tuned = parameters.dry_run.is_some() || parameters.strategy.is_some() || parameters.strict.is_some();
-    if request.plan_id.is_some() && tuned {
-        let message = "a plan is carried out as it is: leave out dry_run, strategy and strict";
+    if parameters.strategy.is_some() && request.strategy.is_some() {
+        return Err(Error::invalid("/strategy", "is given in the query, too").into());
+    }
+    let options = PlacementRequest {
+        strategy: parameters.strategy.or(request.strategy),
+        strict: parameters.strict,
+        weights: request.weights,
+        parameters: request.parameters,
+    };
+    if request.plan_id.is_some() && (parameters.dry_run.is_some() || !options.is_empty()) {
+        let message =
+            "a plan is carried out as it is: leave out dry_run, strategy, strict, weights and parameters";
         return Err(Error::invalid("/plan_id", message).into());
     }
-    let options = PlacementOptions { strategy: parameters.strategy, strict: parameters.strict };
     if parameters.dry_run.unwrap_or(false) {
         let Proposal { decision, moves } = app.propose_placement(name, &options).await?;
         let proposal = PlacementProposal {

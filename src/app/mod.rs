@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 pub use attributes::AttributesView;
 pub use ledger::CapacityLedger;
-pub use placement::{Move, PlacementOptions, Proposal, Rescheduling};
+pub use placement::{Move, Proposal, Rescheduling};
 pub use planner::Planner;
 pub use scaling::{Scaler, ScalingView, TickSummary};
 pub use types::*;

@@ -15,6 +15,8 @@ on_every_engine!(
     placing_again_what_is_well_placed_moves_nothing,
     a_dry_run_is_applied_by_its_id_and_only_once,
     a_plan_of_a_changed_world_is_refused_with_the_changes,
+    a_plan_survives_latencies_that_jitter_and_not_those_that_break_a_bound,
+    a_request_brings_its_own_strategy_weights_and_parameters,
     an_infeasible_placement_changes_nothing_and_is_explained,
     the_strategy_can_be_named_by_request_and_by_descriptor,
     a_placement_that_is_final_is_not_changed,
@@ -121,6 +123,96 @@ async fn a_plan_of_a_changed_world_is_refused_with_the_changes(database: TestDat
     assert_eq!(refused.body["type"], "urn:smo:problem:world-changed");
     assert_eq!(refused.body["changes"], json!(["cluster edge-1 is not available"]));
     assert_eq!(app.get("/graphs/g").await.body["generation"], 1);
+    app.shutdown().await;
+}
+
+async fn set_latency(app: &TestApp, from: &str, to: &str, ms: f64) {
+    let body = json!({ "latencies_ms": { to: ms } }).to_string();
+    let path = format!("/clusters/{from}/attributes");
+    assert_eq!(app.send("PUT", &path, Some("application/json"), body.into()).await.status, 200);
+}
+
+/// Two services that call each other on two clusters, with a plan by `cost` that moves one of them.
+async fn proposed(app: &TestApp, qos: &str) -> Value {
+    let near = json!([{ "connectionPoint": "b", "qos": qos }]);
+    let calls = json!({ "deployment": { "intent": {
+        "network": { "latencies": near }, "connectionPoints": ["b"], "compute": { "cpu": "medium" } } } });
+    let mut b = service("b", json!({}));
+    b["smo"] = json!({ "antiAffinity": ["a"] });
+    assert_eq!(app.post(DEMO, &graph("g", &[service("a", calls), b])).await.status, 200);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+    for (from, to) in [("cloud", "edge-1"), ("cloud", "edge-2"), ("edge-1", "edge-2")] {
+        set_latency(app, from, to, 9.5).await;
+    }
+    let lost = cluster_of(&app.get("/graphs/g").await.body, "b");
+    app.world.set_cluster_available(&lost, false).unwrap();
+    let proposal = app.post("/graphs/g/placement?dry_run=true&strategy=cost", &json!({})).await;
+    assert_eq!(
+        (proposal.status, &proposal.body["moves"][0]["service"]),
+        (200, &json!("b")),
+        "{:#}",
+        proposal.body
+    );
+    proposal.body
+}
+
+async fn a_plan_survives_latencies_that_jitter_and_not_those_that_break_a_bound(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let first = proposed(&app, "ultralow").await;
+    // Less than a fifth more is noise, but not where it is more than the 10 ms of the intent.
+    for (from, to) in [("cloud", "edge-1"), ("cloud", "edge-2"), ("edge-1", "edge-2")] {
+        set_latency(&app, from, to, 10.5).await;
+    }
+    let refused = app.post("/graphs/g/placement", &json!({ "plan_id": first["plan_id"] })).await;
+    assert_eq!(
+        (refused.status, &refused.body["type"]),
+        (409, &json!("urn:smo:problem:world-changed")),
+        "{:#}",
+        refused.body
+    );
+    assert!(refused.body["changes"][0].as_str().unwrap().contains("too far apart"), "{:#}", refused.body);
+    // The objective of the plan is another now, and it is carried out as it is.
+    for (from, to) in [("cloud", "edge-1"), ("cloud", "edge-2"), ("edge-1", "edge-2")] {
+        set_latency(&app, from, to, 8.5).await;
+    }
+    let applied = app.post("/graphs/g/placement", &json!({ "plan_id": first["plan_id"] })).await;
+    assert_eq!(applied.status, 200, "{:#}", applied.body);
+    app.shutdown().await;
+}
+
+async fn a_request_brings_its_own_strategy_weights_and_parameters(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    spread(&app).await;
+    let body =
+        json!({ "strategy": "cost", "weights": { "moves": 0.0, "carbon": 5 }, "parameters": { "seed": 9 } });
+    let proposal = app.post("/graphs/g/placement?dry_run=true", &body).await;
+    assert_eq!((proposal.status, &proposal.body["strategy"]), (200, &json!("cost")), "{:#}", proposal.body);
+    let path = format!("/graphs/g/decisions/{}", proposal.body["plan_id"].as_str().unwrap());
+    let problem = app.get(&path).await.body["problem"].clone();
+    assert_eq!(
+        (&problem["weights"]["moves"], &problem["weights"]["carbon"], &problem["limits"]["seed"]),
+        (&json!(0.0), &json!(5.0), &json!(9)),
+        "{problem:#}"
+    );
+    // The plan is applied although descriptor and configuration have other weights.
+    let applied = app.post("/graphs/g/placement", &json!({ "plan_id": proposal.body["plan_id"] })).await;
+    assert_eq!(applied.status, 200, "{:#}", applied.body);
+    for (body, pointer) in [
+        (json!({ "weights": { "prize": 1 } }), "/weights"),
+        (json!({ "parameters": { "seed": -1 } }), "/parameters"),
+        (json!({ "strategy": "best" }), "/strategy"),
+        (json!({ "plan_id": proposal.body["plan_id"], "weights": { "moves": 1 } }), "/plan_id"),
+    ] {
+        let refused = app.post("/graphs/g/placement", &body).await;
+        assert_eq!(
+            (refused.status, &refused.body["errors"][0]["pointer"]),
+            (400, &json!(pointer)),
+            "{:#}",
+            refused.body
+        );
+    }
+    let twice = app.post("/graphs/g/placement?strategy=cost", &json!({ "strategy": "cost" })).await;
+    assert_eq!(twice.status, 400, "{:#}", twice.body);
     app.shutdown().await;
 }
 

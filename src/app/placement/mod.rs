@@ -7,7 +7,6 @@ mod reschedule;
 use chrono::{DateTime, Utc};
 
 use policy::Occasion;
-pub use policy::PlacementOptions;
 pub use reschedule::{Move, Proposal, Rescheduling};
 
 use super::App;
@@ -16,6 +15,7 @@ use crate::error::Result;
 use crate::hdag::Descriptor;
 use crate::model::ServiceRecord;
 use crate::optimizer::DecisionContext;
+use crate::optimizer::placement::PlacementRequest;
 
 impl App {
     /// Decides where the services of a new graph go; `expected` are its services with what their charts bring.
@@ -32,7 +32,7 @@ impl App {
         let snapshot = self.parts.ledger.snapshot_for(&descriptor.id, at).await?;
         let context = DecisionContext::new(descriptor, project, at);
         let policy =
-            self.policy_of(descriptor, &context, Occasion::New, &PlacementOptions::default()).await?;
+            self.policy_of(descriptor, &context, Occasion::New, &PlacementRequest::default()).await?;
         let problem = problem::problem(descriptor, &snapshot, expected, policy, false);
         let mut decided = self.parts.planner.place(problem, &context, Caller::Request).await?;
         decided.plan()?;

@@ -14,7 +14,7 @@ use crate::clients::{ClientError, ClientErrorKind};
 use crate::config::{IntentRule, PlacementLimits, PlacementSettings, check_strategy};
 use crate::error::{Error, Result};
 use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
-use crate::optimizer::placement::{BuiltIn, Requirement, SolveLimits, Strategy, Weights};
+use crate::optimizer::placement::{BuiltIn, PlacementRequest, Requirement, SolveLimits, Strategy, Weights};
 use crate::optimizer::{DecisionContext, IntentHandlerAnswer, IntentRequirement};
 
 /// Whether a graph is placed for the first time or again.
@@ -22,15 +22,6 @@ use crate::optimizer::{DecisionContext, IntentHandlerAnswer, IntentRequirement};
 pub(super) enum Occasion {
     New,
     Again,
-}
-
-/// The placement options of a request.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PlacementOptions {
-    /// Name of the strategy.
-    pub strategy: Option<String>,
-    /// Refuse undecidable requirements.
-    pub strict: Option<bool>,
 }
 
 /// How a placement is to be decided.
@@ -62,7 +53,7 @@ pub(super) fn resolve(
     project: &str,
     descriptor: &Descriptor,
     occasion: Occasion,
-    request: &PlacementOptions,
+    request: &PlacementRequest,
     handled: &[HandledIntents],
 ) -> Result<PlacementPolicy> {
     let of_project = settings.projects.get(project);
@@ -93,6 +84,8 @@ pub(super) fn resolve(
     }
     let asked = &descriptor.placement;
     policy.set(&asked.weights, &asked.parameters).map_err(unusable("/hdaGraph/smo/placement"))?;
+    policy.set(&request.weights, &BTreeMap::new()).map_err(unusable("/weights"))?;
+    policy.set(&BTreeMap::new(), &request.parameters).map_err(unusable("/parameters"))?;
     policy.clamp(&settings.limits);
     if let Some(name) = request.strategy.as_deref().or(asked.strategy.as_deref()) {
         policy.strategy = name.into();
@@ -113,7 +106,7 @@ impl App {
         descriptor: &Descriptor,
         context: &DecisionContext,
         occasion: Occasion,
-        request: &PlacementOptions,
+        request: &PlacementRequest,
     ) -> Result<PlacementPolicy> {
         let handled = self.parts.planner.handle_intents(descriptor, context).await;
         let settings = &self.parts.settings.placement;
@@ -264,7 +257,7 @@ mod tests {
     }
 
     fn resolved(settings: &PlacementSettings, placement: &str) -> PlacementPolicy {
-        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementOptions::default(), &[])
+        resolve(settings, "demo", &descriptor(placement), Occasion::New, &PlacementRequest::default(), &[])
             .unwrap()
     }
 

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AttributeTest, BuiltIn, ClusterState, LatencyBound, Outcome, Plan, Problem, Requirement, ServiceDemand,
-    Strategy,
+    AttributeTest, BuiltIn, ClusterState, LatencyBound, Link, Outcome, Plan, Problem, Requirement,
+    ServiceDemand, Strategy, Waived,
 };
 use crate::hdag::{Dimension, Resources};
 use crate::optimizer::ClusterAttributes;
@@ -18,12 +18,19 @@ const ENUMERATED: f64 = 5_000.0;
 /// Relative difference of two computations of one objective.
 const TOLERANCE: f64 = 1e-6;
 
-/// Checks the plan of an outcome; an outcome without a plan has nothing that could be used.
+/// Checks the plan of an outcome, and that nothing is called impossible that one of few assignments achieves.
 ///
 /// # Errors
 /// Everything that is wrong, one sentence each.
 pub fn check(problem: &Problem, outcome: &Outcome) -> Result<(), Vec<String>> {
-    let Some(plan) = outcome.plan() else { return Ok(()) };
+    let Some(plan) = outcome.plan() else {
+        return match outcome {
+            Outcome::Infeasible(cause) if cause.proven && best(problem, of_refusal(problem)).is_some() => {
+                Err(vec!["it is called proven that there is no placement, and there is one".to_owned()])
+            }
+            _ => Ok(()),
+        };
+    };
     let mut faults = names(problem);
     let Some(places) = places(problem, plan, &mut faults) else { return Err(faults) };
     if plan.unknown_allowed && problem.strict {
@@ -31,11 +38,68 @@ pub fn check(problem: &Problem, outcome: &Outcome) -> Result<(), Vec<String>> {
             "the plan lets undecidable requirements count as met, which the problem forbids".to_owned(),
         );
     }
-    let strict = !plan.unknown_allowed;
-    faults.extend(constraints(problem, &places, strict));
+    faults.extend(constraints(problem, &places, of_plan(plan)));
     faults.extend(replicas(problem, plan));
+    faults.extend(explanation(problem, plan));
     faults.extend(values(problem, plan, &places, matches!(outcome, Outcome::Optimal(_))));
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The constraints of a problem that the assignment of a plan breaks, one sentence each; the objective, which
+/// another problem may have another of, is not looked at.
+#[must_use]
+pub fn broken_constraints(problem: &Problem, plan: &Plan) -> Vec<String> {
+    let mut faults = names(problem);
+    if let Some(places) = places(problem, plan, &mut faults) {
+        faults.extend(constraints(problem, &places, of_plan(plan)));
+        faults.extend(replicas(problem, plan));
+    }
+    faults
+}
+
+/// Which requirements count as met where they cannot be decided.
+#[derive(Clone, Copy)]
+enum Lenience<'a> {
+    None,
+    All,
+    With(&'a [Waived]),
+}
+
+/// What a plan says of itself. Plans of earlier versions waive all or nothing, without a list.
+fn of_plan(plan: &Plan) -> Lenience<'_> {
+    match (plan.unknown_allowed, &plan.waived[..]) {
+        (false, _) => Lenience::None,
+        (true, []) => Lenience::All,
+        (true, waived) => Lenience::With(waived),
+    }
+}
+
+/// A refusal says that nothing helps, however the undecidable counts, unless it may not count as met.
+fn of_refusal(problem: &Problem) -> Lenience<'static> {
+    if problem.strict { Lenience::None } else { Lenience::All }
+}
+
+impl Lenience<'_> {
+    fn is_met(self, service: &ServiceDemand, requirement: &Requirement) -> bool {
+        let is_it = |waived: &Waived| {
+            matches!(waived, Waived::Intent { service: name, intent, attribute }
+                if (name, intent, attribute) == (&service.name, &requirement.intent, &requirement.attribute))
+        };
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::With(list) => list.iter().any(is_it),
+        }
+    }
+
+    fn is_near(self, link: &Link) -> bool {
+        let is_it = |waived: &Waived| matches!(waived, Waived::Latency { from, to } if (from, to) == (&link.from, &link.to));
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::With(list) => list.iter().any(is_it),
+        }
+    }
 }
 
 fn names(problem: &Problem) -> Vec<String> {
@@ -72,7 +136,7 @@ fn places<'a>(problem: &'a Problem, plan: &Plan, faults: &mut Vec<String>) -> Op
 }
 
 /// Every hard constraint that the places break.
-fn constraints(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec<String> {
+fn constraints(problem: &Problem, places: &[&ClusterState], lenience: Lenience<'_>) -> Vec<String> {
     let mut faults = Vec::new();
     for (service, place) in problem.services.iter().zip(places) {
         if !place.available {
@@ -98,7 +162,7 @@ fn constraints(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec
             faults.push(format!("service {} must stay on {current}, but is on {}", service.name, place.name));
         }
         for requirement in &service.requires {
-            if !allowed(requirement, &place.attributes, strict) {
+            if !allowed(requirement, &place.attributes, lenience.is_met(service, requirement)) {
                 let (intent, name) = (&requirement.intent, &service.name);
                 faults
                     .push(format!("cluster {} does not meet intent {intent} of service {name}", place.name));
@@ -106,13 +170,13 @@ fn constraints(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec
         }
     }
     faults.extend(capacities(problem, places));
-    faults.extend(pairs(problem, places, strict));
+    faults.extend(pairs(problem, places, lenience));
     faults
 }
 
-fn allowed(requirement: &Requirement, attributes: &ClusterAttributes, strict: bool) -> bool {
+fn allowed(requirement: &Requirement, attributes: &ClusterAttributes, unknown: bool) -> bool {
     let Some(found) = attributes.get(&requirement.attribute) else {
-        return !requirement.must_be_known && !strict;
+        return !requirement.must_be_known && unknown;
     };
     match &requirement.test {
         AttributeTest::OneOf(texts) => texts.contains(&found),
@@ -155,7 +219,7 @@ fn capacities(problem: &Problem, places: &[&ClusterState]) -> Vec<String> {
 }
 
 /// Co-location, anti-affinity and latency bounds.
-fn pairs(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec<String> {
+fn pairs(problem: &Problem, places: &[&ClusterState], lenience: Lenience<'_>) -> Vec<String> {
     let place: BTreeMap<&str, &ClusterState> =
         problem.services.iter().map(|service| service.name.as_str()).zip(places.iter().copied()).collect();
     let mut faults = Vec::new();
@@ -188,7 +252,7 @@ fn pairs(problem: &Problem, places: &[&ClusterState], strict: bool) -> Vec<Strin
         else {
             continue;
         };
-        if !near(problem, bound, here, there, strict) {
+        if !near(problem, bound, here, there, lenience.is_near(link)) {
             let (from, to) = (&link.from, &link.to);
             faults.push(format!(
                 "services {from} and {to} are too far apart on {} and {}",
@@ -214,21 +278,45 @@ fn near(
     bound: LatencyBound,
     one: &ClusterState,
     other: &ClusterState,
-    strict: bool,
+    unknown: bool,
 ) -> bool {
     if one.name == other.name {
         return true;
     }
     let measured = round_trip(one, other);
     if bound == LatencyBound::Ultralow {
-        return measured.map_or(!strict, |ms| ms < problem.limits.ultralow_ms);
+        return measured.map_or(unknown, |ms| ms < problem.limits.ultralow_ms);
     }
     let regions = (one.attributes.region.as_deref(), other.attributes.region.as_deref());
     match regions {
         (Some(here), Some(there)) if here == there => true,
         (Some(_), Some(_)) => measured.is_some_and(|ms| ms <= problem.limits.neighbour_ms),
-        _ => measured.map_or(!strict, |ms| ms <= problem.limits.neighbour_ms),
+        _ => measured.map_or(unknown, |ms| ms <= problem.limits.neighbour_ms),
     }
+}
+
+/// Whether the explanation says of every service where it is and where it was: moves are read from it.
+fn explanation(problem: &Problem, plan: &Plan) -> Vec<String> {
+    let mut faults = Vec::new();
+    if plan.explanation.len() != problem.services.len() {
+        faults.push(format!(
+            "{} of {} services are explained",
+            plan.explanation.len(),
+            problem.services.len()
+        ));
+    }
+    for (service, explained) in problem.services.iter().zip(&plan.explanation) {
+        let (name, cluster) = (&service.name, &explained.cluster);
+        if explained.service != *name || plan.assignment.get(name) != Some(cluster) {
+            faults.push(format!("service {name} is explained as {} on {cluster}", explained.service));
+        }
+        let from = service.current.as_ref().filter(|current| *current != cluster);
+        if explained.moved_from.as_ref() != from {
+            let said = &explained.moved_from;
+            faults.push(format!("service {name} is said to move from {said:?}, it was on {from:?}"));
+        }
+    }
+    faults
 }
 
 fn replicas(problem: &Problem, plan: &Plan) -> Vec<String> {
@@ -276,7 +364,7 @@ fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: boo
             plan.bound
         ));
     }
-    if let (Some(bound), Some(best)) = (plan.bound, best(problem, !plan.unknown_allowed))
+    if let (Some(bound), Some(best)) = (plan.bound, best(problem, of_plan(plan)))
         && bound > best
         && !close(bound, best)
     {
@@ -285,17 +373,46 @@ fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: boo
     faults
 }
 
-/// By how much costs may differ that are counted in whole billionths per microsecond of each link.
+/// By how much costs may differ that are counted in whole billionths, per microsecond of each link; where sums may
+/// be so large that billionths do not fit into integers, in as many parts of the largest sum as fit.
 fn rounding(problem: &Problem) -> f64 {
     let known = problem.clusters.iter().flat_map(|cluster| cluster.attributes.latencies_ms.values().copied());
     let longest = known.fold(problem.limits.unknown_latency_ms, f64::max);
-    #[expect(clippy::cast_precision_loss, reason = "a number of links")]
-    let links = problem.links.len() as f64;
-    links * longest * 1000.0 * 1e-9
+    #[expect(clippy::cast_precision_loss, reason = "numbers of links, services and clusters")]
+    let [links, cells] =
+        [problem.links.len(), 2 * problem.services.len() + problem.clusters.len()].map(|count| count as f64);
+    let coarse = largest_sum(problem, longest) / 3e13;
+    links * longest * 1000.0 * coarse.max(1e-9) + if coarse > 1e-9 { cells * coarse } else { 0.0 }
+}
+
+/// No assignment costs more.
+fn largest_sum(problem: &Problem, longest: f64) -> f64 {
+    let weights = match problem.strategy {
+        Strategy::BuiltIn(BuiltIn::Green) => problem.weights.green(),
+        _ => problem.weights,
+    };
+    let highest = |read: fn(&ClusterAttributes) -> Option<f64>, none: f64| {
+        problem.clusters.iter().filter_map(|cluster| read(&cluster.attributes)).fold(none, f64::max)
+    };
+    let per_core = weights.price * highest(|a| a.price_per_core_hour, 0.0)
+        + weights.carbon * highest(|a| a.carbon_per_core_hour, 0.0)
+        + weights.balance;
+    #[expect(clippy::cast_precision_loss, reason = "a bound")]
+    let used = |service: &ServiceDemand| {
+        let cores = (service.needs.cpu_millicores as f64 * service.replicas.min as f64
+            + service.fixed_needs.cpu_millicores as f64)
+            / 1000.0;
+        cores * per_core + weights.moves.max(1.0) * service.move_weight
+    };
+    let services: f64 = problem.services.iter().map(used).sum();
+    let links: f64 = problem.links.iter().map(|link| weights.latency * link.traffic * longest).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a number of clusters")]
+    let clusters = problem.clusters.len() as f64;
+    services + links + clusters * weights.activation * highest(|a| a.activation_cost, 1.0)
 }
 
 /// The smallest objective of all assignments, where there are few enough to try.
-fn best(problem: &Problem, strict: bool) -> Option<f64> {
+fn best(problem: &Problem, lenience: Lenience<'_>) -> Option<f64> {
     let (services, clusters) = (problem.services.len(), problem.clusters.len());
     #[expect(clippy::cast_precision_loss, reason = "only compared with a small number")]
     let assignments = (clusters as f64).powi(i32::try_from(services).ok()?);
@@ -307,7 +424,7 @@ fn best(problem: &Problem, strict: bool) -> Option<f64> {
     loop {
         let places: Vec<&ClusterState> =
             digits.iter().map(|digit| problem.clusters.get(*digit)).collect::<Option<_>>()?;
-        if constraints(problem, &places, strict).is_empty() {
+        if constraints(problem, &places, lenience).is_empty() {
             let value = objective(problem, &places);
             best = Some(best.map_or(value, |best| if value < best { value } else { best }));
         }
@@ -342,11 +459,11 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
     };
     for cluster in &problem.clusters {
         let here = problem.services.iter().zip(places).filter(|(_, place)| place.name == cluster.name);
-        let (mut services, mut millicores) = (0, 0_i64);
+        let (mut services, mut millicores) = (0, 0_i128);
         for (service, _) in here {
             services += 1;
-            millicores += service.needs.cpu_millicores * service.replicas.min;
-            millicores += service.fixed_needs.cpu_millicores;
+            millicores += i128::from(service.needs.cpu_millicores) * i128::from(service.replicas.min);
+            millicores += i128::from(service.fixed_needs.cpu_millicores);
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53 millicores")]
         let (cores, free) = (millicores as f64 / 1000.0, cluster.free.cpu_millicores as f64);

@@ -1,10 +1,10 @@
 //! Compilation of a problem in names and units into a [`Model`] in ordinals and integers.
 //!
 //! Missing data of clusters is filled in here: an unknown price or carbon intensity counts as the highest
-//! known one, an unknown latency as `unknown_latency_ms`, and the caller chooses whether an undecidable
-//! requirement forbids a cluster ([`Unknown`]).
+//! known one, an unknown latency as `unknown_latency_ms`, and the caller chooses which undecidable requirements
+//! forbid a cluster ([`Unknown`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::model::{Edge, Matrix, Model, NANO, Overload, PairRule, RESOURCES};
 use super::proximity::{Proximity, Tri};
@@ -12,18 +12,45 @@ use super::{BuiltIn, Objectives, Problem, Requirement, ServiceDemand, Strategy, 
 use crate::hdag::Resources;
 use crate::optimizer::ClusterAttributes;
 
-/// Largest nano-cost of one item on one cluster, or weight of one edge.
+/// Largest cost of one item on one cluster, or weight of one edge, in the unit of the model.
 const LARGEST_COST: f64 = 1e14;
-/// Largest nano-cost of a whole assignment: the search needs some bits beside it.
+/// Largest cost of a whole assignment, in the unit of the model: the search needs some bits beside it.
 const LARGEST_SUM: f64 = 3.6e16;
 
-/// Treatment of a requirement that the clusters' data cannot decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Parts of a cost unit that costs are counted in. The first one is nano-cost; coarser ones are for numbers so
+/// large that their sums would not fit.
+const UNITS: [f64; 6] = [NANO, 1e6, 1e3, 1.0, 1e-3, 1e-6];
+
+/// Treatment of the requirements that the clusters' data cannot decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
-    /// It counts as not met.
+    /// They count as not met.
     Forbids,
-    /// It counts as met.
+    /// They count as met.
     Allows,
+    /// These count as met, all others as not met.
+    AllowsIn(BTreeSet<Undecidable>),
+}
+
+/// A requirement that the data of some cluster cannot decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Undecidable {
+    /// A condition of a service on its cluster: the service's index, and the condition's.
+    Requirement(usize, usize),
+    /// The latency bound of a link.
+    Link(usize),
+}
+
+impl Unknown {
+    /// Whether a requirement counts as met where it cannot be decided.
+    #[must_use]
+    pub fn allows(&self, requirement: Undecidable) -> bool {
+        match self {
+            Self::Forbids => false,
+            Self::Allows => true,
+            Self::AllowsIn(met) => met.contains(&requirement),
+        }
+    }
 }
 
 /// A model, and how its ordinals relate to the problem: clusters have the same index in both.
@@ -43,8 +70,10 @@ pub struct Compiled<'a> {
     pub warnings: Vec<String>,
     /// The treatment of undecidable requirements.
     pub unknown: Unknown,
-    /// Some requirement is undecidable somewhere, so that the other choice of [`Unknown`] is another model.
-    pub undecidable: bool,
+    /// The requirements that are undecidable somewhere.
+    pub undecidable: BTreeSet<Undecidable>,
+    /// So much of the model's costs is one cost unit.
+    pub unit: f64,
 }
 
 impl Compiled<'_> {
@@ -78,9 +107,24 @@ impl Compiled<'_> {
 /// Makes the model of a problem. Objectives other than [`Objectives::Cost`] know moves only.
 ///
 /// # Errors
-/// Two services or two clusters have one name, or a number is too large to compute with exactly.
+/// Two services or two clusters have one name, or a number is too large to compute with.
 pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, String> {
     refuse_repeats(problem)?;
+    let mut refusal = String::new();
+    for unit in UNITS {
+        match compile_in(problem, unknown.clone(), unit) {
+            Ok(compiled) => return Ok(compiled),
+            Err(too_large) => refusal = too_large,
+        }
+    }
+    Err(refusal)
+}
+
+/// The model with costs in this unit.
+///
+/// # Errors
+/// A number is too large for it.
+fn compile_in(problem: &Problem, unknown: Unknown, unit: f64) -> Result<Compiled<'_>, String> {
     let items = items(&problem.services);
     let mut item_of = vec![0; problem.services.len()];
     for (item, members) in items.iter().enumerate() {
@@ -88,11 +132,12 @@ pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, Stri
     }
     let proximity = Proximity::new(problem);
     let demand: Vec<Resources> = items.iter().map(|members| total(problem, members)).collect();
+    let capacity: Vec<[i64; RESOURCES]> = problem.clusters.iter().map(capacity).collect();
     let mut compiled = Compiled {
         problem,
         model: Model {
-            demand: demand.iter().copied().map(|demand| demand.amounts()).collect(),
-            capacity: problem.clusters.iter().map(capacity).collect(),
+            demand: bounded(&demand, &capacity),
+            capacity,
             allowed: Matrix::new(items.len(), problem.clusters.len(), false),
             cost: Matrix::new(items.len(), problem.clusters.len(), 0),
             activation: vec![0; problem.clusters.len()],
@@ -108,7 +153,8 @@ pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, Stri
         proximity,
         warnings: problem.warnings.clone(),
         unknown,
-        undecidable: false,
+        undecidable: BTreeSet::new(),
+        unit,
     };
     compiled.set_allowed();
     compiled.set_pair_rules();
@@ -121,8 +167,8 @@ pub fn compile(problem: &Problem, unknown: Unknown) -> Result<Compiled<'_>, Stri
         return Err(format!(
             "all costs together may reach {:.0}; at most {:.0} can be computed with exactly: lower the weights, the \
              traffic or the attributes",
-            ceiling / NANO,
-            LARGEST_SUM / NANO
+            ceiling / unit,
+            LARGEST_SUM / unit
         ));
     }
     Ok(compiled)
@@ -136,19 +182,22 @@ impl Compiled<'_> {
                     .iter()
                     .zip(&self.model.capacity[index])
                     .all(|(need, free)| need <= free);
-                let mut met = Tri::Yes;
+                let mut met = true;
                 for member in members {
                     let service = &self.problem.services[*member];
                     let elsewhere = service.current.as_ref().is_some_and(|current| *current != cluster.name);
                     if (service.pinned && elsewhere) || cluster.too_large(service).is_some() {
-                        met = Tri::No;
+                        met = false;
                     }
-                    for requirement in &service.requires {
-                        met = met.and(requirement.met_by(&cluster.attributes));
+                    for (index, requirement) in service.requires.iter().enumerate() {
+                        let here = Undecidable::Requirement(*member, index);
+                        let found = requirement.met_by(&cluster.attributes);
+                        if found == Tri::Unknown {
+                            self.undecidable.insert(here);
+                        }
+                        met &= found.decided(self.unknown.allows(here));
                     }
                 }
-                self.undecidable |= met == Tri::Unknown;
-                let met = met.decided(self.unknown == Unknown::Allows);
                 self.model.allowed.set(item, index, cluster.available && fits && met);
             }
         }
@@ -159,7 +208,7 @@ impl Compiled<'_> {
         let clusters = self.problem.clusters.len();
         let item = self.items_by_name();
         let mut kinds: Vec<Kind> = Vec::new();
-        let mut rules = Vec::new();
+        let (mut rules, mut bounded) = (Vec::new(), Vec::new());
         let mut add = |kind: Kind, one: usize, other: usize| {
             let relation = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
                 kinds.push(kind);
@@ -167,9 +216,11 @@ impl Compiled<'_> {
             });
             rules.push(PairRule { a: one.min(other), b: one.max(other), relation });
         };
-        for (link, from, to) in self.links_between_items() {
-            if let Some(bound) = link.bound {
-                add(Kind::Near(bound), from, to);
+        for (index, from, to) in self.links_between_items() {
+            if let Some(bound) = self.problem.links[index].bound {
+                let link = Undecidable::Link(index);
+                add(Kind::Near { bound, unknown_is_near: self.unknown.allows(link) }, from, to);
+                bounded.push((link, bound));
             }
         }
         for (at, service) in self.problem.services.iter().enumerate() {
@@ -184,11 +235,17 @@ impl Compiled<'_> {
             for one in 0..clusters {
                 for other in 0..clusters {
                     let holds = match kind {
-                        Kind::Apart => Tri::from(one != other),
-                        Kind::Near(bound) => self.proximity.within(bound, one, other),
+                        Kind::Apart => one != other,
+                        Kind::Near { bound, unknown_is_near } => {
+                            let near = self.proximity.within(bound, one, other);
+                            if near == Tri::Unknown {
+                                let open = bounded.iter().filter(|(_, asked)| *asked == bound);
+                                self.undecidable.extend(open.map(|(link, _)| *link));
+                            }
+                            near.decided(unknown_is_near)
+                        }
                     };
-                    self.undecidable |= holds == Tri::Unknown;
-                    relation.set(one, other, holds.decided(self.unknown == Unknown::Allows));
+                    relation.set(one, other, holds);
                 }
             }
             self.model.relations.push(relation);
@@ -210,7 +267,7 @@ impl Compiled<'_> {
                     service.current.as_ref().is_some_and(|current| *current != cluster.name)
                 });
                 let cost: f64 = moved.map(|service| weight * service.move_weight).sum();
-                let sum = self.model.cost.at(item, index) + nano(cost, "moving a service")?;
+                let sum = self.model.cost.at(item, index) + self.counted(cost, "moving a service")?;
                 self.model.cost.set(item, index, sum);
             }
         }
@@ -226,10 +283,11 @@ impl Compiled<'_> {
         for (index, cluster) in problem.clusters.iter().enumerate() {
             let per_core = weights.price * price[index] + weights.carbon * carbon[index];
             for (item, demand) in demand.iter().enumerate() {
-                let cost = nano(per_core * cores(demand.cpu_millicores), &cluster.name)?;
+                let cost = self.counted(per_core * cores(demand.cpu_millicores), &cluster.name)?;
                 self.model.cost.set(item, index, self.model.cost.at(item, index) + cost);
             }
-            self.model.activation[index] = nano(weights.activation * activation[index], &cluster.name)?;
+            self.model.activation[index] =
+                self.counted(weights.activation * activation[index], &cluster.name)?;
             for other in 0..problem.clusters.len() {
                 self.model.latency.set(index, other, self.proximity.microseconds(index, other));
             }
@@ -237,7 +295,7 @@ impl Compiled<'_> {
         self.model.edges = self.edges(weights.latency)?;
         if weights.balance > 0.0 {
             let above = problem.limits.balance_above;
-            let rate = nano(weights.balance / 1000.0, "the weight balance")?;
+            let rate = self.counted(weights.balance / 1000.0, "the weight balance")?;
             let threshold =
                 |cluster: &super::ClusterState| balance_threshold(cluster.free.cpu_millicores, above);
             let threshold = problem.clusters.iter().map(threshold).collect();
@@ -272,19 +330,30 @@ impl Compiled<'_> {
     }
 
     /// Links whose ends are different items, with these.
-    fn links_between_items(&self) -> Vec<(&super::Link, usize, usize)> {
+    fn links_between_items(&self) -> Vec<(usize, usize, usize)> {
         let item = self.items_by_name();
         let ends = |link: &super::Link| Some((*item.get(link.from.as_str())?, *item.get(link.to.as_str())?));
-        let links =
-            self.problem.links.iter().filter_map(|link| ends(link).map(|(from, to)| (link, from, to)));
+        let links = self.problem.links.iter().enumerate();
+        let links = links.filter_map(|(index, link)| ends(link).map(|(from, to)| (index, from, to)));
         links.filter(|(_, from, to)| from != to).collect()
     }
 
-    /// Traffic between items, in nano-cost per microsecond.
+    /// A cost in the unit of the model.
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+    fn counted(&self, cost: f64, what: &str) -> Result<i64, String> {
+        let counted = (cost * self.unit).round();
+        if counted.is_finite() && (0.0..=LARGEST_COST).contains(&counted) {
+            Ok(counted as i64)
+        } else {
+            Err(format!("{what} would cost {cost}; costs must be from 0 to {}", LARGEST_COST / self.unit))
+        }
+    }
+
+    /// Traffic between items, in the model's unit of cost per microsecond.
     fn edges(&self, weight: f64) -> Result<Vec<Edge>, String> {
         let mut edges: BTreeMap<(usize, usize), i64> = BTreeMap::new();
         for (link, from, to) in self.links_between_items() {
-            let weight = nano(weight * link.traffic / 1000.0, "traffic")?;
+            let weight = self.counted(weight * self.problem.links[link].traffic / 1000.0, "traffic")?;
             *edges.entry((from.min(to), from.max(to))).or_default() += weight;
         }
         Ok(edges
@@ -298,7 +367,7 @@ impl Compiled<'_> {
 /// Kinds of relations between two clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Near(super::LatencyBound),
+    Near { bound: super::LatencyBound, unknown_is_near: bool },
     Apart,
 }
 
@@ -339,16 +408,6 @@ pub(super) fn pessimistic(
     (problem.clusters.iter().map(|cluster| read(cluster).unwrap_or(highest)).collect(), unknown.collect())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-fn nano(cost: f64, what: &str) -> Result<i64, String> {
-    let nano = (cost * NANO).round();
-    if nano.is_finite() && (0.0..=LARGEST_COST).contains(&nano) {
-        Ok(nano as i64)
-    } else {
-        Err(format!("{what} would cost {cost}; costs must be from 0 to {}", LARGEST_COST / NANO))
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53 millicores")]
 pub(super) fn cores(millicores: i64) -> f64 {
     millicores as f64 / 1000.0
@@ -360,6 +419,20 @@ fn capacity(cluster: &super::ClusterState) -> [i64; RESOURCES] {
         capacity[dimension.index()] = i64::MAX;
     }
     capacity
+}
+
+/// The demands, none of them further above what any cluster has than is needed to fit nowhere: sums stay far inside
+/// 64-bit integers.
+fn bounded(demand: &[Resources], capacity: &[[i64; RESOURCES]]) -> Vec<[i64; RESOURCES]> {
+    let most: [i64; RESOURCES] = std::array::from_fn(|resource| {
+        let finite = capacity.iter().map(|capacity| capacity[resource]).filter(|amount| *amount < i64::MAX);
+        finite.max().map_or(i64::MAX, |most| most.saturating_add(1))
+    });
+    let bounded = |demand: &Resources| {
+        let amounts = demand.amounts();
+        std::array::from_fn(|resource| amounts[resource].min(most[resource]))
+    };
+    demand.iter().map(bounded).collect()
 }
 
 pub(super) fn total(problem: &Problem, members: &[usize]) -> Resources {

@@ -85,7 +85,7 @@ impl Filter<'_> {
             return None;
         }
         self.solves += 1;
-        let compiled = compile(problem, self.compiled.unknown).ok()?;
+        let compiled = compile(problem, self.compiled.unknown.clone()).ok()?;
         match feasibility(&compiled.model, self.stop) {
             Feasibility::Feasible(_) => Some(true),
             Feasibility::Infeasible => Some(false),
@@ -124,11 +124,23 @@ impl Filter<'_> {
         }
     }
 
+    /// The smallest additional capacity that makes a placement possible, in words.
+    fn extension(&self) -> Option<String> {
+        let problem = self.compiled.problem;
+        // An item that fits no empty cluster may go to each, once there is more capacity.
+        let mut roomy = problem.clone();
+        for cluster in &mut roomy.clusters {
+            Dimension::ALL.into_iter().for_each(|dimension| cluster.free.set(dimension, i64::MAX));
+        }
+        let mut model = compile(&roomy, self.compiled.unknown.clone()).ok()?.model;
+        model.capacity.clone_from(&self.compiled.model.capacity);
+        elastic(&model, self.stop).map(|extra| room(problem, &extra))
+    }
+
     /// Changes each of which alone makes a placement possible.
     fn relaxations(&mut self, conflict: &[Element]) -> Vec<String> {
         let problem = self.compiled.problem;
-        let mut relaxations: Vec<String> =
-            elastic(&self.compiled.model, self.stop).map(|extra| room(problem, &extra)).into_iter().collect();
+        let mut relaxations: Vec<String> = self.extension().into_iter().collect();
         for cluster in problem.clusters.iter().filter(|cluster| !cluster.available) {
             if self.is_exhausted() {
                 return relaxations;

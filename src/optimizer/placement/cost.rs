@@ -32,7 +32,7 @@ pub(super) fn cost(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
     };
     let Some(found) = search::anneal(model, &starts(model), &budget, &searching) else {
         return match exact::feasibility(model, stop) {
-            Feasibility::Infeasible => Outcome::Infeasible(infeasible(compiled)),
+            Feasibility::Infeasible => infeasible(compiled),
             Feasibility::Feasible(found) => conclude(compiled, found, stop),
             Feasibility::Unknown => timed_out(compiled, "no placement was found within the budget"),
         };

@@ -1,16 +1,15 @@
 //! Runs a built-in strategy: compiles the model, and turns the result into an outcome with proof and
 //! explanation.
 
-use std::collections::BTreeMap;
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::compile::{Compiled, Unknown, compile};
+use super::compile::{Compiled, Undecidable, Unknown, compile};
 use super::cost::cost;
 use super::exact::{self, Minimum, Placement};
 use super::explain::{PlanProof, outcome};
 use super::partial::PartialAssignment;
-use super::{BuiltIn, Certificate, Infeasibility, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
+use super::{BuiltIn, Certificate, Outcome, Problem, Strategy, TimedOut, conflict, first_fit};
 use crate::optimizer::{BuiltInStrategy, Stop};
 
 /// Warning of a plan that was cut short.
@@ -19,8 +18,8 @@ const CUT: &str = "deciding took all the time that the server allows: the same p
 /// Decides a problem by the built-in strategy that it names.
 ///
 /// Requirements that the clusters' data cannot decide count as not met as long as there is a placement
-/// without them; else, unless the problem is strict, as met, with a warning. Services that rest on such a
-/// requirement already are not moved away from it.
+/// without them; else, unless the problem is strict, as few as suffice count as met, with a warning. Services
+/// that rest on such a requirement already are not moved away from it.
 ///
 /// # Errors
 /// The strategy is not built in, or the problem has repeated names or numbers that are too large.
@@ -47,7 +46,7 @@ pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> 
         Outcome::Infeasible(cause) => Outcome::Infeasible(conflict::explained(compiled, cause, stop)),
         other => other,
     };
-    let mut outcome = with_unknowns(problem, |compiled| solve(strategy, compiled, stop), explained)?;
+    let mut outcome = with_unknowns(problem, |compiled| solve(strategy, compiled, stop), explained, stop)?;
     if stop.has_cut() {
         note_cut(&mut outcome, asked.is_some());
     }
@@ -65,7 +64,7 @@ pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result
         }
         _ => timed_out(compiled, "the assignment breaks a constraint or names what does not exist"),
     };
-    match with_unknowns(problem, solve, |_, outcome| outcome)? {
+    match with_unknowns(problem, solve, |_, outcome| outcome, &Stop::never())? {
         Outcome::TimedOut(refused) => Err(refused.summary),
         other => Ok(other),
     }
@@ -85,29 +84,87 @@ fn note_cut(outcome: &mut Outcome, asked: bool) {
     }
 }
 
-/// Solves with undecidable requirements counted as not met where possible, else as met; `explained` adds to
-/// the answer why there is no placement.
+/// Models that may be solved to find out which undecidable requirements have to count as met.
+const MOST_SOLVES: usize = 40;
+
+/// Solves with undecidable requirements counted as not met, but for those that stand in the way of every
+/// placement, and those that the services rest on already; `explained` adds to the answer why there is no
+/// placement.
 fn with_unknowns(
     problem: &Problem,
     solve: impl Fn(&Compiled<'_>) -> Outcome,
     explained: impl Fn(&Compiled<'_>, Outcome) -> Outcome,
+    stop: &Stop,
 ) -> Result<Outcome, String> {
     let compiled = compile(problem, Unknown::Forbids)?;
-    if problem.strict || !compiled.undecidable {
+    if problem.strict || compiled.undecidable.is_empty() {
         return Ok(explained(&compiled, solve(&compiled)));
     }
     let permissive = compile(problem, Unknown::Allows)?;
-    let mut now = PartialAssignment::empty(&permissive);
+    let now = undecided_now(&permissive);
+    let tried = |met: BTreeSet<Undecidable>| -> Result<Option<Outcome>, String> {
+        let unknown = if met.is_empty() { Unknown::Forbids } else { Unknown::AllowsIn(met) };
+        let outcome = solve(&compile(problem, unknown)?);
+        Ok(outcome.plan().is_some().then_some(outcome))
+    };
+    if let Some(outcome) = tried(now.clone())? {
+        return Ok(outcome);
+    }
+    let needed = needed(problem, &permissive.undecidable, &now, stop);
+    if needed != now
+        && let Some(outcome) = tried(needed)?
+    {
+        return Ok(outcome);
+    }
+    // A strategy that does not look back, or an assignment from outside, may rest on more.
+    Ok(explained(&permissive, solve(&permissive)))
+}
+
+/// The undecidable requirements that the services rest on where they are.
+fn undecided_now(permissive: &Compiled<'_>) -> BTreeSet<Undecidable> {
+    let mut now = PartialAssignment::empty(permissive);
     for (item, current) in permissive.model.current.iter().enumerate() {
         current.iter().for_each(|cluster| now.place(item, *cluster));
     }
-    if now.unknowns().is_empty() {
-        let decided = solve(&compiled);
-        if decided.plan().is_some() {
-            return Ok(decided);
+    now.undecided().into_iter().collect()
+}
+
+/// A set of undecidable requirements that have to count as met for a placement to exist, with none to spare
+/// (the deletion filter of [`conflict`]), and those of `now`. All of them when it is not found out in time.
+fn needed(
+    problem: &Problem,
+    all: &BTreeSet<Undecidable>,
+    now: &BTreeSet<Undecidable>,
+    stop: &Stop,
+) -> BTreeSet<Undecidable> {
+    let mut kept: Vec<Undecidable> = all.difference(now).copied().collect();
+    let with_now = |met: &[Undecidable]| met.iter().chain(now).copied().collect::<BTreeSet<_>>();
+    let is_enough = |met: &[Undecidable]| {
+        let compiled = compile(problem, Unknown::AllowsIn(with_now(met)));
+        compiled.is_ok_and(|compiled| {
+            matches!(exact::feasibility(&compiled.model, stop), exact::Feasibility::Feasible(_))
+        })
+    };
+    let mut chunk = kept.len().div_ceil(2).max(1);
+    let mut solves = 0;
+    while solves < MOST_SOLVES {
+        let mut at = 0;
+        while at < kept.len() && solves < MOST_SOLVES && !stop.is_due() {
+            let mut fewer = kept.clone();
+            fewer.drain(at..kept.len().min(at + chunk));
+            solves += 1;
+            if is_enough(&fewer) {
+                kept = fewer;
+            } else {
+                at += chunk;
+            }
         }
+        if chunk == 1 || stop.is_due() {
+            break;
+        }
+        chunk = chunk.div_ceil(2);
     }
-    Ok(explained(&permissive, solve(&permissive)))
+    with_now(&kept)
 }
 
 fn solve(strategy: BuiltIn, compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
@@ -125,12 +182,12 @@ pub(super) fn timed_out(compiled: &Compiled<'_>, summary: &str) -> Outcome {
     Outcome::TimedOut(TimedOut { strategy: compiled.problem.strategy.clone(), summary: summary.to_owned() })
 }
 
-/// The item that lacks capacity on every cluster, after the others have been placed as far as possible.
-pub(super) fn infeasible(compiled: &Compiled<'_>) -> Infeasibility {
+/// The outcome when a solver says that there is no placement: the item that lacks capacity on every cluster, after
+/// the others have been placed as far as possible. Should that find a placement, the solver erred, and it is used.
+pub(super) fn infeasible(compiled: &Compiled<'_>) -> Outcome {
     match first_fit::first_fit(compiled) {
-        Err(cause) => *cause,
-        // Impossible: a placement was found where none exists. Detecting that is left to the checker.
-        Ok(_) => first_fit::no_cluster(compiled, 0, Vec::new()),
+        Err(cause) => Outcome::Infeasible(*cause),
+        Ok((assignment, reasons)) => outcome(compiled, &assignment, PlanProof::NONE, reasons),
     }
 }
 
@@ -146,7 +203,7 @@ fn min_moves(compiled: &Compiled<'_>, stop: &Stop) -> Outcome {
         Minimum::Optimal { placement, proof: exact::Proof::Program } | Minimum::Feasible(placement) => {
             proven(placement, Certificate::Milp)
         }
-        Minimum::Infeasible => Outcome::Infeasible(infeasible(compiled)),
+        Minimum::Infeasible => infeasible(compiled),
         Minimum::Unknown { .. } => {
             timed_out(compiled, "no placement was found in time, and none is proven impossible")
         }

@@ -1,15 +1,21 @@
 //! Builds a plan from an assignment: objective, bound, and for each service and cluster the reason for or
 //! against it.
 
-use super::compile::Compiled;
-use super::model::{Model, NANO};
+use super::compile::{Compiled, Undecidable, Unknown};
+use super::model::Model;
 use super::partial::PartialAssignment;
-use super::{Certificate, ClusterVerdict, Outcome, Plan, ServiceExplanation, objective};
+use super::{
+    Certificate, ClusterVerdict, Link, Outcome, Plan, Requirement, ServiceExplanation, Waived, objective,
+};
+
+/// Most clusters with a verdict in the explanation of one service: with all of them, the record of a decision about a
+/// thousand services on hundreds of clusters would have tens of megabytes.
+const MOST_VERDICTS: usize = 20;
 
 /// The proof of an assignment's quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanProof {
-    /// No assignment has a smaller nano-cost; `None` when nothing is proven.
+    /// No assignment has a smaller cost in the unit of the model; `None` when nothing is proven.
     pub bound: Option<i64>,
     /// How that was proven.
     pub certificate: Certificate,
@@ -35,7 +41,7 @@ pub fn outcome(
     let optimal = proof.bound.is_some_and(|bound| bound >= cost);
     // An optimal plan's bound is its objective, regardless of the rounding of the last digit.
     #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
-    let bound = proof.bound.map(|bound| if optimal { objective.total } else { bound as f64 / NANO });
+    let bound = proof.bound.map(|bound| if optimal { objective.total } else { bound as f64 / compiled.unit });
     let gap = bound.map(|bound| {
         if objective.total > 0.0 { ((objective.total - bound) / objective.total).max(0.0) } else { 0.0 }
     });
@@ -54,11 +60,28 @@ pub fn outcome(
         gap,
         certificate: proof.certificate,
         reproducible: problem.limits.deadline_ms.is_none(),
-        unknown_allowed: compiled.unknown == super::compile::Unknown::Allows,
+        unknown_allowed: compiled.unknown != Unknown::Forbids,
+        waived: waived(compiled),
         warnings: compiled.warnings.iter().cloned().chain(unknowns).collect(),
         explanation: explanation(compiled, &situation, assignment, &reasons),
     };
     if optimal { Outcome::Optimal(plan) } else { Outcome::Feasible(plan) }
+}
+
+fn waived(compiled: &Compiled<'_>) -> Vec<Waived> {
+    let waived = compiled.undecidable.iter().filter(|open| compiled.unknown.allows(**open));
+    let named = |open: &Undecidable| match *open {
+        Undecidable::Requirement(service, index) => {
+            let service = &compiled.problem.services[service];
+            let Requirement { intent, attribute, .. } = service.requires[index].clone();
+            Waived::Intent { service: service.name.clone(), intent, attribute }
+        }
+        Undecidable::Link(index) => {
+            let Link { from, to, .. } = compiled.problem.links[index].clone();
+            Waived::Latency { from, to }
+        }
+    };
+    waived.map(named).collect()
 }
 
 fn explanation(
@@ -67,7 +90,7 @@ fn explanation(
     assignment: &[usize],
     reasons: &[String],
 ) -> Vec<ServiceExplanation> {
-    let differences = Differences::new(&compiled.model, assignment);
+    let differences = Differences::new(compiled, assignment);
     let verdicts: Vec<Vec<ClusterVerdict>> = (0..compiled.items.len())
         .map(|item| {
             let mut verdicts = situation.verdicts(item);
@@ -86,15 +109,36 @@ fn explanation(
             (None, Some(_)) => "stays where it is".to_owned(),
             (None, None) => reasons.get(*item).cloned().unwrap_or_else(|| new(cluster, verdicts)),
         };
+        let clusters = telling(verdicts, cluster, moved_from.as_deref());
         ServiceExplanation {
             service: service.name.clone(),
             cluster: cluster.clone(),
             moved_from,
             reason,
-            clusters: verdicts.clone(),
+            omitted: verdicts.len() - clusters.len(),
+            clusters,
         }
     };
     compiled.problem.services.iter().zip(&compiled.item_of).map(explain).collect()
+}
+
+/// The verdicts that tell most, in the order of the clusters: where the service is and was, then where it could be
+/// for the smallest difference, then where the fewest constraints forbid it.
+fn telling(verdicts: &[ClusterVerdict], cluster: &str, from: Option<&str>) -> Vec<ClusterVerdict> {
+    let mut order: Vec<usize> = (0..verdicts.len()).collect();
+    let is_own =
+        |verdict: &ClusterVerdict| verdict.cluster == cluster || Some(verdict.cluster.as_str()) == from;
+    order.sort_by(|one, other| {
+        let key = |at: &usize| {
+            let verdict = &verdicts[*at];
+            (!is_own(verdict), !verdict.feasible, verdict.violated.len())
+        };
+        let cost = |at: &usize| verdicts[*at].cost_difference.unwrap_or(0.0);
+        key(one).cmp(&key(other)).then(cost(one).total_cmp(&cost(other))).then(one.cmp(other))
+    });
+    order.truncate(MOST_VERDICTS);
+    order.sort_unstable();
+    order.into_iter().map(|at| verdicts[at].clone()).collect()
 }
 
 fn moved(from: &str, verdicts: &[ClusterVerdict]) -> String {
@@ -105,10 +149,8 @@ fn moved(from: &str, verdicts: &[ClusterVerdict]) -> String {
             format!("moves away from {from}: {}", violated.join("; "))
         }
         Some(verdict) => {
-            format!(
-                "moves away from {from}, where it would cost {:.3} more",
-                verdict.cost_difference.unwrap_or(0.0)
-            )
+            let difference = more_or_less(verdict.cost_difference.unwrap_or(0.0));
+            format!("moves away from {from}, where it would cost {difference}")
         }
     }
 }
@@ -119,15 +161,22 @@ fn new(cluster: &str, verdicts: &[ClusterVerdict]) -> String {
     match others.min_by(|one, other| difference(one).total_cmp(&difference(other))) {
         None => "no other cluster can take it, everything else being placed as planned".to_owned(),
         Some(next) => {
-            let more = difference(&next);
-            format!("the next best cluster, {}, would cost {more:.3} more", next.cluster)
+            let difference = more_or_less(difference(&next));
+            format!("the next best cluster, {}, would cost {difference}", next.cluster)
         }
     }
+}
+
+/// A strategy that minimises nothing, or is stopped, may leave a cheaper cluster.
+fn more_or_less(difference: f64) -> String {
+    if difference < 0.0 { format!("{:.3} less", -difference) } else { format!("{difference:.3} more") }
 }
 
 /// Cost differences of single changes of an assignment.
 struct Differences<'a> {
     model: &'a Model,
+    /// So much of its costs is one cost unit.
+    unit: f64,
     assignment: &'a [usize],
     /// Millicores and items on each cluster.
     millicores: Vec<i64>,
@@ -137,7 +186,8 @@ struct Differences<'a> {
 }
 
 impl<'a> Differences<'a> {
-    fn new(model: &'a Model, assignment: &'a [usize]) -> Self {
+    fn new(compiled: &'a Compiled<'_>, assignment: &'a [usize]) -> Self {
+        let (model, unit) = (&compiled.model, compiled.unit);
         let mut items = vec![0; model.clusters()];
         assignment.iter().for_each(|cluster| items[*cluster] += 1);
         let mut edges = vec![Vec::new(); model.items()];
@@ -146,7 +196,7 @@ impl<'a> Differences<'a> {
             edges[edge.b].push((edge.a, edge.weight));
         }
         let millicores = model.used(assignment).into_iter().map(|used| used[0]).collect();
-        Self { model, assignment, millicores, items, edges }
+        Self { model, unit, assignment, millicores, items, edges }
     }
 
     /// Increase of the objective when the item is on `to` instead, in cost units.
@@ -175,7 +225,7 @@ impl<'a> Differences<'a> {
             nano += overload.rate * change;
         }
         #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
-        let units = nano as f64 / NANO;
+        let units = nano as f64 / self.unit;
         units
     }
 }

@@ -35,17 +35,18 @@ mod tests;
 
 pub use crate::hdag::{SolveLimits, Weights};
 pub use changes::changes;
-pub use check::check;
-pub use compile::{Compiled, Unknown, compile};
+pub use check::{broken_constraints, check};
+pub use compile::{Compiled, Undecidable, Unknown, compile};
 pub use decide::{adopt, decide, decide_within};
 pub use model::{Edge, Matrix, Model, Overload, PairRule, RESOURCES};
 pub use objective::Objectives;
 pub use plan::{
     Certificate, ClusterVerdict, Infeasibility, Objective, Outcome, Plan, ServiceExplanation, Term, TimedOut,
-    Violation,
+    Violation, Waived,
 };
 pub use problem::{
-    AttributeTest, ClusterState, LatencyBound, Link, Problem, ReplicaBounds, Requirement, ServiceDemand,
+    AttributeTest, ClusterState, LatencyBound, Link, PlacementRequest, Problem, ReplicaBounds, Requirement,
+    ServiceDemand,
 };
 pub use report::report;
 pub use strategy::{BuiltIn, Strategy};

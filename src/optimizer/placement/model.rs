@@ -164,10 +164,11 @@ impl Model {
     /// The load of each cluster under an assignment.
     #[must_use]
     pub fn used(&self, assignment: &[usize]) -> Vec<[i64; RESOURCES]> {
-        let mut used = vec![[0; RESOURCES]; self.clusters()];
+        let mut used = vec![[0_i64; RESOURCES]; self.clusters()];
         for (demand, cluster) in self.demand.iter().zip(assignment) {
             for (sum, amount) in used[*cluster].iter_mut().zip(demand) {
-                *sum += amount;
+                // More than a cluster can have, and no less than is needed.
+                *sum = sum.saturating_add(*amount);
             }
         }
         used

@@ -1,12 +1,18 @@
 //! A partial assignment, and the constraints that keep an item off a cluster given the rest.
 
-use super::compile::{Compiled, Unknown};
+use super::compile::{Compiled, Undecidable};
 use super::proximity::Tri;
-use super::{AttributeTest, ClusterVerdict, LatencyBound, Requirement, Violation};
+use super::{AttributeTest, ClusterVerdict, LatencyBound, Link, Requirement, Violation};
 use crate::hdag::{Dimension, Resources};
 
-/// Latency bounds of one item, each with the service at the other end.
-type Bounds = Vec<(LatencyBound, usize)>;
+/// A latency bound of an item.
+struct Bound {
+    /// Index of the link.
+    link: usize,
+    bound: LatencyBound,
+    /// The service at the other end.
+    other: usize,
+}
 
 /// A partial or whole assignment of the items of a model.
 pub struct PartialAssignment<'a> {
@@ -15,8 +21,8 @@ pub struct PartialAssignment<'a> {
     placed: Vec<Option<usize>>,
     /// Usage of the placed items on each cluster.
     used: Vec<Resources>,
-    /// Latency bounds of each item: the bound and the service at the other end.
-    bounds: Vec<Bounds>,
+    /// Latency bounds of each item.
+    bounds: Vec<Vec<Bound>>,
     /// Services that each item must be apart from.
     apart: Vec<Vec<usize>>,
 }
@@ -89,11 +95,10 @@ impl<'a> PartialAssignment<'a> {
             if let Some(pod) = state.too_large(service) {
                 violated.push(Violation::Node { needed: *pod, largest: state.nodes.clone() });
             }
-            let failing = service
-                .requires
-                .iter()
-                .filter(|requirement| !self.holds(requirement.met_by(&state.attributes)));
-            violated.extend(failing.map(|requirement| Violation::Attribute {
+            let failing = service.requires.iter().enumerate().filter(|(index, requirement)| {
+                !self.holds(requirement.met_by(&state.attributes), Undecidable::Requirement(*member, *index))
+            });
+            violated.extend(failing.map(|(_, requirement)| Violation::Attribute {
                 intent: requirement.intent.clone(),
                 attribute: requirement.attribute.clone(),
                 wanted: wanted(requirement),
@@ -109,8 +114,8 @@ impl<'a> PartialAssignment<'a> {
         }
     }
 
-    fn holds(&self, met: Tri) -> bool {
-        met.decided(self.compiled.unknown == Unknown::Allows)
+    fn holds(&self, met: Tri, requirement: Undecidable) -> bool {
+        met.decided(self.compiled.unknown.allows(requirement))
     }
 
     fn room(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
@@ -127,9 +132,10 @@ impl<'a> PartialAssignment<'a> {
     /// Latency bounds and anti-affinity towards items that are placed.
     fn neighbours(&self, item: usize, cluster: usize, violated: &mut Vec<Violation>) {
         let (problem, item_of) = (self.compiled.problem, &self.compiled.item_of);
-        for (bound, other) in &self.bounds[item] {
+        for Bound { link, bound, other } in &self.bounds[item] {
             let Some(there) = self.placed[item_of[*other]] else { continue };
-            if !self.holds(self.compiled.proximity.within(*bound, cluster, there)) {
+            let near = self.compiled.proximity.within(*bound, cluster, there);
+            if !self.holds(near, Undecidable::Link(*link)) {
                 violated.push(Violation::Latency {
                     service: problem.services[*other].name.clone(),
                     wanted: bound_text(*bound, problem),
@@ -145,56 +151,84 @@ impl<'a> PartialAssignment<'a> {
         }
     }
 
+    /// The requirements that an assignment keeps only as far as is known.
+    #[must_use]
+    pub fn undecided(&self) -> Vec<Undecidable> {
+        let problem = self.compiled.problem;
+        let place = |service: usize| self.placed[self.compiled.item_of[service]];
+        let mut undecided = Vec::new();
+        for (at, service) in problem.services.iter().enumerate() {
+            let Some(cluster) = place(at) else { continue };
+            let attributes = &problem.clusters[cluster].attributes;
+            let open = |index: &usize| service.requires[*index].met_by(attributes) == Tri::Unknown;
+            let open = (0..service.requires.len()).filter(open);
+            undecided.extend(open.map(|index| Undecidable::Requirement(at, index)));
+        }
+        for (index, link) in problem.links.iter().enumerate() {
+            let ends = (find(problem, &link.from).and_then(place), find(problem, &link.to).and_then(place));
+            let (Some(bound), (Some(here), Some(there))) = (link.bound, ends) else { continue };
+            if self.compiled.proximity.within(bound, here, there) == Tri::Unknown {
+                undecided.push(Undecidable::Link(index));
+            }
+        }
+        undecided
+    }
+
     /// The unknown data that an assignment relies on, in words.
     #[must_use]
     pub fn unknowns(&self) -> Vec<String> {
+        self.undecided().into_iter().map(|open| self.unknown_text(open)).collect()
+    }
+
+    fn unknown_text(&self, open: Undecidable) -> String {
         let problem = self.compiled.problem;
-        let mut unknowns = Vec::new();
-        for (index, service) in problem.services.iter().enumerate() {
-            let Some(cluster) = self.placed[self.compiled.item_of[index]] else { continue };
-            let state = &problem.clusters[cluster];
-            for requirement in service.requires.iter().filter(|r| r.met_by(&state.attributes) == Tri::Unknown)
-            {
-                unknowns.push(format!(
+        let cluster = |service: Option<usize>| {
+            let place = service.and_then(|service| self.placed[self.compiled.item_of[service]]);
+            place.map_or("no cluster", |cluster| problem.clusters[cluster].name.as_str())
+        };
+        match open {
+            Undecidable::Requirement(at, index) => {
+                let service = &problem.services[at];
+                let requirement = &service.requires[index];
+                format!(
                     "intent {} of service {} cannot be decided: {} of cluster {} is unknown",
-                    requirement.intent, service.name, requirement.attribute, state.name
-                ));
+                    requirement.intent,
+                    service.name,
+                    requirement.attribute,
+                    cluster(Some(at))
+                )
             }
-        }
-        let find = |name: &String| problem.services.binary_search_by(|service| service.name.cmp(name)).ok();
-        for link in &problem.links {
-            let (Some(bound), Some(from), Some(to)) = (link.bound, find(&link.from), find(&link.to)) else {
-                continue;
-            };
-            let place = |service: usize| self.placed[self.compiled.item_of[service]];
-            let (Some(here), Some(there)) = (place(from), place(to)) else { continue };
-            if self.compiled.proximity.within(bound, here, there) == Tri::Unknown {
-                unknowns.push(format!(
+            Undecidable::Link(index) => {
+                let link = &problem.links[index];
+                let (here, there) = (find(problem, &link.from), find(problem, &link.to));
+                format!(
                     "{} and {} want {}, but no latency between their clusters {} and {} is known",
                     link.from,
                     link.to,
-                    bound_text(bound, problem),
-                    problem.clusters[here].name,
-                    problem.clusters[there].name
-                ));
+                    link.bound.map_or_else(String::new, |bound| bound_text(bound, problem)),
+                    cluster(here),
+                    cluster(there)
+                )
             }
         }
-        unknowns
     }
 }
 
+/// The index of a service.
+fn find(problem: &super::Problem, name: &String) -> Option<usize> {
+    problem.services.binary_search_by(|service| service.name.cmp(name)).ok()
+}
+
 /// Per item, the latency bounds and the services it must be apart from.
-fn neighbours(compiled: &Compiled<'_>) -> (Vec<Bounds>, Vec<Vec<usize>>) {
+fn neighbours(compiled: &Compiled<'_>) -> (Vec<Vec<Bound>>, Vec<Vec<usize>>) {
     let (problem, item_of) = (compiled.problem, &compiled.item_of);
-    let find = |name: &String| problem.services.binary_search_by(|service| service.name.cmp(name)).ok();
-    let mut bounds = vec![Vec::new(); compiled.items.len()];
-    for link in &problem.links {
-        let (Some(bound), Some(from), Some(to)) = (link.bound, find(&link.from), find(&link.to)) else {
-            continue;
-        };
+    let find = |name: &String| find(problem, name);
+    let mut bounds: Vec<Vec<Bound>> = compiled.items.iter().map(|_| Vec::new()).collect();
+    for (link, Link { from, to, bound, .. }) in problem.links.iter().enumerate() {
+        let (Some(bound), Some(from), Some(to)) = (*bound, find(from), find(to)) else { continue };
         if item_of[from] != item_of[to] {
-            bounds[item_of[from]].push((bound, to));
-            bounds[item_of[to]].push((bound, from));
+            bounds[item_of[from]].push(Bound { link, bound, other: to });
+            bounds[item_of[to]].push(Bound { link, bound, other: from });
         }
     }
     let mut apart = vec![Vec::new(); compiled.items.len()];

@@ -70,10 +70,36 @@ pub struct Plan {
     /// Whether requirements that the clusters' data cannot decide counted as met; the warnings name those
     /// that the plan rests on.
     pub unknown_allowed: bool,
+    /// The requirements that counted as met wherever they cannot be decided: without them there is no placement, or
+    /// services rest on them already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<Waived>,
     /// Requirements and costs that could not be evaluated because data of clusters is missing.
     pub warnings: Vec<String>,
     /// Why each service is where it is, by name.
     pub explanation: Vec<ServiceExplanation>,
+}
+
+/// A requirement that counts as met where the clusters' data cannot decide it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "requirement", rename_all = "snake_case")]
+pub enum Waived {
+    /// What an intent asks of the cluster of a service.
+    Intent {
+        /// Name of the service.
+        service: String,
+        /// The intent, such as `deviceProximity`.
+        intent: String,
+        /// The attribute of the cluster.
+        attribute: String,
+    },
+    /// The latency between two services.
+    Latency {
+        /// The service whose name comes first.
+        from: String,
+        /// The other one.
+        to: String,
+    },
 }
 
 /// An objective value and its parts.
@@ -155,8 +181,16 @@ pub struct ServiceExplanation {
     pub moved_from: Option<String>,
     /// One sentence for a person.
     pub reason: String,
-    /// The verdict on every cluster, everything else being placed as planned.
+    /// The verdicts on clusters, everything else being placed as planned. Of many clusters those that tell most:
+    /// where the service is and was, and the next best ones.
     pub clusters: Vec<ClusterVerdict>,
+    /// Clusters whose verdicts are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Whether a cluster could take a service, and if not, the obstacles.

@@ -3,6 +3,8 @@
 //! A problem serialises, so it is stored with its decision and can be replayed. Clusters, services and links
 //! are sorted, so that equal input gives an equal problem whatever the order in which it was gathered.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,6 +35,37 @@ pub struct Problem {
     pub strict: bool,
     /// Information found missing when the problem was built; repeated in the plan.
     pub warnings: Vec<String>,
+    /// What the request asked for; it is part of strategy, weights and limits already.
+    #[serde(default, skip_serializing_if = "PlacementRequest::is_empty")]
+    pub requested: PlacementRequest,
+}
+
+/// What one request for a placement asks for, before descriptor, project and configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementRequest {
+    /// Name of the strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "cost")]
+    pub strategy: Option<String>,
+    /// Refuse requirements that the clusters' data cannot decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub strict: Option<bool>,
+    /// Weights by name ([`WEIGHTS`](crate::hdag::WEIGHTS)).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
+    /// Parameters by name ([`PARAMETERS`](crate::hdag::PARAMETERS)).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, f64>,
+}
+
+impl PlacementRequest {
+    /// Whether it asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Problem {
@@ -54,6 +87,7 @@ impl Problem {
             limits: SolveLimits::default(),
             strict: false,
             warnings: Vec::new(),
+            requested: PlacementRequest::default(),
         }
         .sorted()
     }

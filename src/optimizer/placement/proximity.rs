@@ -14,16 +14,6 @@ pub enum Tri {
 }
 
 impl Tri {
-    /// Both hold; one that does not settles it.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, Self::Yes) => Self::Yes,
-            _ => Self::Unknown,
-        }
-    }
-
     /// The result when `Unknown` is treated as `unknown`.
     #[must_use]
     pub fn decided(self, unknown: bool) -> bool {

@@ -79,8 +79,8 @@ pub(super) fn certify(model: &Model) -> Certificate {
 /// Whether all items together need more of a resource than all clusters have.
 fn exceeds_everything(model: &Model) -> bool {
     (0..RESOURCES).any(|resource| {
-        let needed: i64 = model.demand.iter().map(|demand| demand[resource]).sum();
-        let free = model.capacity.iter().fold(0_i64, |sum, capacity| sum.saturating_add(capacity[resource]));
+        let needed: i128 = model.demand.iter().map(|demand| i128::from(demand[resource])).sum();
+        let free: i128 = model.capacity.iter().map(|capacity| i128::from(capacity[resource])).sum();
         needed > free
     })
 }

@@ -153,10 +153,10 @@ pub(super) fn shares(model: &Model) -> [f64; RESOURCES] {
     let mut totals = [0; RESOURCES];
     for demand in &model.demand {
         for (total, amount) in totals.iter_mut().zip(demand) {
-            *total += amount;
+            *total += i128::from(*amount);
         }
     }
-    totals.map(|total: i64| if total > 0 { 1.0 / total as f64 } else { 0.0 })
+    totals.map(|total: i128| if total > 0 { 1.0 / total as f64 } else { 0.0 })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a weight, not an amount")]

@@ -6,6 +6,21 @@ use proptest::prelude::*;
 
 use super::strategies::any_problem;
 use super::*;
+use crate::optimizer::BuiltInStrategy;
+
+/// Where a service is and was.
+fn explained(service: &ServiceDemand, places: &[(&str, &str)]) -> ServiceExplanation {
+    let place = places.iter().find(|(name, _)| *name == service.name);
+    let cluster = place.map_or_else(String::new, |(_, cluster)| (*cluster).to_owned());
+    ServiceExplanation {
+        service: service.name.clone(),
+        moved_from: service.current.clone().filter(|current| *current != cluster),
+        cluster,
+        reason: String::new(),
+        clusters: Vec::new(),
+        omitted: 0,
+    }
+}
 
 /// A plan of the stated assignment, whatever it is worth.
 fn stated(problem: &Problem, places: &[(&str, &str)]) -> Plan {
@@ -26,8 +41,9 @@ fn stated(problem: &Problem, places: &[(&str, &str)]) -> Plan {
         certificate: Certificate::None,
         reproducible: true,
         unknown_allowed: false,
+        waived: Vec::new(),
         warnings: Vec::new(),
-        explanation: Vec::new(),
+        explanation: problem.services.iter().map(|service| explained(service, places)).collect(),
     }
 }
 
@@ -155,4 +171,80 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_false_claim_that_there_is_no_placement_is_refused() {
+    let room = cluster("a", amount(1000, GIB, GB, 0));
+    let problem = in_turn("g", vec![room], vec![service("s", amount(2000, 1, 1, 0))]);
+    let mut cause = refusal(&problem);
+    assert!(cause.proven);
+    assert_eq!(check(&problem, &Outcome::Infeasible(cause.clone())), Ok(()));
+    let mut roomier = problem;
+    roomier.clusters[0].free.cpu_millicores = 2000;
+    let faults = check(&roomier, &Outcome::Infeasible(cause.clone())).unwrap_err();
+    assert_eq!(faults, ["it is called proven that there is no placement, and there is one"]);
+    // A strategy that does not look back says only that it found none.
+    cause.proven = false;
+    assert_eq!(check(&roomier, &Outcome::Infeasible(cause)), Ok(()));
+}
+
+#[test]
+fn an_explanation_that_differs_from_the_assignment_is_refused() {
+    let clusters = vec![cluster("a", amount(1000, GIB, GB, 0)), cluster("b", amount(1000, GIB, GB, 0))];
+    let mut moving = service("s", amount(1000, 1, 1, 0));
+    moving.current = Some("b".to_owned());
+    let mut problem = in_turn("g", clusters, vec![moving]);
+    problem.clusters[1].available = false;
+    let plan = plan(&problem);
+    assert_eq!(accepts(&problem, &plan), Ok(()));
+    let refused = |change: fn(&mut Plan)| {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        assert!(accepts(&problem, &changed).is_err(), "{changed:?}");
+    };
+    refused(|plan| plan.explanation[0].moved_from = None);
+    refused(|plan| plan.explanation[0].cluster = "b".to_owned());
+    refused(|plan| plan.explanation.clear());
+}
+
+#[test]
+fn amounts_whose_sum_no_integer_holds_fit_nowhere() {
+    let huge = amount(1000, 5 << 60, 1, 0);
+    let room = cluster("a", amount(9000, GIB, GB, 0));
+    let problem = in_turn("g", vec![room], vec![service("s", huge), service("t", huge)]);
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let problem = Problem { strategy: strategy.into(), ..problem.clone() };
+        let outcome = decide(&problem).unwrap();
+        assert!(matches!(outcome, Outcome::Infeasible(_)), "{strategy:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_largest_numbers_that_are_accepted_can_be_decided_with() {
+    let most = crate::hdag::MAX_WEIGHT;
+    let mut clusters: Vec<ClusterState> =
+        ["a", "b", "c"].map(|name| cluster(name, amount(400_000_000, GIB, GB, 0))).to_vec();
+    for (cluster, price) in clusters.iter_mut().zip([most, 1.0, 0.0]) {
+        cluster.attributes.price_per_core_hour = Some(price);
+    }
+    clusters[2].available = false;
+    let mut moving = service("s", amount(10_000, 1, 1, 0));
+    (moving.move_weight, moving.current) = (most, Some("c".to_owned()));
+    moving.replicas = ReplicaBounds::exactly(10_000);
+    let mut problem = in_turn("g", clusters, vec![moving, service("t", amount(1, 1, 1, 0))]);
+    problem.links = vec![Link { traffic: most, ..link("s", "t", None) }];
+    problem.weights.price = most;
+    problem.weights.latency = most;
+    problem.weights.moves = most;
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let problem = Problem { strategy: strategy.into(), ..problem.clone() };
+        let outcome = decide(&problem).unwrap();
+        assert_eq!(check(&problem, &outcome), Ok(()), "{strategy:?}");
+        if strategy != BuiltIn::FirstFit {
+            assert_eq!(outcome.plan().unwrap().assignment.len(), 2, "{strategy:?}: {outcome:?}");
+        }
+    }
+    let priced = Problem { strategy: BuiltIn::Cost.into(), ..problem };
+    assert_eq!(plan(&priced).assignment["s"], "b");
 }

@@ -56,3 +56,49 @@ fn differences_of_cost_are_those_of_the_objective() {
         }
     }
 }
+
+#[test]
+fn what_is_missing_for_services_larger_than_any_cluster_is_told() {
+    let clusters = vec![cluster("x", amount(7900, GIB, GB, 0)), cluster("y", amount(8000, GIB, GB, 0))];
+    let needs = amount(8000, 1, 1, 0);
+    let mut problem = in_turn("g", clusters, vec![service("a", needs), service("b", needs)]);
+    assert_eq!(refusal(&problem).relaxations, ["free another 0.1 cores on x"]);
+    // Neither fits any cluster.
+    problem.clusters[1].free.cpu_millicores = 7000;
+    let both = refusal(&problem).relaxations;
+    assert!(both[0].contains("on x") && both[0].contains("1 core on y"), "{both:?}");
+}
+
+#[test]
+fn of_many_clusters_the_verdicts_that_tell_most_are_kept() {
+    let mut clusters: Vec<ClusterState> = (0..60)
+        .map(|number| {
+            let mut one = cluster(&format!("c{number:02}"), amount(2000, GIB, GB, 0));
+            one.attributes.price_per_core_hour = Some(f64::from(60 - number));
+            one
+        })
+        .collect();
+    clusters[0].available = false;
+    let mut moving = service("a", amount(1000, 1, 1, 0));
+    moving.current = Some("c00".to_owned());
+    let problem = in_turn("g", clusters, vec![moving]);
+    let plan = plan(&Problem { strategy: BuiltIn::Cost.into(), ..problem });
+    let explained = &plan.explanation[0];
+    assert_eq!((explained.cluster.as_str(), explained.clusters.len(), explained.omitted), ("c59", 20, 40));
+    let kept: Vec<&str> = explained.clusters.iter().map(|verdict| verdict.cluster.as_str()).collect();
+    let mut expected = vec!["c00".to_owned()];
+    expected.extend((41..60).map(|number| format!("c{number:02}")));
+    assert_eq!(kept, expected);
+}
+
+#[test]
+fn a_cheaper_cluster_that_was_not_chosen_costs_less() {
+    let mut clusters = vec![cluster("a", amount(2000, GIB, GB, 0)), cluster("b", amount(2000, GIB, GB, 0))];
+    clusters[0].attributes.price_per_core_hour = Some(5.0);
+    clusters[1].attributes.price_per_core_hour = Some(1.0);
+    let problem = in_turn("g", clusters, vec![service("s", amount(1000, 1, 1, 0))]);
+    let problem = Problem { strategy: Strategy::External("mine".to_owned()), ..problem };
+    let assignment = std::collections::BTreeMap::from([("s".to_owned(), "a".to_owned())]);
+    let Ok(Outcome::Feasible(plan)) = adopt(&problem, &assignment) else { panic!("not adopted") };
+    assert_eq!(plan.explanation[0].reason, "the next best cluster, b, would cost 4.000 less");
+}

@@ -108,6 +108,25 @@ fn brute_force(problem: &Problem, unknown: Unknown) -> Option<f64> {
     feasible.map(|assignment| compiled.model.cost_of(&assignment)).min().map(|nano| nano as f64 / 1e9)
 }
 
+/// The requirements that a plan says to be waived.
+fn waived(problem: &Problem, plan: &Plan) -> std::collections::BTreeSet<Undecidable> {
+    let service = |name: &str| problem.services.iter().position(|service| service.name == name).unwrap();
+    let find = |waived: &Waived| match waived {
+        Waived::Intent { service: name, intent, attribute } => {
+            let at = service(name);
+            let mut requires = problem.services[at].requires.iter();
+            let index =
+                requires.position(|one| (&one.intent, &one.attribute) == (intent, attribute)).unwrap();
+            Undecidable::Requirement(at, index)
+        }
+        Waived::Latency { from, to } => {
+            let mut links = problem.links.iter();
+            Undecidable::Link(links.position(|link| (&link.from, &link.to) == (from, to)).unwrap())
+        }
+    };
+    plan.waived.iter().map(find).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
@@ -117,7 +136,7 @@ proptest! {
         prop_assert_eq!(check(&problem, &outcome), Ok(()), "{:?}", outcome);
         match &outcome {
             Outcome::Optimal(plan) | Outcome::Feasible(plan) => {
-                let unknown = if plan.unknown_allowed { Unknown::Allows } else { Unknown::Forbids };
+                let unknown = if plan.unknown_allowed { Unknown::AllowsIn(waived(&problem, plan)) } else { Unknown::Forbids };
                 let best = brute_force(&problem, unknown).unwrap();
                 if problem.strategy != BuiltIn::FirstFit.into() {
                     prop_assert!((plan.objective.total - best).abs() < 1e-6, "{} is not {}", plan.objective.total, best);

@@ -105,3 +105,56 @@ fn an_unknown_price_is_never_cheap() {
     assert_eq!(places(&plan), [("s", "b")]);
     assert!(plan.warnings.iter().any(|text| text.starts_with("price_per_core_hour of a is unknown")));
 }
+
+/// A requirement on the region.
+fn in_region(region: &str) -> Requirement {
+    Requirement {
+        intent: format!("near: {region}"),
+        attribute: "region".to_owned(),
+        test: AttributeTest::OneOf(vec![region.to_owned()]),
+        must_be_known: false,
+    }
+}
+
+#[test]
+fn one_requirement_that_cannot_be_decided_does_not_waive_the_others() {
+    // No cluster has a site, so that `s` has to do without; the regions are known, of `a` and `b`.
+    let room = amount(4000, GIB, GB, 0);
+    let with_region = |name: &str, region: Option<&str>| {
+        let mut cluster = cluster(name, room);
+        cluster.attributes.region = region.map(str::to_owned);
+        cluster
+    };
+    let clusters = vec![with_region("a", Some("gr")), with_region("b", Some("be")), with_region("c", None)];
+    let mut s = service("s", amount(1000, 1, 1, 0));
+    let site = Requirement { attribute: "site".to_owned(), ..in_region("factory") };
+    s.requires = vec![site, in_region("be")];
+    let mut other = service("t", amount(1000, 1, 1, 0));
+    other.requires = vec![in_region("gr")];
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let problem = in_turn("g", clusters.clone(), vec![s.clone(), other.clone()]);
+        let problem = Problem { strategy: strategy.into(), ..problem };
+        let plan = plan(&problem);
+        assert_eq!(places(&plan), [("s", "b"), ("t", "a")], "{strategy:?}");
+        let undecided: Vec<_> =
+            plan.warnings.iter().filter(|text| text.contains("cannot be decided")).collect();
+        assert_eq!(undecided.len(), 1, "{:?}", plan.warnings);
+        assert!(plan.unknown_allowed && check(&problem, &Outcome::Feasible(plan)).is_ok());
+    }
+}
+
+#[test]
+fn what_a_service_rests_on_already_waives_nothing_else() {
+    // `x` and `y` are where no latency is known, and stay; `z` is new, and goes where its region is known.
+    let mut problem = apart(LatencyBound::Low);
+    problem.strategy = BuiltIn::MinMoves.into();
+    problem.services[0].current = Some("a".to_owned());
+    problem.services[1].current = Some("b".to_owned());
+    problem.clusters.push(cluster("c", amount(1000, GIB, GB, 0)));
+    problem.clusters.push(cluster("d", amount(1000, GIB, GB, 0)));
+    problem.clusters[3].attributes.region = Some("be".to_owned());
+    let mut z = service("z", amount(1000, 1, 1, 0));
+    z.requires = vec![in_region("be")];
+    problem.services.push(z);
+    assert_eq!(places(&plan(&problem)), [("x", "a"), ("y", "b"), ("z", "d")]);
+}
