@@ -1,6 +1,7 @@
 //! Deployment of graphs: validates a descriptor, places its services, and records the desired state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -12,7 +13,8 @@ use super::{Accepted, App, RequestContext, service_names};
 use crate::config::check_strategy;
 use crate::error::{Error, Result};
 use crate::hdag::{
-    self, Descriptor, Finding, Format, ParseError, is_dns_label, release_values, service_import_clusters,
+    self, Descriptor, Finding, Format, ParseError, Parsed, is_dns_label, release_values,
+    service_import_clusters,
 };
 use crate::model::event;
 use crate::model::now;
@@ -34,19 +36,17 @@ impl App {
     /// Posting the same descriptor again changes nothing, but retries failed operations.
     ///
     /// # Errors
-    /// Invalid descriptor or project, name taken, infeasible placement, stale state, release owned by someone
-    /// else.
+    /// Invalid descriptor or project, too many descriptors at once, name taken, infeasible placement, stale state,
+    /// release owned by someone else.
     pub async fn deploy_graph(
         &self,
         project: &str,
-        text: &str,
+        text: String,
         format: Format,
         context: &RequestContext,
     ) -> Result<Accepted> {
         let namespace = self.namespace_of(project)?;
-        let settings = &self.parts.settings;
-        let parsed =
-            hdag::parse(text, format, &settings.intents, &settings.limits).map_err(invalid_descriptor)?;
+        let parsed = self.parse_descriptor(text, format).await?;
         let descriptor = parsed.descriptor;
         self.refuse_unknown_scaling(&descriptor)?;
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
@@ -67,6 +67,13 @@ impl App {
         let progress = self.wake_and_wait(&graph, context).await;
         let view = self.get_graph(&graph.name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: parsed.warnings, unchanged: false })
+    }
+
+    /// Parses and checks a descriptor on a thread of its own: of a large one that takes a while.
+    async fn parse_descriptor(&self, text: String, format: Format) -> Result<Parsed> {
+        let settings = Arc::clone(&self.parts.settings);
+        let parse = move || hdag::parse(&text, format, &settings.intents, &settings.limits);
+        self.parsing.run(parse).await?.map_err(invalid_descriptor)
     }
 
     /// Refuses a descriptor that names a scaling strategy which does not exist.

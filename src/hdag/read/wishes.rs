@@ -70,7 +70,7 @@ pub(super) fn read_service(
         anti_affinity: read_anti_affinity(&smo, id, references, report),
         move_weight: number(&smo, "moveWeight", check_weight, report).unwrap_or(1.0),
         traffic: read_traffic(&smo, id, references, report),
-        scaling: read_scaling(&smo, id, context, references, report),
+        scaling: read_scaling(&smo, context, references, report),
         propagation: choice(&smo, "propagation", &PROPAGATION, report).flatten(),
         discards_volumes: choice(&smo, "volumes", &VOLUMES, report).unwrap_or(false),
     }
@@ -134,7 +134,6 @@ fn refuse_self(pointer: &str, target: &str, id: Option<&str>, report: &mut Repor
 
 fn read_scaling(
     smo: &Object<'_>,
-    id: Option<&str>,
     context: &Context<'_>,
     references: &mut References,
     report: &mut Report,
@@ -157,7 +156,7 @@ fn read_scaling(
         beta: number(&scaling, "beta", check_beta, report),
         min,
         max,
-        rate: read_rate(&scaling, id, context, references, report),
+        rate: read_rate(&scaling, context, references, report),
         window,
         workload: name(&scaling, "workload", report),
     }
@@ -165,7 +164,6 @@ fn read_scaling(
 
 fn read_rate(
     scaling: &Object<'_>,
-    id: Option<&str>,
     context: &Context<'_>,
     references: &mut References,
     report: &mut Report,
@@ -180,8 +178,9 @@ fn read_rate(
         return Some(RateSource::Service(from.to_owned()));
     }
     let query = query?;
-    // Any service and window will do to see whether the expression parses.
-    let example = rate_query(query, [id.unwrap_or("service")], Duration::from_secs(60));
+    // Any service and window will do to see whether the expression parses; the same ones, so that a query which many
+    // services share is parsed once.
+    let example = rate_query(query, ["service"], Duration::from_secs(60));
     if let Err(problem) = context.check_expression(&example) {
         report.error(scaling.pointer_to("query"), problem);
     }
