@@ -46,8 +46,9 @@ impl App {
         context: &RequestContext,
     ) -> Result<Accepted> {
         let namespace = self.namespace_of(project)?;
-        let parsed = self.parse_descriptor(text, format).await?;
+        let mut parsed = self.parse_descriptor(text, format).await?;
         let descriptor = parsed.descriptor;
+        parsed.warnings.extend(bounds_without_scaling(&descriptor, self.parts.settings.scaling.enabled));
         self.refuse_unknown_scaling(&descriptor)?;
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
             return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
@@ -244,6 +245,26 @@ impl App {
         let event = change.cause.graph_event(event::GRAPH_CREATED, &graph.name, data);
         change.commit("create", &event).await
     }
+}
+
+/// Warnings of bounds of all replicas, which only scaling looks at, in a graph that is not scaled.
+fn bounds_without_scaling(descriptor: &Descriptor, by_default: bool) -> Vec<Finding> {
+    let intent = &descriptor.intent;
+    if descriptor.scaling.enabled.unwrap_or(by_default) || !intent.high_availability {
+        return Vec::new();
+    }
+    let bounds = [
+        ("minReplicasOverall", intent.min_replicas_overall),
+        ("maxReplicasOverall", intent.max_replicas_overall),
+    ];
+    let warning = |(field, _)| {
+        let message = format!(
+            "{field} has no effect while the graph is not scaled; scaling is switched on by \
+             hdaGraph.smo.scaling.enabled, by POST /graphs/NAME/scaling or by SCALING_ENABLED"
+        );
+        Finding::new(format!("/hdaGraph/hdaGraphIntent/highAvailability/{field}"), message)
+    };
+    bounds.into_iter().filter(|(_, bound)| bound.is_some()).map(warning).collect()
 }
 
 fn invalid_descriptor(error: ParseError) -> Error {

@@ -221,10 +221,16 @@ fn read_intent(graph: &Object<'_>, context: &Context<'_>, report: &mut Report) -
         let message = format!("is {min}, which is more than maxReplicasOverall, {max}");
         report.error(availability.pointer_to("minReplicasOverall"), message);
     }
+    let high_availability = availability.flag("enabled", report);
+    for field in ["minReplicasOverall", "maxReplicasOverall"].into_iter().filter(|_| !high_availability) {
+        if availability.get(field).is_some() {
+            report.warn(availability.pointer_to(field), "has no effect unless highAvailability is enabled");
+        }
+    }
     GraphIntent {
         use_static_placement: intent.flag("useStaticPlacement", report),
         security: intent.enabled("security", report),
-        high_availability: availability.flag("enabled", report),
+        high_availability,
         min_replicas_overall: min,
         max_replicas_overall: max,
         high_performance: intent.enabled("highPerformance", report),
