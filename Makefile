@@ -23,7 +23,7 @@ install = test "$$($(TOOLS)/bin/$(firstword $(subst @, ,$(1))) --version 2>/dev/
 	env -u CARGO_TARGET_DIR $(CARGO) install --locked --root $(TOOLS) $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-deploy bench-reflectors testbed-up testbed-down testbed-env setup-solver \
+.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-descriptors bench-deploy bench-reflectors testbed-up testbed-down testbed-env setup-solver \
 	setup-postgres setup-tools clean
 
 help: ## List the targets
@@ -90,6 +90,9 @@ bench-continuum: setup-solver ## A server with 100, 1 000 and 10 000 simulated g
 	@for graphs in $(or $(GRAPHS),100 1000 10000); do \
 		$(CARGO) bench --locked --quiet --bench continuum -- --graphs $$graphs || exit 1; \
 	done
+
+bench-descriptors: setup-solver ## Time parsing and checking of hostile descriptors of 1 MiB (ONLY=TEXT: those with it in their names)
+	$(CARGO) bench --locked --quiet --bench descriptors -- "$(ONLY)"
 
 bench-deploy: setup-solver ## Time deployments through smo against plain helm, on the test bed
 	$(CARGO) build --locked --release

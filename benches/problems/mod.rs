@@ -138,6 +138,7 @@ impl Placement {
         };
         ClusterState {
             name: cluster_name(index),
+            rank: 0,
             available: self.cap[index] > 0.0,
             free: Resources {
                 cpu_millicores: thousandths(self.cap[index]),

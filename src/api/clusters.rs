@@ -27,7 +27,7 @@ pub struct Cluster {
     /// CPU cores that are free.
     #[schema(example = 3.5)]
     available_cpu: f64,
-    /// Memory that is free.
+    /// Memory that is free, in the largest of GiB, MiB, KiB and Bytes that fits.
     #[schema(example = "3.42 GiB")]
     available_ram: String,
     /// Whether services can be placed there.
@@ -73,7 +73,7 @@ impl Cluster {
             name: cluster.name,
             location: cluster.location,
             available_cpu: free.cpu_millicores as f64 / 1000.0,
-            available_ram: gib_text(free.ram_bytes),
+            available_ram: ram_text(free.ram_bytes),
             availability: cluster.available,
             acceleration: cluster.acceleration,
             pod_cidr: cluster.pod_cidr,
@@ -89,9 +89,11 @@ impl Cluster {
     }
 }
 
-/// Memory in the original's format, with two decimals.
-fn gib_text(bytes: i64) -> String {
-    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+/// Memory as the original writes it: with two decimals, in the largest of its units that fits.
+fn ram_text(bytes: i64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let (unit, size) = units.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("Bytes", 1));
+    format!("{:.2} {unit}", bytes as f64 / size as f64)
 }
 
 /// List the clusters that Karmada knows or knew, with their free resources.
@@ -125,6 +127,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn memory_is_written_in_the_largest_unit_of_the_original_that_fits() {
+        for (bytes, text) in [
+            (0, "0.00 Bytes"),
+            (1023, "1023.00 Bytes"),
+            (1024, "1.00 KiB"),
+            ((1 << 20) - 1, "1024.00 KiB"),
+            (1 << 20, "1.00 MiB"),
+            (805_306_368, "768.00 MiB"),
+            (1 << 30, "1.00 GiB"),
+            (3 << 40, "3072.00 GiB"),
+        ] {
+            assert_eq!(ram_text(bytes), text);
+        }
+    }
 
     #[test]
     fn a_cluster_shows_what_is_free() {

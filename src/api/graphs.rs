@@ -101,7 +101,7 @@ pub(super) async fn deploy_graph(
     Context(context): Context,
     body: DescriptorBody,
 ) -> Result<Response, ApiError> {
-    let accepted = app.deploy_graph(&project, &body.text, body.format, &context).await?;
+    let accepted = app.deploy_graph(&project, body.text, body.format, &context).await?;
     let Accepted { view, completed, warnings, unchanged } = accepted;
     let is_stopped = unchanged && view.graph.desired == Desired::Stopped;
     let messages = if is_stopped { &DEPLOY_STOPPED } else { &DEPLOY };

@@ -1,6 +1,7 @@
 //! Deployment of graphs: validates a descriptor, places its services, and records the desired state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -12,7 +13,8 @@ use super::{Accepted, App, RequestContext, service_names};
 use crate::config::check_strategy;
 use crate::error::{Error, Result};
 use crate::hdag::{
-    self, Descriptor, Finding, Format, ParseError, is_dns_label, release_values, service_import_clusters,
+    self, Descriptor, Finding, Format, ParseError, Parsed, is_dns_label, release_values,
+    service_import_clusters,
 };
 use crate::model::event;
 use crate::model::now;
@@ -34,20 +36,19 @@ impl App {
     /// Posting the same descriptor again changes nothing, but retries failed operations.
     ///
     /// # Errors
-    /// Invalid descriptor or project, name taken, infeasible placement, stale state, release owned by someone
-    /// else.
+    /// Invalid descriptor or project, too many descriptors at once, name taken, infeasible placement, stale state,
+    /// release owned by someone else.
     pub async fn deploy_graph(
         &self,
         project: &str,
-        text: &str,
+        text: String,
         format: Format,
         context: &RequestContext,
     ) -> Result<Accepted> {
         let namespace = self.namespace_of(project)?;
-        let settings = &self.parts.settings;
-        let parsed =
-            hdag::parse(text, format, &settings.intents, &settings.limits).map_err(invalid_descriptor)?;
+        let mut parsed = self.parse_descriptor(text, format).await?;
         let descriptor = parsed.descriptor;
+        parsed.warnings.extend(bounds_without_scaling(&descriptor, self.parts.settings.scaling.enabled));
         self.refuse_unknown_scaling(&descriptor)?;
         if let Some(existing) = self.parts.store.graph(&descriptor.id).await? {
             return self.deploy_again(existing, project, &descriptor, parsed.warnings, context).await;
@@ -67,6 +68,13 @@ impl App {
         let progress = self.wake_and_wait(&graph, context).await;
         let view = self.get_graph(&graph.name).await?;
         Ok(Accepted { view, completed: progress.done, warnings: parsed.warnings, unchanged: false })
+    }
+
+    /// Parses and checks a descriptor on a thread of its own: of a large one that takes a while.
+    async fn parse_descriptor(&self, text: String, format: Format) -> Result<Parsed> {
+        let settings = Arc::clone(&self.parts.settings);
+        let parse = move || hdag::parse(&text, format, &settings.intents, &settings.limits);
+        self.parsing.run(parse).await?.map_err(invalid_descriptor)
     }
 
     /// Refuses a descriptor that names a scaling strategy which does not exist.
@@ -237,6 +245,26 @@ impl App {
         let event = change.cause.graph_event(event::GRAPH_CREATED, &graph.name, data);
         change.commit("create", &event).await
     }
+}
+
+/// Warnings of bounds of all replicas, which only scaling looks at, in a graph that is not scaled.
+fn bounds_without_scaling(descriptor: &Descriptor, by_default: bool) -> Vec<Finding> {
+    let intent = &descriptor.intent;
+    if descriptor.scaling.enabled.unwrap_or(by_default) || !intent.high_availability {
+        return Vec::new();
+    }
+    let bounds = [
+        ("minReplicasOverall", intent.min_replicas_overall),
+        ("maxReplicasOverall", intent.max_replicas_overall),
+    ];
+    let warning = |(field, _)| {
+        let message = format!(
+            "{field} has no effect while the graph is not scaled; scaling is switched on by \
+             hdaGraph.smo.scaling.enabled, by POST /graphs/NAME/scaling or by SCALING_ENABLED"
+        );
+        Finding::new(format!("/hdaGraph/hdaGraphIntent/highAvailability/{field}"), message)
+    };
+    bounds.into_iter().filter(|(_, bound)| bound.is_some()).map(warning).collect()
 }
 
 fn invalid_descriptor(error: ParseError) -> Error {

@@ -11,6 +11,7 @@ mod decisions;
 mod deploy;
 mod ledger;
 mod lifecycle;
+mod parsing;
 mod placement;
 mod planner;
 mod profiles;
@@ -33,6 +34,7 @@ pub use planner::Planner;
 pub use scaling::{Scaler, ScalingView, TickSummary};
 pub use types::*;
 
+use self::parsing::Parsing;
 use crate::clients::Outside;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -47,6 +49,7 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct App {
     parts: Arc<Parts>,
+    parsing: Parsing,
 }
 
 /// Parts of a server that the use cases work with.
@@ -77,7 +80,7 @@ impl App {
     /// The use cases over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), parsing: Parsing::on_all_cores() }
     }
 
     /// Reads the clusters from Karmada (or, when it does not answer, the last known state).

@@ -48,13 +48,14 @@ const HISTORY: &str = "3";
 /// Longest wait for a Helm process that still works on a release to be adopted.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
 /// Settings of `smo` that Helm must not see.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "DATABASE_URL",
     "DB_PASSWORD",
     "FLASK_SQLALCHEMY_DATABASE_URI",
     "GRAFANA_PASSWORD",
     "KUBECONFIG",
     "PROMETHEUS_HOST",
+    "SQLALCHEMY_URI",
 ];
 
 /// Releases through the Helm program.

@@ -61,14 +61,15 @@ const INTRODUCTION: &str = "\
 <!-- Printed by `smo config --reference` from src/config/table.rs; `make documents` writes it. -->
 
 Settings come from several layers, later ones win: the defaults, a YAML file (`SMO_CONFIG` or `--config`;
-[`config/smo.example.yaml`](../config/smo.example.yaml) has every key with its default), the environment and a `.env`
-file in the current folder (the environment wins over `.env`), and the flags of `smo serve`. `smo config` prints the
-settings in effect, with passwords masked.
+[`config/smo.example.yaml`](../config/smo.example.yaml) has every key with its default), a file of variables (the one
+that `DOTENV_PATH` names, otherwise `.env` in the current folder if there is one), the environment, and the flags of
+`smo serve`. `smo config` prints the settings in effect, with passwords masked.
 
 - All errors are reported at once, and the server does not start. An unknown key, or an unknown variable that begins
   with `SMO_`, is an error that names the nearest known one. (Exempt are `SMO_SERVICE_*` and `SMO_PORT*`,
   which Kubernetes sets for a Service named `smo`; `SMO_URL`, the server that `smo graph` asks; and `SMO_TESTBED_*`.)
 - An empty variable, or a key without a value, counts as not set.
+- Booleans are `true`, `yes`, `y`, `on`, `1`, or `false`, `no`, `n`, `off`, `0`, in any case.
 - Durations are seconds (`60`, `0.2`) or texts such as `200ms`, `90s`, `5m`, `1h30m`.
 - A kubeconfig is the name of a file below `~/.kube`, or an absolute path.
 ";
@@ -111,6 +112,8 @@ pub fn reference() -> String {
         let names: Vec<String> = variables.iter().copied().map(code).collect();
         page += &format!("| {} | {meaning} |\n", names.join(", "));
     }
+    page += "| `HOME` | The folder of `.kube`. |\n";
+    page += "| `DOTENV_PATH` | A file of variables, read instead of `.env`; it must be there. |\n";
     page += "| `KUBECONFIG` | The default kubeconfig, as for `kubectl`. |\n";
     page
 }

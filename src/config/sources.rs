@@ -13,6 +13,10 @@ use super::table::SETTINGS;
 
 /// Variable that names the configuration file.
 pub(super) const CONFIG_VARIABLE: &str = "SMO_CONFIG";
+/// Variable of the original that names a file of variables.
+const DOTENV_VARIABLE: &str = "DOTENV_PATH";
+/// That file when it is not set; it need not be there.
+const DOTENV: &str = ".env";
 /// Beginnings of variables that are no settings of the server: Kubernetes sets some for a Service named
 /// `smo`, the others belong to the client commands and the test bed.
 const NO_SETTINGS: [&str; 4] = ["SMO_SERVICE_", "SMO_PORT", "SMO_URL", "SMO_TESTBED_"];
@@ -56,34 +60,42 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl Sources<'static> {
-    /// The environment of this process, with `.env` of the current folder below it.
+    /// The environment of this process, with the file that `DOTENV_PATH` names, or `.env` of the current folder, below
+    /// it.
     ///
     /// # Errors
-    /// There is a `.env` that cannot be read.
+    /// The file cannot be read, or is malformed; or `DOTENV_PATH` names one that is not there.
     pub fn of_process(config_file: Option<PathBuf>, flags: Vec<Flag>) -> Result<Self, ConfigErrors> {
-        let wrong = |error: dotenvy::Error| ConfigErrors(vec![format!(".env: {error}")]);
-        let mut env = BTreeMap::new();
-        match dotenvy::from_path_iter(".env") {
-            Err(error) if error.not_found() => {}
-            Err(error) => return Err(wrong(error)),
-            Ok(pairs) => {
-                for pair in pairs {
-                    // The error of a line repeats the line, which may hold a password.
-                    let (name, value) = pair.map_err(|error| match error {
-                        dotenvy::Error::LineParse(_, at) => {
-                            ConfigErrors(vec![format!(".env: a line is malformed at its character {at}")])
-                        }
-                        other => wrong(other),
-                    })?;
-                    env.insert(name, value);
-                }
-            }
-        }
         let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        env.extend(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))));
-        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        let process = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
+        let env = with_dotenv(process).map_err(|message| ConfigErrors(vec![message]))?;
+        let home = env.get("HOME").map(PathBuf::from).or_else(std::env::home_dir);
+        let home = home.filter(|home| !home.as_os_str().is_empty());
         Ok(Self { env, home, config_file, flags, read: &read_file })
     }
+}
+
+/// The variables of a process, and below them those of its `.env`.
+fn with_dotenv(process: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    let named = process.get(DOTENV_VARIABLE).filter(|path| !path.trim().is_empty());
+    let mut env = match named {
+        Some(path) => dotenv(path).map_err(|message| format!("{DOTENV_VARIABLE}: {message}"))?,
+        None => match dotenv(DOTENV) {
+            Err(message) if Path::new(DOTENV).exists() => return Err(message),
+            pairs => pairs.unwrap_or_default(),
+        },
+    };
+    env.extend(process);
+    Ok(env)
+}
+
+fn dotenv(path: &str) -> Result<BTreeMap<String, String>, String> {
+    let wrong = |error: dotenvy::Error| match error {
+        // The error of a line repeats the line, which may hold a password.
+        dotenvy::Error::LineParse(_, at) => format!("{path}: a line is malformed at its character {at}"),
+        other => format!("{path}: {other}"),
+    };
+    dotenvy::from_path_iter(path).map_err(wrong)?.map(|pair| pair.map_err(wrong)).collect()
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
@@ -194,4 +206,37 @@ fn suggestion<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
         whole.min(strsim::damerau_levenshtein(&last(wrong), &last(name)) + 1)
     };
     known.min_by_key(distance).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_file_that_dotenv_path_names_lies_below_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("flask.env");
+        let path = file.to_str().unwrap();
+        std::fs::write(&file, "# of the original\nHOME=/home/fork\nDB_USER='u'\nSCALING_ENABLED=y\n")
+            .unwrap();
+        let env = with_dotenv(process(&[("DOTENV_PATH", path), ("DB_USER", "process")])).unwrap();
+        assert_eq!((env["HOME"].as_str(), env["DB_USER"].as_str()), ("/home/fork", "process"));
+        assert_eq!(env["SCALING_ENABLED"], "y");
+
+        std::fs::write(&file, "DB_PASSWORD='hush\n").unwrap();
+        let message = with_dotenv(process(&[("DOTENV_PATH", path)])).unwrap_err();
+        assert!(message.starts_with("DOTENV_PATH: ") && message.contains("flask.env: a line is malformed"));
+        assert!(!message.contains("hush"), "{message}");
+    }
+
+    #[test]
+    fn a_named_file_must_be_there_and_an_empty_name_names_none() {
+        let message = with_dotenv(process(&[("DOTENV_PATH", "/nowhere/flask.env")])).unwrap_err();
+        assert!(message.starts_with("DOTENV_PATH: /nowhere/flask.env: "), "{message}");
+        assert_eq!(with_dotenv(process(&[("DOTENV_PATH", " ")])).unwrap()["DOTENV_PATH"], " ");
+    }
 }

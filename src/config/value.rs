@@ -66,8 +66,8 @@ impl Parse for bool {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = scalar(value)?;
         match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" => Ok(false),
+            "true" | "1" | "yes" | "y" | "on" => Ok(true),
+            "false" | "0" | "no" | "n" | "off" => Ok(false),
             _ => Err(format!("{text:?} is neither true nor false")),
         }
     }
@@ -279,10 +279,10 @@ mod tests {
 
     #[test]
     fn booleans_take_the_spellings_of_shells_and_python() {
-        for yes in ["True", "true", "1", "yes", "on"] {
+        for yes in ["True", "true", "1", "yes", "on", "y", "Y"] {
             assert_eq!(bool::parse(&json!(yes)), Ok(true), "{yes}");
         }
-        for no in ["False", "0", "no"] {
+        for no in ["False", "0", "no", "n", "N"] {
             assert_eq!(bool::parse(&json!(no)), Ok(false), "{no}");
         }
         assert!(bool::parse(&json!("maybe")).is_err());

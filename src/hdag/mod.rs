@@ -2,11 +2,12 @@
 //!
 //! Pure: text in, typed data or located findings out. Knows nothing of HTTP, the store or clusters. A
 //! [`Descriptor`] that left this module is valid as a whole: names are safe for command lines and Kubernetes,
-//! references resolve, dependencies have no cycle. Input is hostile until then: size, depth, aliases and the
-//! number of findings are bounded.
+//! references resolve, dependencies have no cycle. Input is hostile until then: size, depth, aliases, expressions
+//! and findings are bounded, so that the largest text takes less than a second (`benches/descriptors.rs`).
 
 mod chart;
 mod digest;
+mod expression;
 mod intents;
 mod model;
 mod naming;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 pub use chart::{ChartSource, is_profile_key};
 pub use digest::digest;
+pub use expression::check_expression;
 pub use intents::{Classes, IntentMapping, MAX_PATH};
 pub use model::{
     Descriptor, Event, EventCondition, GraphIntent, Latency, LatencyQos, PlacementWishes, Propagation,
@@ -48,13 +50,13 @@ pub use quantity::{
 pub use report::{pretty, pretty_warnings};
 pub use resources::{Dimension, Resources};
 pub use rules::{
-    alert_expression, check_expression, check_window, longest_duration, parse_duration, rate_query,
-    without_template,
+    alert_expression, check_window, longest_duration, parse_duration, rate_query, without_template,
 };
 pub use scaling::{
     MAX_SCALING_WEIGHT, StepDown, StepUp, Steps, WhenAbsent, check_scaling_weight, check_target_utilisation,
     check_thresholds, utilisation_of_tolerance,
 };
+use tree::Places;
 pub use tree::escape_pointer;
 pub use values::{release_values, service_import_clusters, without_placement};
 pub use version::{VersionRange, parse_version};
@@ -79,7 +81,7 @@ pub struct Finding {
     pub pointer: String,
     /// The fault, naming the value and the accepted ones.
     pub message: String,
-    /// Line and column, when the text is YAML or JSON that was read from text.
+    /// Line and column, when the document was read from text.
     pub location: Option<Location>,
 }
 
@@ -160,15 +162,12 @@ pub fn parse(
             limits.max_bytes
         )));
     }
-    let (value, spans) = match format {
-        Format::Json => (tree::from_json(text), None),
-        Format::Yaml => match tree::from_yaml(text) {
-            Ok((value, spans)) => (Ok(value), Some(spans)),
-            Err(finding) => (Err(finding), None),
-        },
+    let read = match format {
+        Format::Json => tree::from_json(text).map(|value| (value, Places::Json(text))),
+        Format::Yaml => tree::from_yaml(text).map(|(value, spans)| (value, Places::Read(spans))),
     };
-    let value = value.map_err(|finding| ParseError::Invalid(vec![finding]))?;
-    read::text(value, spans.as_ref(), mapping, limits).map_err(ParseError::Invalid)
+    let (value, places) = read.map_err(|finding| ParseError::Invalid(vec![finding]))?;
+    read::text(value, places, mapping, limits).map_err(ParseError::Invalid)
 }
 
 /// Reads a stored descriptor: the value under `hdaGraph`.

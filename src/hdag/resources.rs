@@ -241,6 +241,14 @@ mod tests {
     }
 
     #[test]
+    fn amounts_beyond_what_can_be_counted_stay_the_largest_amount() {
+        let half = Resources { ram_bytes: 5 << 60, ..Resources::default() };
+        assert_eq!((half + half).ram_bytes, i64::MAX);
+        assert_eq!(half.times(3).ram_bytes, i64::MAX);
+        assert!(!(half + half).fits(half));
+    }
+
+    #[test]
     fn a_document_from_before_a_resource_was_counted_has_none_of_it() {
         let read: Resources = serde_json::from_value(json!({ "cpu_millicores": 5 })).unwrap();
         assert_eq!(read, Resources { cpu_millicores: 5, ..Resources::default() });

@@ -1,17 +1,11 @@
-//! Prometheus' languages: durations, expressions, and templates of expressions.
+//! Prometheus' languages: durations, templates of expressions, and expressions of alert rules.
 //!
 //! Durations follow the grammar of rule files, which is narrower than that of PromQL: no fractions.
 
 use std::time::Duration;
 
-use promql_parser::parser::value::ValueType;
-
+use super::expression::{Kind, kind_of};
 use super::tree::quoted;
-
-/// Longest expression in bytes; with `MAX_NESTING` it bounds the depth of the parsed tree.
-const MAX_EXPRESSION: usize = 4096;
-/// Deepest nesting of brackets in an expression.
-const MAX_NESTING: usize = 64;
 
 /// Units from large to small, the order in which they must be written, in milliseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -74,35 +68,6 @@ pub fn longest_duration<'a>(durations: impl IntoIterator<Item = &'a str>) -> &'a
         .map_or("0s", |(_, text)| text)
 }
 
-/// Whether this PromQL expression has samples as its result, as alert rules and request rates need.
-///
-/// # Errors
-/// It does not parse, its result is neither an instant vector nor a scalar, or it is longer than 4096 bytes
-/// or nested deeper than 64 brackets.
-pub fn check_expression(expression: &str) -> Result<(), String> {
-    if expression.trim().is_empty() {
-        return Err("PromQL expression must not be empty".to_owned());
-    }
-    if expression.len() > MAX_EXPRESSION {
-        return Err(format!(
-            "PromQL expression has {} bytes; at most {MAX_EXPRESSION} are allowed",
-            expression.len()
-        ));
-    }
-    if nesting(expression) > MAX_NESTING {
-        return Err(format!("PromQL expression is nested deeper than {MAX_NESTING} brackets"));
-    }
-    // The parser panics on some durations, such as `x[1e30]`; the panic is an answer like any other.
-    let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(expression))
-        .unwrap_or_else(|_| Err("a number in it is out of range".to_owned()))
-        .map_err(|error| format!("{} is not a PromQL expression: {error}", quoted(expression)))?;
-    match parsed.value_type() {
-        ValueType::Vector | ValueType::Scalar => Ok(()),
-        ValueType::Matrix => Err(wrong_result(expression, "a range vector")),
-        ValueType::String => Err(wrong_result(expression, "a string")),
-    }
-}
-
 /// The labels that every rule sets: series of an expression that differ in nothing else would become one and the same
 /// alert, which Prometheus refuses.
 const SET_BY_RULES: &str = "alertname, graph, project, service, severity";
@@ -111,16 +76,21 @@ const SET_BY_RULES: &str = "alertname, graph, project, service, severity";
 /// not 0. Series that the labels of the rule would make equal count as one.
 #[must_use]
 pub fn alert_expression<'a>(conditions: impl IntoIterator<Item = &'a str>) -> String {
-    let all: Vec<String> = conditions.into_iter().map(as_vector).collect();
+    alert_of(conditions.into_iter().map(|condition| (condition, kind_of(condition).ok())))
+}
+
+/// The same of conditions whose kinds are known.
+pub(super) fn alert_of<'a>(conditions: impl Iterator<Item = (&'a str, Option<Kind>)>) -> String {
+    let all: Vec<String> = conditions.map(|(condition, kind)| as_vector(condition, kind)).collect();
     format!("max without ({SET_BY_RULES}) ({})", all.join(" and on() "))
 }
 
 /// An expression in brackets that gives a vector.
-fn as_vector(expression: &str) -> String {
+fn as_vector(expression: &str, kind: Option<Kind>) -> String {
     // A comment would take the bracket with it.
     let end = if expression.contains('#') { "\n" } else { "" };
-    match promql_parser::parser::parse(expression).map(|parsed| parsed.value_type()) {
-        Ok(ValueType::Scalar) => format!("(vector({expression}{end}) != 0)"),
+    match kind {
+        Some(Kind::Scalar) => format!("(vector({expression}{end}) != 0)"),
         _ => format!("({expression}{end})"),
     }
 }
@@ -129,10 +99,6 @@ fn as_vector(expression: &str) -> String {
 #[must_use]
 pub fn without_template(text: &str) -> String {
     text.replace("{{", "{{ \"{{\" }}")
-}
-
-fn wrong_result(expression: &str, kind: &str) -> String {
-    format!("{} gives {kind}; an instant vector is needed", quoted(expression))
 }
 
 /// Reads the time over which a rate is taken.
@@ -163,22 +129,9 @@ pub fn rate_query<'a>(
         .replace("{window}", &format!("{}ms", window.as_millis()))
 }
 
-fn nesting(expression: &str) -> usize {
-    let mut depth: usize = 0;
-    let mut deepest = 0;
-    for byte in expression.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::check_expression;
     use super::*;
 
     #[test]

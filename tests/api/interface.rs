@@ -166,6 +166,11 @@ async fn invalid_descriptors_are_refused_with_every_place(database: TestDatabase
         "{:#}",
         refused.body
     );
+    let text = "{\"hdaGraph\": {\"id\": \"g\",\n  \"services\": [7]}}";
+    let refused = app.send("POST", "/project/p/graphs", Some("application/json"), Body::from(text)).await;
+    let message = "must be an object, not a number";
+    let error = json!({ "pointer": "/hdaGraph/services/0", "message": message, "line": 2, "column": 16 });
+    assert_eq!((refused.status, &refused.body["errors"]), (400, &json!([error])), "{:#}", refused.body);
     app.shutdown().await;
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use smo::config::ExternalStrategy;
 use smo::faults::Faults;
 use smo::optimizer::placement::BuiltIn;
+use smo::simulation::{Continuum, World};
 
 use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
@@ -18,6 +19,7 @@ on_every_engine!(
     a_plan_survives_latencies_that_jitter_and_not_those_that_break_a_bound,
     a_request_brings_its_own_strategy_weights_and_parameters,
     an_infeasible_placement_changes_nothing_and_is_explained,
+    first_fit_takes_the_clusters_in_the_order_in_which_they_were_first_seen,
     the_strategy_can_be_named_by_request_and_by_descriptor,
     a_placement_that_is_final_is_not_changed,
     stopped_and_static_graphs_cannot_be_placed_again,
@@ -393,5 +395,29 @@ async fn an_external_strategy_decides_and_its_fallback_when_it_fails(database: T
         "{:#}",
         moved.body
     );
+    app.shutdown().await;
+}
+
+/// A world of clusters of one core.
+fn small_clusters(names: &[&str]) -> World {
+    let clusters: String = names
+        .iter()
+        .map(|name| format!("  - {{ name: {name}, cpu: 1, ram: 8Gi, storage: 100Gi }}\n"))
+        .collect();
+    World::new(Continuum::parse(&format!("ready_delay: 0.01\nclusters:\n{clusters}")).unwrap(), 1)
+}
+
+async fn first_fit_takes_the_clusters_in_the_order_in_which_they_were_first_seen(database: TestDatabase) {
+    let before = TestApp::start_in(&database, small_clusters(&["old"]), Faults::none()).await;
+    assert_eq!(before.get("/clusters/old").await.status, 200);
+    before.shutdown().await;
+    let app = TestApp::start_in(&database, small_clusters(&["a", "b", "old"]), Faults::none()).await;
+    assert_eq!(app.get("/clusters/a").await.status, 200);
+    // What the simulated charts request fits twice. The order of the descriptor is not that of the names.
+    let services = ["z", "y", "x"].map(|name| service(name, json!({})));
+    let posted = app.post(DEMO, &graph("g", &services)).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    let clusters = ["z", "y", "x"].map(|name| cluster_of(&posted.body, name));
+    assert_eq!(clusters, ["old", "old", "a"], "{:#}", posted.body);
     app.shutdown().await;
 }

@@ -15,6 +15,7 @@ on_every_engine!(
     replicas_go_down_to_the_most_needed_within_the_stabilisation_window,
     high_availability_keeps_a_least_number_of_replicas,
     a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed,
+    bounds_of_all_replicas_are_warned_of_while_nothing_looks_at_them,
 );
 
 /// A server that scales `a` (ten requests per second and replica, up to four), and the graph `g` on it.
@@ -100,5 +101,31 @@ async fn a_load_beyond_the_most_replicas_of_a_graph_gets_as_many_as_are_allowed(
     let app = bounded(&database).await;
     let (replicas, reason) = at_rate(&app, &mut app.scaler(), 35.0).await;
     assert_eq!(replicas, 3, "{reason}");
+    app.shutdown().await;
+}
+
+async fn bounds_of_all_replicas_are_warned_of_while_nothing_looks_at_them(database: TestDatabase) {
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        settings.scaling.enabled = false;
+    })
+    .await;
+    let warnings = async |name: &str, scaling: Value| {
+        let bounds = json!({ "enabled": true, "minReplicasOverall": 2 });
+        let mut descriptor = graph(name, &[service(&format!("{name}-a"), json!({}))]);
+        descriptor["hdaGraph"]["hdaGraphIntent"] = json!({ "highAvailability": bounds });
+        descriptor["hdaGraph"]["smo"] = json!({ "scaling": scaling });
+        let posted = app.post("/project/demo/graphs", &descriptor).await;
+        assert_eq!(posted.status, 200, "{:#}", posted.body);
+        posted.body["warnings"].clone()
+    };
+    let warned = warnings("g", json!({})).await;
+    assert_eq!(warned.as_array().map(Vec::len), Some(1), "{warned:#}");
+    assert_eq!(warned[0]["pointer"], "/hdaGraph/hdaGraphIntent/highAvailability/minReplicasOverall");
+    let message = warned[0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("minReplicasOverall has no effect while the graph is not scaled"),
+        "{message}"
+    );
+    assert_eq!(warnings("scaled", json!({ "enabled": true })).await, json!([]));
     app.shutdown().await;
 }

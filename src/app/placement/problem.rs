@@ -86,6 +86,7 @@ fn states(snapshot: &GraphSnapshot) -> Vec<ClusterState> {
         attributes.latencies_ms.retain(|to, _| names.contains(to.as_str()));
         ClusterState {
             name: cluster.name.clone(),
+            rank: cluster.id,
             available: cluster.available,
             free: capacity.free,
             storage_reported: cluster.storage_reported,

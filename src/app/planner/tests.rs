@@ -35,6 +35,7 @@ fn problem(strategy: impl Into<placement::Strategy>) -> Problem {
     let needs = Resources { cpu_millicores: 500, ..Resources::default() };
     let cluster = ClusterState {
         name: "only".to_owned(),
+        rank: 1,
         available: true,
         free: needs.times(4),
         storage_reported: false,

@@ -254,8 +254,39 @@ fn the_database_follows_the_data_folder_and_the_originals_variables() {
     let url = |env: &[(&str, &str)]| settings(env, &[]).database_url;
     assert_eq!(url(&[("SMO_DATA_DIR", "/var/lib/smo")]), "sqlite:///var/lib/smo/smo.db");
     assert_eq!(url(&[("DB_USER", "u")]), "postgres://u:password@localhost:5432/smo");
-    assert_eq!(url(&[("DB_USER", "u"), (database::FLASK, "sqlite:///a.db")]), "sqlite://a.db");
+    assert_eq!(url(&[("DB_USER", "u"), (database::WHOLE[0], "sqlite:///a.db")]), "sqlite://a.db");
     assert_eq!(url(&[("DB_USER", "u"), ("DATABASE_URL", "sqlite://b.db")]), "sqlite://b.db");
+}
+
+#[test]
+fn every_variable_of_the_fork_is_understood() {
+    let env = [
+        ("HOME", "/home/u"),
+        ("DB_USER", "u"),
+        ("DB_PASSWORD", "p"),
+        ("DB_HOST", "db"),
+        ("DB_PORT", "6000"),
+        ("DB_NAME", "n"),
+        ("KARMADA_KUBECONFIG", "karmada-apiserver.config"),
+        ("GRAFANA_HOST", "http://grafana"),
+        ("GRAFANA_USERNAME", "admin"),
+        ("GRAFANA_PASSWORD", "x"),
+        ("PROMETHEUS_HOST", "http://prometheus:9090"),
+        ("SCALING_INTERVAL", "30"),
+        ("SCALING_ENABLED", "Y"),
+        ("INSECURE_REGISTRY", "y"),
+        ("DOTENV_PATH", "/etc/flask.env"),
+    ];
+    let loaded = load_with(&env, &[(KARMADA, "")]).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.database_url, "postgres://u:p@db:6000/n");
+    assert_eq!(settings.karmada.kubeconfig.as_ref().unwrap().path, Path::new(KARMADA));
+    assert_eq!(settings.monitoring.prometheus_url.as_deref(), Some("http://prometheus:9090"));
+    assert_eq!(settings.scaling.interval, Duration::from_secs(30));
+    assert!(settings.scaling.enabled && settings.helm.plain_http);
+    assert!(loaded.warnings.iter().all(|warning| warning.starts_with("GRAFANA_")), "{:?}", loaded.warnings);
+    let url = [env.as_slice(), &[("SQLALCHEMY_URI", "postgresql://whole/n")]].concat();
+    assert_eq!(load_with(&url, &[(KARMADA, "")]).unwrap().settings.database_url, "postgresql://whole/n");
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub(super) fn read(
         let message = format!("{label} has the implementer {implementer}, so {WOT_VALUES} must be an object");
         report.error(format!("{pointer}/{WOT_VALUES}"), message);
     }
-    for (found, how) in spans.map(|spans| spans.legacy_scalars(&pointer)).unwrap_or_default() {
-        report.warn(found, how);
+    if let Some(spans) = spans {
+        spans.each_legacy(&pointer, &mut |path, how| report.warn(path, how));
     }
     let chart = read_chart(&artifact, report)?;
     Some(Artifact { chart, kind, implementer, values })

@@ -10,7 +10,8 @@ mod service;
 mod trigger;
 mod wishes;
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -18,11 +19,13 @@ use serde_json::Value;
 use reader::{Node, Object, Report};
 use references::References;
 
-use super::rules::check_expression;
-use super::tree::{Spans, escape_pointer, legacy_scalar, quoted};
+use super::expression::{Kind, Scan, check_size, parse};
+use super::tree::{Joined, Places, Spans, escape_pointer, quoted};
 use super::{Descriptor, Finding, GraphIntent, IntentMapping, Limits, Parsed};
 
 const MAX_GRAPH_ID: usize = 253;
+/// Most names, numbers, texts and signs of all PromQL expressions together.
+const MAX_TOKENS: usize = 100_000;
 
 const GRAPH_FIELDS: [&str; 8] =
     ["imVersion", "id", "version", "designer", "description", "hdaGraphIntent", "services", "smo"];
@@ -35,38 +38,55 @@ struct Context<'a> {
     limits: &'a Limits,
     spans: Option<&'a Spans>,
     /// Verdicts on PromQL expressions, since aliases can repeat a costly one thousands of times.
-    expressions: RefCell<HashMap<String, Result<(), String>>>,
+    expressions: RefCell<HashMap<String, Result<Kind, String>>>,
+    /// Names, numbers, texts and signs of these.
+    tokens: Cell<usize>,
 }
 
 impl<'a> Context<'a> {
     fn new(mapping: &'a IntentMapping, limits: &'a Limits, spans: Option<&'a Spans>) -> Self {
-        Self { mapping, limits, spans, expressions: RefCell::default() }
+        Self { mapping, limits, spans, expressions: RefCell::default(), tokens: Cell::default() }
     }
 
-    fn check_expression(&self, expression: &str) -> Result<(), String> {
+    /// What a PromQL expression gives; an error when it cannot be used, or there are too many to check them all.
+    fn check_expression(&self, expression: &str) -> Result<Kind, String> {
         if let Some(verdict) = self.expressions.borrow().get(expression) {
             return verdict.clone();
         }
-        let verdict = check_expression(expression);
+        let scan = Scan::new(expression);
+        let verdict = check_size(expression, &scan)
+            .and_then(|()| self.count(scan.tokens))
+            .and_then(|()| parse(expression, &scan));
         self.expressions.borrow_mut().insert(expression.to_owned(), verdict.clone());
         verdict
+    }
+
+    /// Adds the tokens of an expression that is to be parsed.
+    fn count(&self, tokens: usize) -> Result<(), String> {
+        self.tokens.set(self.tokens.get().saturating_add(tokens));
+        if self.tokens.get() > MAX_TOKENS {
+            return Err(format!(
+                "the PromQL expressions up to this one have more than {MAX_TOKENS} names, numbers, texts and signs"
+            ));
+        }
+        Ok(())
     }
 }
 
 /// Reads a whole text, whose single key is `hdaGraph`.
 pub(super) fn text(
     mut value: Value,
-    spans: Option<&Spans>,
+    places: Places<'_>,
     mapping: &IntentMapping,
     limits: &Limits,
 ) -> Result<Parsed, Vec<Finding>> {
-    let context = Context::new(mapping, limits, spans);
+    let context = Context::new(mapping, limits, places.read());
     let mut report = Report::default();
     if value.is_null() {
         report.error("", "is empty: a descriptor is an object with the single key hdaGraph");
-        return finish(None, None, report, spans);
+        return finish(None, None, report, places);
     }
-    if let Some(spans) = spans {
+    if let Some(spans) = places.read() {
         read_values_as_yaml_1_1(&mut value, spans);
     }
     let root = Node { pointer: String::new(), value: &value }.object(&["hdaGraph"], &mut report);
@@ -75,21 +95,17 @@ pub(super) fn text(
     }
     let graph = root.get("hdaGraph").and_then(|node| read_graph(node, &context, &mut report));
     let document = value.get_mut("hdaGraph").map(Value::take);
-    finish(graph, document, report, spans)
+    finish(graph, document, report, places)
 }
 
 /// Turns the words that YAML 1.1 reads as booleans or octal numbers into these, below every `valuesOverwrite`. Charts of
 /// the original's users rely on it: `PyYAML` reads an unquoted `no` as false, and Helm takes the text "no"
 /// for true; both read `0644` as a mode of files.
 fn read_values_as_yaml_1_1(value: &mut Value, spans: &Spans) {
-    let services = value.pointer("/hdaGraph/services").and_then(Value::as_array).map_or(0, Vec::len);
-    for index in 0..services {
-        let values = format!("/hdaGraph/services/{index}/artifact/valuesOverwrite");
-        for (pointer, _) in spans.legacy_scalars(&values) {
-            let Some(scalar) = value.pointer_mut(&pointer) else { continue };
-            if let Some(read) = scalar.as_str().and_then(legacy_scalar) {
-                *scalar = read;
-            }
+    let services = value.pointer_mut("/hdaGraph/services").and_then(Value::as_array_mut);
+    for (index, service) in services.into_iter().flatten().enumerate() {
+        if let Some(values) = service.pointer_mut("/artifact/valuesOverwrite") {
+            spans.read_legacy(&format!("/hdaGraph/services/{index}/artifact/valuesOverwrite"), values);
         }
     }
 }
@@ -104,16 +120,16 @@ pub(super) fn document(
     let mut report = Report::default();
     let node = Node { pointer: "/hdaGraph".to_owned(), value: &document };
     let graph = read_graph(node, &context, &mut report);
-    finish(graph, Some(document), report, None)
+    finish(graph, Some(document), report, Places::Unknown)
 }
 
 fn finish(
     graph: Option<Descriptor>,
     document: Option<Value>,
     report: Report,
-    spans: Option<&Spans>,
+    places: Places<'_>,
 ) -> Result<Parsed, Vec<Finding>> {
-    let (errors, warnings) = report.finish(spans);
+    let (errors, warnings) = report.finish(places);
     match (graph, document) {
         (Some(mut descriptor), Some(document)) if errors.is_empty() => {
             descriptor.document = document;
@@ -125,7 +141,7 @@ fn finish(
 
 /// The graph with an empty `document`; `None` after an error that leaves nothing to build from.
 fn read_graph(node: Node<'_>, context: &Context<'_>, report: &mut Report) -> Option<Descriptor> {
-    refuse_nul(node.value, &mut vec![node.pointer.clone()], report);
+    refuse_nul(node.value, &mut vec![node.pointer.as_str().into()], report);
     let graph = node.object(&GRAPH_FIELDS, report);
     if !graph.exists() {
         return None;
@@ -206,10 +222,16 @@ fn read_intent(graph: &Object<'_>, context: &Context<'_>, report: &mut Report) -
         let message = format!("is {min}, which is more than maxReplicasOverall, {max}");
         report.error(availability.pointer_to("minReplicasOverall"), message);
     }
+    let high_availability = availability.flag("enabled", report);
+    for field in ["minReplicasOverall", "maxReplicasOverall"].into_iter().filter(|_| !high_availability) {
+        if availability.get(field).is_some() {
+            report.warn(availability.pointer_to(field), "has no effect unless highAvailability is enabled");
+        }
+    }
     GraphIntent {
         use_static_placement: intent.flag("useStaticPlacement", report),
         security: intent.enabled("security", report),
-        high_availability: availability.flag("enabled", report),
+        high_availability,
         min_replicas_overall: min,
         max_replicas_overall: max,
         high_performance: intent.enabled("highPerformance", report),
@@ -219,23 +241,23 @@ fn read_intent(graph: &Object<'_>, context: &Context<'_>, report: &mut Report) -
 }
 
 /// No database text and no command line can hold a NUL character, so it is refused wherever it stands.
-fn refuse_nul(value: &Value, path: &mut Vec<String>, report: &mut Report) {
+fn refuse_nul<'a>(value: &'a Value, path: &mut Vec<Cow<'a, str>>, report: &mut Report) {
     match value {
         Value::String(text) if text.contains('\0') => {
-            report.error(path.join("/"), "must not contain a NUL character");
+            report.error(Joined(path), "must not contain a NUL character");
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                path.push(index.to_string());
+                path.push(index.to_string().into());
                 refuse_nul(item, path, report);
                 path.pop();
             }
         }
         Value::Object(fields) => {
             for (name, item) in fields {
-                path.push(escape_pointer(name).into_owned());
+                path.push(escape_pointer(name));
                 if name.contains('\0') {
-                    report.error(path.join("/"), "field name must not contain a NUL character");
+                    report.error(Joined(path), "field name must not contain a NUL character");
                 }
                 refuse_nul(item, path, report);
                 path.pop();

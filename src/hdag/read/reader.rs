@@ -8,83 +8,103 @@ use serde_json::{Map, Value};
 
 use super::custom::Scope;
 use crate::hdag::Finding;
-use crate::hdag::tree::{Spans, escape_pointer, legacy_boolean, quoted};
+use crate::hdag::tree::{Places, Spans, escape_pointer, legacy_boolean, quoted};
 
 /// Errors that are listed; further ones are counted.
 const MAX_ERRORS: usize = 1000;
 /// Warnings that are listed; they are part of every answer.
 const MAX_WARNINGS: usize = 200;
+/// Bytes of pointers and messages after which no more of a kind are listed: names of fields can be long.
+const MAX_LISTED_BYTES: usize = 1024 * 1024;
 
 /// The findings of one walk.
-#[derive(Default)]
 pub(super) struct Report {
-    errors: Vec<Finding>,
-    /// With `true` when the place of the key is meant, not that of the value.
-    warnings: Vec<(Finding, bool)>,
-    more_errors: usize,
-    more_warnings: usize,
+    errors: Listed,
+    warnings: Listed,
     /// Intents beyond the information model that were met since they were last taken.
     pub(super) custom: BTreeMap<String, Value>,
 }
 
-impl Report {
-    pub(super) fn error(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(Finding::new(pointer, message));
-        } else {
-            self.more_errors += 1;
-        }
-    }
-
-    pub(super) fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.add_warning(Finding::new(pointer, message), false);
-    }
-
-    /// Warns at the field's name.
-    pub(super) fn warn_of_field(&mut self, pointer: String, message: String) {
-        self.add_warning(Finding::new(pointer, message), true);
-    }
-
-    /// A field that nothing looks at.
-    pub(super) fn unknown_field(&mut self, pointer: String, name: &str, known: &[&str]) {
-        let near = nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-        self.warn_of_field(pointer, format!("unknown field {} has no effect{near}", quoted(name)));
-    }
-
-    fn add_warning(&mut self, finding: Finding, of_key: bool) {
-        if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push((finding, of_key));
-        } else {
-            self.more_warnings += 1;
-        }
-    }
-
-    /// Errors and warnings with their places, in the order of the text; without `spans` in that of the walk.
-    pub(super) fn finish(self, spans: Option<&Spans>) -> (Vec<Finding>, Vec<Finding>) {
-        let errors = self.errors.into_iter().map(|finding| (finding, false)).collect();
-        (
-            placed(errors, spans, self.more_errors, "errors"),
-            placed(self.warnings, spans, self.more_warnings, "warnings"),
-        )
-    }
+/// Findings of one kind.
+struct Listed {
+    /// With `true` when the place of the key is meant, not that of the value.
+    findings: Vec<(Finding, bool)>,
+    most: usize,
+    bytes: usize,
+    /// How many there are beyond those that are listed.
+    more: usize,
 }
 
-fn placed(findings: Vec<(Finding, bool)>, spans: Option<&Spans>, more: usize, what: &str) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = findings
-        .into_iter()
-        .map(|(mut finding, of_key)| {
+impl Listed {
+    fn new(most: usize) -> Self {
+        Self { findings: Vec::new(), most, bytes: 0, more: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings.len() >= self.most || self.bytes >= MAX_LISTED_BYTES
+    }
+
+    /// The pointer is made only when the finding is listed.
+    fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>, of_key: bool) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
+        let finding = Finding::new(pointer, message);
+        self.bytes += finding.pointer.len() + finding.message.len();
+        self.findings.push((finding, of_key));
+    }
+
+    fn placed(self, spans: Option<&Spans>, what: &str) -> Vec<Finding> {
+        let place = |(mut finding, of_key): (Finding, bool)| {
             finding.location = spans.map(|spans| match of_key {
                 true => spans.locate_key(&finding.pointer),
                 false => spans.locate(&finding.pointer),
             });
             finding
-        })
-        .collect();
-    findings.sort_by_key(|finding| finding.location.map(|at| (at.line, at.column)));
-    if more > 0 {
-        findings.push(Finding::new(String::new(), format!("{more} more {what} are not listed")));
+        };
+        let mut findings: Vec<Finding> = self.findings.into_iter().map(place).collect();
+        findings.sort_by_key(|finding| finding.location.map(|at| (at.line, at.column)));
+        if self.more > 0 {
+            findings.push(Finding::new(String::new(), format!("{} more {what} are not listed", self.more)));
+        }
+        findings
     }
-    findings
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { errors: Listed::new(MAX_ERRORS), warnings: Listed::new(MAX_WARNINGS), custom: BTreeMap::new() }
+    }
+}
+
+impl Report {
+    pub(super) fn error(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.errors.add(pointer, message, false);
+    }
+
+    pub(super) fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.warnings.add(pointer, message, false);
+    }
+
+    /// Warns at the field's name.
+    pub(super) fn warn_of_field(&mut self, pointer: String, message: String) {
+        self.warnings.add(pointer, message, true);
+    }
+
+    /// A field that nothing looks at.
+    pub(super) fn unknown_field(&mut self, pointer: String, name: &str, known: &[&str]) {
+        let near = if self.warnings.is_full() { None } else { nearest(name, known) };
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        self.warn_of_field(pointer, format!("unknown field {} has no effect{near}", quoted(name)));
+    }
+
+    /// Errors and warnings with their places, in the order of the text; without places in that of the walk.
+    pub(super) fn finish(self, places: Places<'_>) -> (Vec<Finding>, Vec<Finding>) {
+        let none = self.errors.findings.is_empty() && self.warnings.findings.is_empty();
+        let spans = if none { None } else { places.into_spans() };
+        (self.errors.placed(spans.as_ref(), "errors"), self.warnings.placed(spans.as_ref(), "warnings"))
+    }
 }
 
 /// A value and its place.

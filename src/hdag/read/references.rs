@@ -4,11 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::reader::{Object, Report};
+use super::reader::{Object, Report, nearest};
 use crate::hdag::tree::quoted;
 
 /// Longer cycles are cut in the middle.
 const MAX_CYCLE_SHOWN: usize = 40;
+
+/// Unknown names that are compared with all known ones.
+const MAX_SUGGESTIONS: usize = 20;
 
 /// References between services.
 #[derive(Default)]
@@ -65,12 +68,10 @@ impl References {
     pub(super) fn check(&self, report: &mut Report) {
         let mut known: Vec<&str> = self.seen.keys().map(String::as_str).collect();
         known.sort_unstable();
-        for (pointer, name) in &self.required {
-            if self.seen.contains_key(name) {
-                continue;
-            }
-            let near = super::reader::nearest(name, &known)
-                .map_or_else(String::new, |near| format!("; did you mean {}?", quoted(near)));
+        let unknown = self.required.iter().filter(|(_, name)| !self.seen.contains_key(name));
+        for (number, (pointer, name)) in unknown.enumerate() {
+            let near = Some(name).filter(|_| number < MAX_SUGGESTIONS).and_then(|name| nearest(name, &known));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {}?", quoted(near)));
             report.error(pointer, format!("there is no service {}{near}", quoted(name)));
         }
         for cycle in self.cycles() {

@@ -79,10 +79,9 @@ fn read_thresholds(scaling: &Object<'_>, report: &mut Report) -> Option<(f64, f6
     Some((low, high))
 }
 
-/// Reads a service's section; `id` is the service's own name, if it is readable.
+/// Reads a service's section.
 pub(super) fn read_service(
     smo: &Object<'_>,
-    id: Option<&str>,
     context: &Context<'_>,
     references: &mut References,
     report: &mut Report,
@@ -115,7 +114,7 @@ pub(super) fn read_service(
         min,
         max,
         steps: read_steps(&scaling, report),
-        rate: read_rate(&scaling, id, context, references, report),
+        rate: read_rate(&scaling, context, references, report),
         when_absent: choice(&scaling, "whenAbsent", &WHEN_ABSENT, report),
         window: duration(&scaling, "window", check_window, report),
         workload: name(&scaling, "workload", report),
@@ -145,7 +144,6 @@ fn read_steps(scaling: &Object<'_>, report: &mut Report) -> Option<Steps> {
 
 fn read_rate(
     scaling: &Object<'_>,
-    id: Option<&str>,
     context: &Context<'_>,
     references: &mut References,
     report: &mut Report,
@@ -167,8 +165,9 @@ fn read_rate(
         return Some(RateSource::Callers);
     }
     let query = query?;
-    // Any service and window will do to see whether the expression parses.
-    let example = rate_query(query, "service", [id.unwrap_or("service")], Duration::from_secs(60));
+    // Any service and window will do to see whether the expression parses; the same ones, so that a query which many
+    // services share is parsed once.
+    let example = rate_query(query, "service", ["service"], Duration::from_secs(60));
     if let Err(problem) = context.check_expression(&example) {
         report.error(scaling.pointer_to("query"), problem);
     }

@@ -41,7 +41,7 @@ pub(super) fn read(
     let mut connection_points = read_references(&intent, "connectionPoints", references, report);
     connection_points.extend(read_references(&network, "connectionPoints", references, report));
     let connection_points = without_repeats(connection_points);
-    let latencies = read_latencies(&network, references, report);
+    let latencies = read_latencies(&network, id.as_deref(), references, report);
     let proximity = network.object("deviceProximity", &["enabled", "site"], report);
     let device_proximity = proximity.flag("enabled", report);
     let site = wishes::name(&proximity, "site", report);
@@ -165,13 +165,22 @@ pub(super) fn without_repeats(names: Vec<String>) -> Vec<String> {
     names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
-fn read_latencies(network: &Object<'_>, references: &mut References, report: &mut Report) -> Vec<Latency> {
+fn read_latencies(
+    network: &Object<'_>,
+    id: Option<&str>,
+    references: &mut References,
+    report: &mut Report,
+) -> Vec<Latency> {
     let mut latencies = Vec::new();
     for node in network.items("latencies", report) {
         let latency = node.object(&["connectionPoint", "qos"], report);
         let target = latency.text("connectionPoint", report).filter(|target| !target.is_empty());
         if let Some(target) = target {
             references.require(&latency.pointer_to("connectionPoint"), target);
+        }
+        if target.is_some() && target == id {
+            let pointer = latency.pointer_to("connectionPoint");
+            report.warn(pointer, "is the service itself, to which there is no latency: it has no effect");
         }
         let qos = match latency.text("qos", report) {
             Some("ultralow") => LatencyQos::Ultralow,

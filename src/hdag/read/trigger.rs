@@ -9,7 +9,7 @@ use super::Context;
 use super::reader::{Node, Object, Report};
 use super::references::References;
 use super::service::read_references;
-use crate::hdag::rules::{alert_expression, parse_duration};
+use crate::hdag::rules::{alert_of, parse_duration};
 use crate::hdag::tree::quoted;
 use crate::hdag::{Event, EventCondition, Trigger};
 
@@ -62,15 +62,25 @@ fn read_event(
         }
         events.push(event);
     }
-    let whole = alert_expression(events.iter().map(|event: &Event| event.prom_query.as_str()));
-    if condition == EventCondition::All
-        && events.iter().all(|event| context.check_expression(&event.prom_query).is_ok())
-        && let Err(problem) = context.check_expression(&whole)
-    {
-        report.error(event.pointer_to("events"), format!("all together: {problem}"));
+    if condition == EventCondition::All {
+        check_together(&event.pointer_to("events"), &events, context, report);
     }
     references.conditional();
     Trigger::Event { condition, events }
+}
+
+/// Events that must all hold become one expression, which has to be one that can be used.
+fn check_together(pointer: &str, events: &[Event], context: &Context<'_>, report: &mut Report) {
+    let kind = |event: &'_ Event| context.check_expression(&event.prom_query).ok();
+    let kinds: Vec<_> = events.iter().map(kind).collect();
+    // Faults of single expressions have been reported.
+    if kinds.iter().any(Option::is_none) {
+        return;
+    }
+    let whole = alert_of(events.iter().map(|event| event.prom_query.as_str()).zip(kinds));
+    if let Err(problem) = context.check_expression(&whole) {
+        report.error(pointer, format!("all together: {problem}"));
+    }
 }
 
 fn read_combination(event: &Object<'_>, count: usize, report: &mut Report) -> EventCondition {

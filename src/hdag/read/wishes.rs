@@ -62,7 +62,7 @@ pub(super) fn read_service(
         anti_affinity: read_anti_affinity(&smo, id, references, report),
         move_weight: number(&smo, "moveWeight", check_weight, report).unwrap_or(1.0),
         traffic: read_traffic(&smo, id, references, report),
-        scaling: scaling::read_service(&smo, id, context, references, report),
+        scaling: scaling::read_service(&smo, context, references, report),
         propagation: choice(&smo, "propagation", &PROPAGATION, report).flatten(),
         discards_volumes: choice(&smo, "volumes", &VOLUMES, report).unwrap_or(false),
     }

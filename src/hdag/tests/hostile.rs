@@ -91,6 +91,75 @@ fn findings_are_counted_where_they_are_too_many_to_list() {
     assert_eq!(warnings[200].message, "300 more warnings are not listed");
 }
 
+/// Bytes of the pointers of findings.
+fn pointers(findings: &[Finding]) -> usize {
+    findings.iter().map(|finding| finding.pointer.len()).sum()
+}
+
+#[test]
+fn a_long_name_does_not_stand_in_every_pointer_to_what_is_below_it() {
+    const NAME: usize = 400_000;
+    let name = "k".repeat(NAME);
+    let values: String = (0..5000).map(|index| format!("          k{index}: no\n")).collect();
+    let text = one("trigger: {auto: }").replace("artifact: {", "artifact:\n      ").replace('}', "");
+    let text = text.replace("deployment: {trigger: {auto: ", "deployment: {trigger: {auto: }}");
+    let parsed =
+        yaml(&format!("{text}      valuesOverwrite:\n        ? {name}\n        :\n{values}")).unwrap();
+    assert!(pointers(&parsed.warnings) < 4 * NAME, "{}", pointers(&parsed.warnings));
+    assert_eq!(parsed.warnings.last().unwrap().message, "4997 more warnings are not listed");
+    assert_eq!(parsed.descriptor.services[0].values[&name]["k4999"], false);
+
+    let values = vec!["\"\\u0000\""; 5000].join(",");
+    let found = findings(json(&format!("{{\"hdaGraph\": {{\"{name}\": [{values}]}}}}")));
+    assert!(pointers(&found) < 4 * NAME, "{}", pointers(&found));
+    assert_eq!(found.last().unwrap().message, "4999 more errors are not listed");
+}
+
+#[test]
+fn only_the_first_unknown_names_are_compared_with_all_known_ones() {
+    let names = vec!["noize"; 30].join(", ");
+    let text = graph(&[("noise", &format!("trigger: {{auto: }}, intent: {{connectionPoints: [{names}]}}"))]);
+    let found = findings(yaml(&text));
+    let suggested = found.iter().filter(|finding| finding.message.contains("did you mean \"noise\"?"));
+    assert_eq!((found.len(), suggested.count()), (30, 20));
+}
+
+/// A graph whose service waits for these events.
+fn events(condition: &str, queries: impl Iterator<Item = String>) -> String {
+    let events: String = queries
+        .enumerate()
+        .map(|(n, query)| format!("{{id: e{n}, condition: {{promQuery: {query}}}}},"))
+        .collect();
+    one(&format!("trigger: {{event: {{condition: {condition}, events: [{events}]}}}}"))
+}
+
+#[test]
+fn expressions_that_would_panic_are_errors_wherever_they_stand() {
+    for query in
+        ["'x[1e30]'", "'x[1e+30]'", "'x[Inf]'", "'x offset 1e30'", "'x offset - 1e30'", "'x[5m:1e30]'"]
+    {
+        for condition in ["ANY", "ALL"] {
+            let found = findings(yaml(&events(condition, std::iter::once(query.to_owned()))));
+            assert_eq!(found.len(), 1, "{query}");
+            assert!(found[0].message.contains("a number in it is out of range"), "{}", found[0].message);
+        }
+    }
+    assert!(yaml(&events("ALL", ["x > 1e30".to_owned()].into_iter())).is_ok());
+}
+
+#[test]
+fn expressions_are_bounded_one_by_one_and_together() {
+    let many = |count: usize| (0..count).map(|n| format!("'{n}{}'", "+1".repeat(490)));
+    let found = findings(yaml(&events("ANY", many(250))));
+    assert_eq!(found.len(), 149);
+    let message =
+        "the PromQL expressions up to this one have more than 100000 names, numbers, texts and signs";
+    assert_eq!(found[0].message, message);
+    assert!(found[0].pointer.ends_with("/events/101/condition/promQuery"), "{}", found[0].pointer);
+    // The same one counts once.
+    assert!(yaml(&events("ANY", (0..900).map(|_| format!("'1{}'", "+1".repeat(490))))).is_ok());
+}
+
 #[test]
 fn values_in_messages_are_cut() {
     let text = one(&format!("trigger: {{auto: }}, intent: {{compute: {{cpu: {}}}}}", "x".repeat(10_000)));

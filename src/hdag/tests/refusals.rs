@@ -90,6 +90,30 @@ fn all_errors_are_told_at_once_with_their_places() {
 }
 
 #[test]
+fn findings_in_json_have_the_places_of_their_values_and_warnings_those_of_names() {
+    let text = r#"{
+  "hdaGraph": {
+    "id": "é", "sérvices": [{"a/b": 1}], "imVersion": [],
+    "\u0073ervices": [
+      {"id": "a", "artifact": {"ociImage": "oci://h/p/a"},
+       "deployment": {"trigger": {"auto": {"dependencies": ["élan", "gone"]}}}},
+      7
+    ]
+  }
+}"#;
+    insta::assert_snapshot!(lines(&findings(json(text))), @r#"
+    3:55 /hdaGraph/imVersion: must be text, not a list
+    6:61 /hdaGraph/services/0/deployment/trigger/auto/dependencies/0: there is no service "élan"
+    6:69 /hdaGraph/services/0/deployment/trigger/auto/dependencies/1: there is no service "gone"
+    7:7 /hdaGraph/services/1: must be an object, not a number
+    "#);
+    let accepted =
+        text.replace("\"imVersion\": [],", "").replace("\"élan\", \"gone\"", "").replace("},\n      7", "}");
+    insta::assert_snapshot!(lines(&json(&accepted).unwrap().warnings), @r#"3:16 /hdaGraph/sérvices: unknown field "sérvices" has no effect; did you mean "services"?"#);
+    assert_eq!(findings(json("{}"))[0].location, Some(Location { line: 1, column: 1 }));
+}
+
+#[test]
 fn pretty_errors_look_like_a_compilers() {
     let text = "hdaGraph:\n  id: g\n  services:\n  - id: a\n    deployment:\n      trigger: {auto: }\n      \
                 intent: {compute: {cpu: tiny}}\n    artifact:\n      ociImage: \"http://h/é\"\n";
@@ -151,7 +175,7 @@ fn syntax_errors_have_one_located_finding() {
         ("{\"é\": 1,}", "1:9 : not valid JSON: trailing comma"),
         ("{\n\"a\": 1, \"a\": 2}", "2:11 : not valid JSON: duplicate key \"a\""),
         ("", "1:1 : not valid JSON: EOF while parsing a value"),
-        ("null", ": is empty: a descriptor is an object with the single key hdaGraph"),
+        ("null", "1:1 : is empty: a descriptor is an object with the single key hdaGraph"),
     ] {
         assert_eq!(lines(&findings(json(text))), wanted);
     }

@@ -89,3 +89,27 @@ fn values_are_read_as_helm_reads_them() {
     let refused = format!("{:?}", values("12e5678").unwrap_err());
     assert!(refused.contains("quote it"), "{refused}");
 }
+
+#[test]
+fn intents_that_cannot_have_an_effect_are_warned_of() {
+    let own = with_intent(
+        "{network: {latencies: [{connectionPoint: a, qos: low}, {connectionPoint: b, qos: low}]}}",
+    );
+    let pointer = "/hdaGraph/services/0/deployment/intent/network/latencies/0/connectionPoint";
+    let why = "is the service itself, to which there is no latency: it has no effect";
+    assert_eq!(warnings(&own), [format!("{pointer}: {why}")]);
+
+    let bounded = |enabled: &str| {
+        let bounds = format!("{{enabled: {enabled}, minReplicasOverall: 1, maxReplicasOverall: 2}}");
+        one("trigger: {auto: }")
+            .replace("  id: g\n", &format!("  id: g\n  hdaGraphIntent: {{highAvailability: {bounds}}}\n"))
+    };
+    let ignored = ["min", "max"].map(|which| {
+        format!(
+            "/hdaGraph/hdaGraphIntent/highAvailability/{which}ReplicasOverall: \
+             has no effect unless highAvailability is enabled"
+        )
+    });
+    assert_eq!(warnings(&bounded("False")), ignored);
+    assert_eq!(warnings(&bounded("True")), Vec::<String>::new());
+}

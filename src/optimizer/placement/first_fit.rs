@@ -1,4 +1,4 @@
-//! First fit: services in the order of their ranks, clusters in the order of their names.
+//! First fit: services and clusters in the order of their ranks, clusters of equal rank in that of their names.
 //!
 //! Co-located services form one item that is placed as a whole when its first member's turn comes. The
 //! strategy does not backtrack: an item that fits nowhere ends it, although another order might have worked.
@@ -13,13 +13,16 @@ use crate::optimizer::text::amounts;
 /// Maximum number of clusters named in a summary; the verdicts list all.
 const MAX_NAMED: usize = 8;
 
-/// Places each item on the first cluster by name that it fits; returns the reasons too.
+/// Places each item on the first cluster that it fits; returns the reasons too.
 pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<String>), Box<Infeasibility>> {
     let mut situation = PartialAssignment::empty(compiled);
+    let clusters = &compiled.problem.clusters;
+    let mut turns: Vec<usize> = (0..clusters.len()).collect();
+    turns.sort_by_key(|cluster| clusters[*cluster].rank);
     let (mut assignment, mut reasons) = (Vec::new(), Vec::new());
     for item in 0..compiled.items.len() {
         let verdicts = situation.verdicts(item);
-        let Some(chosen) = verdicts.iter().position(|verdict| verdict.feasible) else {
+        let Some(chosen) = turns.iter().copied().find(|cluster| verdicts[*cluster].feasible) else {
             return Err(Box::new(no_cluster(compiled, item, verdicts)));
         };
         reasons.push(reason(&situation, compiled, item, chosen));
@@ -41,7 +44,7 @@ fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usiz
     let unused: Vec<Dimension> =
         Dimension::ALL.into_iter().filter(|dimension| needs.get(*dimension) == 0).collect();
     format!(
-        "first cluster in name order with room: {who} {}; free {}",
+        "first cluster in order of discovery with room: {who} {}; free {}",
         amounts(needs, &unused),
         amounts(free, &[unused, free_of.unlimited()].concat())
     )

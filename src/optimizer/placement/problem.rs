@@ -129,6 +129,9 @@ impl Problem {
 pub struct ClusterState {
     /// Name in Karmada.
     pub name: String,
+    /// Turn in which `first-fit` tries it: the order in which clusters were first seen, then that of their names.
+    #[serde(default)]
+    pub rank: i64,
     /// Whether the cluster can take services now.
     pub available: bool,
     /// Capacity free for this graph: allocatable minus the usage and reservations of others.

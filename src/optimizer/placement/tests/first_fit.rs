@@ -19,12 +19,32 @@ fn services_fill_clusters_in_name_order() {
     let explained = &plan.explanation[0];
     assert_eq!(
         explained.reason,
-        "first cluster in name order with room: needs 1 core, 1GiB RAM, 10GB storage; \
+        "first cluster in order of discovery with room: needs 1 core, 1GiB RAM, 10GB storage; \
          free 2 cores, 4GiB RAM, 40GB storage"
     );
     // Everything else being placed as planned, edge-1 is full.
     let violated: Vec<_> = explained.clusters.iter().map(|verdict| verdict.violated.as_slice()).collect();
     assert_eq!(violated, [[Violation::Cpu { needed: 1000, free: 0 }].as_slice(), &[]]);
+}
+
+#[test]
+fn clusters_are_tried_in_the_order_in_which_they_were_first_seen() {
+    let room = amount(1000, GIB, GB, 0);
+    let needs = amount(1000, GIB, GB, 0);
+    let seen = |name: &str, rank| ClusterState { rank, ..cluster(name, room) };
+    let problem = in_turn(
+        "g",
+        vec![seen("a", 3), seen("c", 1), seen("b", 2)],
+        vec![service("x", needs), service("y", needs), service("z", needs)],
+    );
+    assert_eq!(places(&plan(&problem)), [("x", "c"), ("y", "b"), ("z", "a")]);
+    // Decisions that were stored before clusters had a rank are made again as they were.
+    let mut stored = serde_json::to_value(&problem).unwrap();
+    for cluster in stored["clusters"].as_array_mut().unwrap() {
+        cluster.as_object_mut().unwrap().remove("rank").unwrap();
+    }
+    let stored: Problem = serde_json::from_value(stored).unwrap();
+    assert_eq!(places(&plan(&stored)), [("x", "a"), ("y", "b"), ("z", "c")]);
 }
 
 #[test]
@@ -76,7 +96,7 @@ fn a_gpu_service_skips_clusters_without_gpus() {
     assert_eq!(places(&plan), [("gpu", "cloud"), ("plain", "a-edge")]);
     assert_eq!(
         plan.explanation[0].reason,
-        "first cluster in name order with room: needs 0.5 cores, 1GiB RAM, 1GB storage, 1 GPU; \
+        "first cluster in order of discovery with room: needs 0.5 cores, 1GiB RAM, 1GB storage, 1 GPU; \
          free 4 cores, 8GiB RAM, 40GB storage, 1 GPU"
     );
 }

@@ -21,6 +21,7 @@ fn amount(cpu: i64, ram: i64, storage: i64, gpus: i64) -> Resources {
 fn cluster(name: &str, free: Resources) -> ClusterState {
     ClusterState {
         name: name.to_owned(),
+        rank: 0,
         available: true,
         free,
         storage_reported: true,
