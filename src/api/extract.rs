@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tower_http::timeout::TimeoutError;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -284,12 +285,20 @@ impl DescriptorBody {
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+        if is_timeout(&rejection) {
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive");
+        }
         let detail = match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than allowed".to_owned(),
             _ => rejection.body_text(),
         };
         ApiError::new(rejection.status(), detail)
     })
+}
+
+/// Whether the deadline of the body ended it.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<TimeoutError>())
 }
 
 /// The media type without parameters, lower case; empty when there is none.
