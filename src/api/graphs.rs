@@ -11,7 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Context, DescriptorBody, GraphPath, Parameters, PreferHeader, ProjectPath};
+use super::body::DescriptorBody;
+use super::extract::{Context, GraphPath, Parameters, PreferHeader, ProjectPath};
 use super::graph_view::{Graph, GraphStatus};
 use super::problem::{ApiError, CommonErrors, DecisionErrors, InputFinding, Problem};
 use crate::app::{Accepted, App, Deletion, GraphPage};

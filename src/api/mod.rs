@@ -9,6 +9,7 @@
 
 mod alerts;
 mod attributes;
+mod body;
 mod clusters;
 mod connections;
 mod decisions;
