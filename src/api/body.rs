@@ -58,8 +58,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     }
 }
 
-/// Reads JSON of the expected shape; an error names the place.
+/// Reads a JSON object of the expected shape; an error names the place.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would take the list of an object's values, too.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Error::invalid("", "the body must be an object, not a list").into());
+    }
     refuse_nul(body)?;
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json)
@@ -70,7 +74,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 
 fn not_as_expected(pointer: String, text: &str, error: &serde_json::Error) -> ApiError {
     let mut finding = Finding::new(pointer, error.to_string());
-    finding.location = Some(Location { line: error.line(), column: error.column() });
+    // The end of a line is column 0 of the next one.
+    finding.location = Some(Location { line: error.line().max(1), column: error.column().max(1) });
     Error::Invalid { detail: format!("the body is not as expected: {text}"), findings: vec![finding] }.into()
 }
 

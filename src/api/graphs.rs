@@ -80,10 +80,10 @@ pub struct DescriptorDocument {
     params(ProjectPath, PreferHeader),
     request_body(description = "The descriptor, at most 1 MiB unless configured otherwise", content(
         (DeployGraphRequest = "application/json"),
-        (String = "application/yaml", example = "hdaGraph:\n  id: hello-world\n  services: []\n"),
-        (String = "application/x-yaml"),
-        (String = "text/yaml"),
-        (String = "text/x-yaml"),
+        (DescriptorDocument = "application/yaml"),
+        (DescriptorDocument = "application/x-yaml"),
+        (DescriptorDocument = "text/yaml"),
+        (DescriptorDocument = "text/x-yaml"),
     )),
     responses(
         (status = 200, description = "All releases are installed, or the same graph was stopped before and stays so", body = Graph),

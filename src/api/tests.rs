@@ -11,12 +11,18 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::telemetry;
 
+/// A body with one member.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Numbers {
+    numbers: Vec<i64>,
+}
+
 /// The real surroundings around routes that need no service.
 fn app(metrics: &MetricsRegistry) -> Router {
     let router = Router::new()
         .route("/things/{name}", get(|path: extract::GraphPath| async move { path.name }))
         .route("/bodies", post(|body: body::DescriptorBody| async move { body.text }))
-        .route("/json", post(|body::JsonBody(body): body::JsonBody<Vec<i64>>| async move { Json(body) }))
+        .route("/json", post(|body::JsonBody(body): body::JsonBody<Numbers>| async move { Json(body) }))
         .route("/panic", get(panicking))
         .merge(documentation(openapi()));
     layered(router, metrics.clone(), 64, LegacyGet(true))
@@ -191,20 +197,22 @@ async fn a_wrong_media_type_is_a_problem_that_names_the_right_ones() {
 
 #[tokio::test]
 async fn json_of_another_shape_is_a_problem() {
-    for body in ["[1,", r#"{"a": 1}"#, ""] {
+    for body in [r#"{"numbers": [1,"#, r#"{"a": 1}"#, "", "\n", "[[1]]", "null", "1"] {
         let response =
             send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
-        assert_eq!(problem(response).await["status"], 400, "{body}");
+        let problem = problem(response).await;
+        assert_eq!(problem["status"], 400, "{body}");
+        assert!(takes("Problem", &problem), "{body}: {problem}");
     }
 }
 
 #[tokio::test]
 async fn json_of_another_shape_tells_the_place() {
-    let body = "[1,\n true]";
+    let body = "{\"numbers\": [1,\n true]}";
     let response = send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
     let problem = problem(response).await;
     let finding = &problem["errors"][0];
-    assert_eq!((&finding["pointer"], &finding["line"]), (&json!("/1"), &json!(2)), "{problem}");
+    assert_eq!((&finding["pointer"], &finding["line"]), (&json!("/numbers/1"), &json!(2)), "{problem}");
     assert!(finding["message"].as_str().unwrap().contains("expected i64"), "{problem}");
 }
 
@@ -214,7 +222,7 @@ async fn the_character_nul_is_refused_everywhere() {
         assert_eq!(problem(send(Request::get(address), "").await).await["status"], 400, "{address}");
     }
     assert_eq!(send(Request::get("/things/a%2500"), "").await.status(), StatusCode::OK);
-    for body in [r#"[1, "\u0000"]"#, r#"[{"a": [0, {"b\u0000": 1}]}]"#] {
+    for body in [r#"{"numbers": [1, "\u0000"]}"#, r#"{"a": [0, {"b\u0000": 1}]}"#] {
         let response =
             send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
         let problem = problem(response).await;
