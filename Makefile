@@ -10,6 +10,8 @@ TESTBED = python3 -m testbed
 TOOLS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/smo/tools
 CARGO_MACHETE = cargo-machete@0.9.2
 CARGO_DENY = cargo-deny@0.20.2
+SCHEMATHESIS_VERSION = 4.32.5
+SCHEMATHESIS = $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION)
 # Built together with the program: by itself that would be built with other features of its dependencies, all over again.
 TESTED = --lib --bins --test it
 
@@ -23,8 +25,8 @@ install = test "$$($(TOOLS)/bin/$(firstword $(subst @, ,$(1))) --version 2>/dev/
 	env -u CARGO_TARGET_DIR $(CARGO) install --locked --root $(TOOLS) $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt doc documents e2e bench bench-continuum bench-descriptors bench-deploy bench-reflectors testbed-up testbed-down testbed-env setup-solver \
-	setup-postgres setup-tools clean
+.PHONY: help demo test fuzz lint fmt doc documents e2e bench bench-continuum bench-descriptors bench-deploy bench-reflectors testbed-up testbed-down testbed-env setup-solver \
+	setup-postgres setup-tools setup-fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,12 +35,17 @@ demo: setup-solver ## Deploy the Brussels example on the simulated continuum (KE
 	$(CARGO) build --locked
 	python3 examples/demo.py --binary $(BINARY) $(if $(KEEP),--keep)
 
-test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL
+test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store tests on SQLite and PostgreSQL, fuzzing
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(CARGO) test --locked $(TESTED) 2>&1 | tee "$$log"; \
 	python3 tests/count.py "$$log"
 	python3 -m unittest -q testbed.test_units
 	python3 examples/readme.py --binary $(BINARY)
+	$(MAKE) --no-print-directory fuzz
+
+fuzz: setup-solver setup-fuzz ## Fuzz a server by its OpenAPI document, a minute (EXAMPLES=N for each operation)
+	$(CARGO) build --locked
+	python3 tests/fuzz.py --binary $(BINARY) --schemathesis $(SCHEMATHESIS)/bin/schemathesis --examples $(or $(EXAMPLES),100)
 
 lint: setup-solver setup-tools ## Format, clippy, rustdoc, dependencies, printed documents up to date
 	$(CARGO) fmt --check
@@ -122,6 +129,11 @@ setup-postgres: ## Install PostgreSQL when it is missing (Debian); no service is
 setup-tools: ## Build cargo-machete and cargo-deny when they are missing
 	@$(call install,$(CARGO_MACHETE))
 	@$(call install,$(CARGO_DENY))
+
+setup-fuzz: ## Install schemathesis when it is missing
+	@test -x $(SCHEMATHESIS)/bin/schemathesis || { \
+		python3 -m venv $(SCHEMATHESIS) && $(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION); \
+	}
 
 clean: ## Remove what was built
 	$(CARGO) clean

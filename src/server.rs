@@ -2,7 +2,6 @@
 //!
 //! No process-wide state: several servers can live in one process, as they do in the tests.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +105,12 @@ impl Server {
         Ok(Self { router, app, queue, settings, stop, loops: tracker })
     }
 
+    /// Serves HTTP until the server stops, and the requests that run then to their end.
+    pub fn serve(&self, listener: TcpListener) -> impl Future<Output = ()> + Send + use<> {
+        let (queue, router, settings) = (self.queue.clone(), self.router.clone(), self.settings.http.clone());
+        async move { crate::api::serve(listener, router, settings, queue.stopping()).await }
+    }
+
     /// Stops the loops, lets running reconciles finish for `grace`, and leaves the rest to the next start.
     pub async fn shutdown(self, grace: Duration) {
         self.stop.cancel();
@@ -134,10 +139,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     announce(&server, &listener);
     let (queue, stop_loops) = (server.queue.clone(), server.stop.clone());
     let (mut grace, mut asked_at) = (server.settings.reconcile.shutdown_grace, None);
-    let stopping = queue.clone();
-    let serving = axum::serve(listener, server.router.clone())
-        .with_graceful_shutdown(async move { stopping.stopping().await })
-        .into_future();
+    let serving = server.serve(listener);
     let stop = async {
         stopping_because = stopped(&mut lock, &watched).await;
         if stopping_because == Stop::LockLost {
@@ -151,10 +153,10 @@ pub async fn run(settings: Settings) -> Result<()> {
         asked_at = Some(now);
         sleep_until(now + grace).await;
     };
-    let served = tokio::select! {
-        served = serving => served,
-        () = stop => Ok(()),
-    };
+    tokio::select! {
+        () = serving => {}
+        () = stop => {}
+    }
     // Requests and reconciles share the grace.
     let left = grace.saturating_sub(asked_at.map_or(Duration::ZERO, |at| at.elapsed()));
     server.shutdown(left).await;
@@ -163,7 +165,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     if stopping_because == Stop::LockLost {
         return Err(Error::Internal("another server has taken the database".into()));
     }
-    served.map_err(|error| Error::Internal(error.into()))
+    Ok(())
 }
 
 /// Labels a Helm release that smo did not make as one of a graph; Helm is not run. When the graph is posted

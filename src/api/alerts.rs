@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::extract::{Context, JsonBody};
+use super::body::JsonBody;
+use super::extract::Context;
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{Alert, App, IgnoredAlert};
 use crate::error::Error;

@@ -3,9 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::extract::{ClusterPath, Context, JsonBody};
+use super::body::JsonBody;
+use super::extract::{ClusterPath, Context};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, AttributesView};
 use crate::optimizer::ClusterAttributes;
@@ -13,12 +15,35 @@ use crate::optimizer::ClusterAttributes;
 const TAG: &str = "clusters";
 
 /// Attributes of a cluster: what decisions count, and under `set` the attributes set here.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub(super) struct Attributes {
     #[serde(flatten)]
     effective: ClusterAttributes,
     /// Attributes set through this interface.
     set: ClusterAttributes,
+}
+
+/// One object with all members: the schema of what is flattened allows no others, so that the two could not be joined.
+impl PartialSchema for Attributes {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = ClusterAttributes::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let set = Ref::from_schema_name(ClusterAttributes::name());
+            object.properties.insert("set".to_owned(), set.into());
+            object.required.push("set".to_owned());
+            let text =
+                "Attributes of a cluster: what decisions count, and under `set` the attributes set here.";
+            object.description = Some(text.to_owned());
+        }
+        schema
+    }
+}
+
+impl ToSchema for Attributes {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ClusterAttributes::name().into_owned(), ClusterAttributes::schema()));
+        ClusterAttributes::schemas(schemas);
+    }
 }
 
 impl From<AttributesView> for Attributes {

@@ -109,7 +109,7 @@ pub(super) enum DecisionAnswer {
 #[into_params(parameter_in = Query)]
 pub(super) struct ShowDecisionParameters {
     /// `json` (the default), or `text`: tables for people.
-    #[param(nullable = false)]
+    #[param(nullable = false, inline)]
     format: Option<DecisionFormat>,
 }
 

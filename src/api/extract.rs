@@ -1,16 +1,12 @@
-//! Extractors: path, query, body and headers of requests, with every rejection answered as a problem.
+//! Extractors: path, query and headers of requests, with every rejection answered as a problem.
 //!
 //! Names in paths are checked here, once: a name that no graph can have is answered 404 like any other
-//! unknown one. Descriptors are not validated here; their text is passed on unchanged, so that errors are
-//! reported at their position in the user's text.
+//! unknown one.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -18,15 +14,12 @@ use super::middleware::RequestId;
 use super::problem::ApiError;
 use crate::app::RequestContext;
 use crate::error::Error;
-use crate::hdag::{Format, is_dns_label, is_profile_key};
+use crate::hdag::{is_dns_label, is_profile_key};
 
 /// Longest name of a graph.
 const LONGEST_NAME: usize = 253;
 /// Longest name of a service: that of a Helm release.
 const LONGEST_SERVICE: usize = 53;
-const JSON_TYPES: &str = "application/json";
-const DESCRIPTOR_TYPES: &str =
-    "application/json, application/yaml, application/x-yaml, text/yaml, text/x-yaml";
 
 /// Name of a graph in the path.
 #[derive(Debug, IntoParams)]
@@ -185,180 +178,9 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     preferences.flat_map(|value| value.split(',')).any(|preference| named(preference) == "respond-async")
 }
 
-/// A JSON body.
-#[derive(Debug)]
-pub(super) struct JsonBody<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(&media_type(request.headers())) {
-            return Err(ApiError::unsupported_media_type(JSON_TYPES));
-        }
-        let body = read(request, state).await?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not as expected: {error}"))
-        })
-    }
-}
-
-/// An optional JSON body.
-#[derive(Debug)]
-pub(super) struct OptionalJson<T>(pub(super) Option<T>);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let json = is_json(&media_type(request.headers()));
-        let body = read(request, state).await?;
-        if body.trim_ascii().is_empty() {
-            return Ok(Self(None));
-        }
-        if !json {
-            return Err(ApiError::unsupported_media_type(JSON_TYPES));
-        }
-        serde_json::from_slice(&body).map(|body| Self(Some(body))).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not as expected: {error}"))
-        })
-    }
-}
-
-/// The text of a posted descriptor and its spelling.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct DescriptorBody {
-    pub(super) text: String,
-    pub(super) format: Format,
-}
-
-impl<S: Send + Sync> FromRequest<S> for DescriptorBody {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let media_type = media_type(request.headers());
-        let is_yaml = matches!(
-            media_type.as_str(),
-            "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml"
-        );
-        if !(is_yaml || is_json(&media_type)) {
-            return Err(ApiError::unsupported_media_type(DESCRIPTOR_TYPES));
-        }
-        let body = read(request, state).await?;
-        let text = String::from_utf8(body.into()).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not UTF-8 text: {error}"))
-        })?;
-        if is_yaml { Ok(Self { text, format: Format::Yaml }) } else { Self::from_json(text) }
-    }
-}
-
-/// The keys that distinguish the kinds of objects; values are ignored.
-#[derive(Default, Deserialize)]
-struct Keys {
-    artifact: Option<IgnoredAny>,
-    #[serde(rename = "hdaGraph")]
-    graph: Option<IgnoredAny>,
-}
-
-impl DescriptorBody {
-    /// A JSON string holds YAML, as clients of the original send it; anything else is the descriptor itself.
-    fn from_json(text: String) -> Result<Self, ApiError> {
-        if text.trim_start().starts_with('"') {
-            let yaml = serde_json::from_str(&text).map_err(|error| {
-                ApiError::new(
-                    StatusCode::BAD_REQUEST,
-                    format!("the body is not a valid JSON string: {error}"),
-                )
-            })?;
-            return Ok(Self { text: yaml, format: Format::Yaml });
-        }
-        // A fault in the JSON is found, with its place, where the descriptor is read.
-        let keys: Keys = serde_json::from_str(&text).unwrap_or_default();
-        if keys.artifact.is_some() && keys.graph.is_none() {
-            let message = "deploying by artifact is not supported yet; post the descriptor itself";
-            return Err(Error::invalid("/artifact", message).into());
-        }
-        Ok(Self { text, format: Format::Json })
-    }
-}
-
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
-        let detail = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than allowed".to_owned(),
-            _ => rejection.body_text(),
-        };
-        ApiError::new(rejection.status(), detail)
-    })
-}
-
-/// The media type without parameters, lower case; empty when there is none.
-fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn is_json(media_type: &str) -> bool {
-    media_type == "application/json"
-        || media_type.starts_with("application/") && media_type.ends_with("+json")
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::response::IntoResponse as _;
-    use serde_json::json;
-
     use super::*;
-
-    async fn body(media_type: Option<&str>, text: impl Into<Body>) -> Result<DescriptorBody, u16> {
-        let mut request = Request::post("/");
-        if let Some(media_type) = media_type {
-            request = request.header(header::CONTENT_TYPE, media_type);
-        }
-        let request = request.body(text.into()).unwrap();
-        DescriptorBody::from_request(request, &())
-            .await
-            .map_err(|error| error.into_response().status().as_u16())
-    }
-
-    #[tokio::test]
-    async fn descriptors_come_as_json_string_json_object_or_yaml() {
-        let yaml = "hdaGraph:\n  id: \"x\"\n";
-        let as_yaml = || Ok(DescriptorBody { text: yaml.to_owned(), format: Format::Yaml });
-        assert_eq!(body(Some("application/json"), json!(yaml).to_string()).await, as_yaml());
-        for media_type in
-            ["application/yaml", "application/x-yaml", "text/yaml; charset=utf-8", "Text/X-YAML"]
-        {
-            assert_eq!(body(Some(media_type), yaml).await, as_yaml(), "{media_type}");
-        }
-        let object = r#" {"hdaGraph": {"id": "x"}}"#;
-        let as_json = DescriptorBody { text: object.to_owned(), format: Format::Json };
-        assert_eq!(body(Some("application/json; charset=utf-8"), object).await, Ok(as_json));
-    }
-
-    #[tokio::test]
-    async fn other_media_types_and_none_are_refused() {
-        assert_eq!(body(None, "hdaGraph: {}").await, Err(415));
-        assert_eq!(body(Some("text/plain"), "hdaGraph: {}").await, Err(415));
-    }
-
-    #[tokio::test]
-    async fn text_that_is_no_text_is_refused() {
-        assert_eq!(body(Some("text/yaml"), vec![0xff, 0xfe]).await, Err(400));
-        assert_eq!(body(Some("application/json"), "\"open").await, Err(400));
-    }
-
-    #[tokio::test]
-    async fn deploying_by_artifact_is_refused_by_name() {
-        assert_eq!(body(Some("application/json"), r#"{"artifact": "oci://x/y"}"#).await, Err(400));
-        assert!(body(Some("application/json"), r#"{"artifact": 1, "hdaGraph": {}}"#).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn broken_json_is_passed_on_to_where_its_place_is_reported() {
-        assert_eq!(body(Some("application/json"), "{\"hdaGraph\": ").await.unwrap().format, Format::Json);
-    }
 
     #[test]
     fn respond_async_is_found_among_other_preferences() {

@@ -11,7 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Context, DescriptorBody, GraphPath, Parameters, PreferHeader, ProjectPath};
+use super::body::DescriptorBody;
+use super::extract::{Context, GraphPath, Parameters, PreferHeader, ProjectPath};
 use super::graph_view::{Graph, GraphStatus};
 use super::problem::{ApiError, CommonErrors, DecisionErrors, InputFinding, Problem};
 use crate::app::{Accepted, App, Deletion, GraphPage};
@@ -79,10 +80,10 @@ pub struct DescriptorDocument {
     params(ProjectPath, PreferHeader),
     request_body(description = "The descriptor, at most 1 MiB unless configured otherwise", content(
         (DeployGraphRequest = "application/json"),
-        (String = "application/yaml", example = "hdaGraph:\n  id: hello-world\n  services: []\n"),
-        (String = "application/x-yaml"),
-        (String = "text/yaml"),
-        (String = "text/x-yaml"),
+        (DescriptorDocument = "application/yaml"),
+        (DescriptorDocument = "application/x-yaml"),
+        (DescriptorDocument = "text/yaml"),
+        (DescriptorDocument = "text/x-yaml"),
     )),
     responses(
         (status = 200, description = "All releases are installed, or the same graph was stopped before and stays so", body = Graph),

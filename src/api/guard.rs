@@ -1,4 +1,5 @@
-//! Requests that change something, by whom they may be sent.
+//! Requests that are refused before they reach a handler: those that must not change something, and addresses with
+//! the character NUL.
 //!
 //! The original changes graphs by GET, too. HEAD never changes anything, so it is not answered there; and what changes
 //! something is refused when a browser sends it for a page of somebody else, which a link or a form there is enough for.
@@ -7,7 +8,7 @@ use std::convert::Infallible;
 use std::future::ready;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use reqwest::Url;
@@ -23,12 +24,16 @@ const LEGACY: [&str; 3] = ["/graphs/{name}/start", "/graphs/{name}/stop", "/grap
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LegacyGet(pub(super) bool);
 
-/// Refuses requests that must not change anything.
+/// Refuses requests that must not change anything, and those that no name can be read from.
 pub(super) async fn guard(
     State(LegacyGet(enabled)): State<LegacyGet>,
     request: Request,
     next: Next,
 ) -> Response {
+    if has_nul(request.uri()) {
+        let message = "the character NUL (%00) is not allowed in paths and queries";
+        return ApiError::new(StatusCode::BAD_REQUEST, message).into_response();
+    }
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let is_legacy = route.is_some_and(|route| LEGACY.contains(&route));
     match *request.method() {
@@ -45,6 +50,12 @@ pub(super) async fn guard(
         _ => {}
     }
     next.run(request).await
+}
+
+/// Whether a decoded name would hold the character NUL, which PostgreSQL has no texts with. It cannot stand there
+/// undisguised.
+fn has_nul(address: &Uri) -> bool {
+    [Some(address.path()), address.query()].into_iter().flatten().any(|text| text.contains("%00"))
 }
 
 fn not_allowed(get_enabled: bool, message: &str) -> Response {

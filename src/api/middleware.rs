@@ -1,19 +1,22 @@
-//! Middleware around every request: its id, one span, one log line, its metrics, and the final form of
-//! errors.
+//! Middleware around every request: its id, one span, one log line, its metrics, the final form of errors, and how
+//! many are handled at the same time.
 //!
 //! Labels and log lines name the pattern of the route, not the path, so that names of graphs do not multiply
 //! time series. Headers and bodies are never logged.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::connections::Surplus;
 use super::problem::{self, ApiError};
 use crate::telemetry::MetricsRegistry;
 
@@ -67,6 +70,28 @@ pub(super) async fn observe(
         tracing::info!(http.status = status, duration_ms, "{method} {route} answered {status}");
     }
     response
+}
+
+/// How many more requests may be handled at the same time.
+#[derive(Debug, Clone)]
+pub(super) struct Slots(Arc<Semaphore>);
+
+impl Slots {
+    pub(super) fn new(requests: usize) -> Self {
+        Self(Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// Handles the request if there is a slot for it, and the connection is not one too many. Nothing queues here: what
+/// waits keeps its body in memory, and the client knows better whether it still wants the answer.
+pub(super) async fn admit(State(Slots(slots)): State<Slots>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<Surplus>().is_some() {
+        return ApiError::overloaded("too many connections are open").into_response();
+    }
+    match slots.try_acquire() {
+        Ok(_slot) => next.run(request).await,
+        Err(_) => ApiError::overloaded("too many requests are handled already").into_response(),
+    }
 }
 
 /// Any text can be a method; only the common ones become labels.

@@ -5,10 +5,13 @@
 //! call, so neither can be without the other.
 //! Every error answer, wherever it arises, leaves as a problem (`problem`) with the id of its request
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
+//! What clients may cost besides is limited in `connections` and by [`middleware::admit`].
 
 mod alerts;
 mod attributes;
+mod body;
 mod clusters;
+mod connections;
 mod decisions;
 mod extract;
 mod graph_view;
@@ -30,12 +33,15 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveHeadersLayer;
+use tower_http::timeout::RequestBodyDeadlineLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+pub use self::connections::serve;
 use self::guard::LegacyGet;
+use self::middleware::Slots;
 use crate::app::App;
 use crate::config::Settings;
 use crate::optimizer::{
@@ -105,20 +111,25 @@ fn routes(simulated: bool) -> OpenApiRouter<AppState> {
             attributes::reset_cluster_attributes
         ))
         .routes(routes!(graphs::list_graph_events))
-        .routes(routes!(alerts::receive_alerts))
-        .routes(routes!(health::get_health))
-        .routes(routes!(health::get_readiness))
-        .routes(routes!(health::get_metrics));
+        .routes(routes!(alerts::receive_alerts));
     if !simulated {
         return router;
     }
     router.routes(routes!(simulation::set_simulated_cluster)).routes(routes!(simulation::set_simulated_alert))
 }
 
+/// Routes that are answered however busy the server is: they show that it is.
+fn probes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::get_health))
+        .routes(routes!(health::get_readiness))
+        .routes(routes!(health::get_metrics))
+}
+
 /// The OpenAPI document of a server in real mode.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    document(routes(false).into_openapi(), false)
+    document(routes(false).merge(probes()).into_openapi(), false)
 }
 
 fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::openapi::OpenApi {
@@ -132,11 +143,14 @@ fn document(mut document: utoipa::openapi::OpenApi, simulated: bool) -> utoipa::
 /// text.
 pub fn router(app: App, metrics: MetricsRegistry, settings: &Settings) -> Router {
     let simulated = app.is_simulated();
-    let (router, openapi) = routes(simulated).split_for_parts();
+    let admission =
+        axum::middleware::from_fn_with_state(Slots::new(settings.http.max_requests), middleware::admit);
+    let (router, openapi) = routes(simulated).layer(admission).merge(probes()).split_for_parts();
     let state = AppState { app, metrics: metrics.clone() };
     let router = router.with_state(state).merge(documentation(document(openapi, simulated)));
     let body_limit = settings.limits.max_bytes.saturating_mul(2);
-    layered(router, metrics, body_limit, LegacyGet(settings.legacy_get))
+    let body_deadline = RequestBodyDeadlineLayer::new(settings.http.body_timeout);
+    layered(router.layer(body_deadline), metrics, body_limit, LegacyGet(settings.legacy_get))
 }
 
 /// The document under its two names, and Swagger UI.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::body::OptionalJson;
 use super::decisions::outcome;
-use super::extract::{Context, GraphPath, OptionalJson, Parameters, PreferHeader};
+use super::extract::{Context, GraphPath, Parameters, PreferHeader};
 use super::graph_view::Graph;
 use super::graphs::answer;
 use super::problem::{ApiError, CommonErrors, DecisionErrors, Problem};
@@ -41,7 +42,7 @@ pub(super) struct PlacementParameters {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceGraphRequest {
     /// Id of a plan of a dry run; without it a new placement is decided.
-    #[schema(nullable = false, example = "01939f3e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
+    #[schema(example = "01939f3e-6c1b-7b3e-8a54-0a1b2c3d4e5f")]
     plan_id: Option<Uuid>,
     /// Name of the strategy, as in the query.
     #[schema(nullable = false, example = "cost")]

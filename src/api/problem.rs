@@ -22,6 +22,8 @@ use crate::telemetry;
 const MEDIA_TYPE: &str = "application/problem+json";
 /// When asking again may help, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// When a client may ask again after the server had too much to do.
+const RETRY_OVERLOADED: Duration = Duration::from_secs(1);
 
 /// The error of a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -119,6 +121,15 @@ impl ApiError {
         error
     }
 
+    /// The answer of a server that has enough to do.
+    pub fn overloaded(detail: &str) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut error =
+            Self::of_kind(status, "overloaded", "Server is busy", format!("{detail}; try again later"));
+        error.retry_after = Some(RETRY_OVERLOADED);
+        error
+    }
+
     fn of_kind(status: StatusCode, name: &str, title: &'static str, detail: String) -> Self {
         let problem = Problem {
             kind: format!("urn:smo:problem:{name}"),
@@ -152,6 +163,7 @@ fn kind(status: StatusCode) -> (&'static str, &'static str) {
         StatusCode::BAD_REQUEST => ("invalid", "Invalid request"),
         StatusCode::NOT_FOUND => ("not-found", "Not found"),
         StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "Method not allowed"),
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "Request took too long"),
         StatusCode::CONFLICT => ("conflict", "Conflict"),
         StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "Too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "Unsupported media type"),

@@ -7,13 +7,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AllOfBuilder, AnyOfBuilder, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::extract::{Context, GraphPath, JsonBody, ProfilePath};
+use super::body::JsonBody;
+use super::extract::{Context, GraphPath, ProfilePath};
 use super::problem::{ApiError, CommonErrors};
 use crate::app::{App, ScalingView};
 use crate::config::ScalingProfile;
+use crate::error::Error;
 use crate::hdag::{StepDown, StepUp, WhenAbsent};
 use crate::model::TickReport;
 
@@ -137,43 +140,69 @@ pub(super) struct Profile {
 }
 
 /// A profile as it can be set: `alpha`, or one of `up` and `down`; all else has a default.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only describes the body in the document")]
-pub(super) struct SetProfileRequest {
-    /// Requests per second that one more replica serves; more than 0.
-    #[schema(nullable = false, example = 33.33)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileToSet {
+    /// Requests per second that one more replica serves; only with `up` or `down` it may be left out.
+    #[schema(example = 33.33, exclusive_minimum = 0, maximum = 1_000_000_000)]
     alpha: Option<f64>,
     /// Constant part in requests per second; 0 without it.
-    #[schema(nullable = false, example = -16.66)]
+    #[schema(example = -16.66, minimum = -1_000_000_000, maximum = 1_000_000_000)]
     beta: Option<f64>,
     /// Least replicas; 1 without it.
-    #[schema(nullable = false, example = 1, minimum = 1)]
+    #[schema(example = 1, minimum = 1, maximum = 10_000)]
     min: Option<i64>,
-    /// Most replicas; 3 without it.
-    #[schema(nullable = false, example = 3, minimum = 1)]
+    /// Most replicas, not less than the least; 3 without it.
+    #[schema(example = 3, minimum = 1, maximum = 10_000)]
     max: Option<i64>,
     /// Replicas above a mark of the rate, for the strategy `steps`.
-    #[schema(nullable = false)]
     up: Option<StepUp>,
     /// Replicas below a mark of the rate, for the strategy `steps`.
-    #[schema(nullable = false)]
     down: Option<StepDown>,
     /// Another service whose rate counts instead of its own; not together with `query`.
-    #[schema(nullable = false, example = "noise-reduction")]
+    #[schema(example = "noise-reduction", max_length = 53, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     rate_from: Option<String>,
     /// The rates of the services that call it count instead of its own; not together with `rate_from` or `query`.
-    #[schema(nullable = false)]
     from_callers: Option<bool>,
-    /// `PromQL` query of its own, with `{services}` and `{window}`.
-    #[schema(nullable = false)]
+    /// `PromQL` query of its own, with `{services}` and `{window}`; at most 4096 bytes. Not together with `rate_from`.
+    #[schema(min_length = 1, max_length = 4096)]
     query: Option<String>,
-    /// The window of its rate, such as `1m`.
-    #[schema(nullable = false, example = "1m")]
+    /// The window of its rate, such as `1m`; at most a year.
+    #[schema(example = "1m", pattern = "^[0-9]")]
     window: Option<String>,
     /// What counts while there is no rate; `scaling.when_absent` without it.
-    #[schema(nullable = false)]
     when_absent: Option<WhenAbsent>,
 }
+
+/// A flag that is not set.
+fn not_true() -> ObjectBuilder {
+    ObjectBuilder::new().enum_values(Some([serde_json::Value::Bool(false), serde_json::Value::Null]))
+}
+
+/// The body of [`set_profile`] in the document: what the fields cannot say is said beside them.
+pub(super) struct SetProfileRequest;
+
+impl PartialSchema for SetProfileRequest {
+    fn schema() -> RefOr<Schema> {
+        let nothing = || ObjectBuilder::new().schema_type(Type::Null);
+        let absent = |field| ObjectBuilder::new().property(field, nothing());
+        let no_callers = || ObjectBuilder::new().property("from_callers", not_true());
+        let one_source = AnyOfBuilder::new()
+            .item(AllOfBuilder::new().item(absent("rate_from")).item(absent("query")))
+            .item(AllOfBuilder::new().item(absent("rate_from")).item(no_callers()))
+            .item(AllOfBuilder::new().item(absent("query")).item(no_callers()));
+        let given = |field: &str, kind| {
+            ObjectBuilder::new().property(field, ObjectBuilder::new().schema_type(kind)).required(field)
+        };
+        let a_model = AnyOfBuilder::new()
+            .item(given("alpha", Type::Number))
+            .item(given("up", Type::Object))
+            .item(given("down", Type::Object));
+        AllOfBuilder::new().item(ProfileToSet::schema()).item(one_source).item(a_model).into()
+    }
+}
+
+impl ToSchema for SetProfileRequest {}
 
 impl From<ScalingProfile> for Profile {
     fn from(profile: ScalingProfile) -> Self {
@@ -222,8 +251,9 @@ pub(super) async fn set_profile(
     State(app): State<App>,
     ProfilePath { service: name }: ProfilePath,
     Context(context): Context,
-    JsonBody(document): JsonBody<Value>,
+    JsonBody(profile): JsonBody<ProfileToSet>,
 ) -> Result<Json<Profile>, ApiError> {
+    let document = serde_json::to_value(profile).map_err(|error| Error::Internal(error.into()))?;
     Ok(Json(app.set_profile(&name, &document, &context).await?.into()))
 }
 

@@ -5,7 +5,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{ClusterPath, JsonBody};
+use super::body::JsonBody;
+use super::extract::ClusterPath;
 use super::problem::{ApiError, CommonErrors};
 use crate::app::App;
 

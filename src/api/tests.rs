@@ -11,15 +11,18 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::telemetry;
 
+/// A body with one member.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Numbers {
+    numbers: Vec<i64>,
+}
+
 /// The real surroundings around routes that need no service.
 fn app(metrics: &MetricsRegistry) -> Router {
     let router = Router::new()
         .route("/things/{name}", get(|path: extract::GraphPath| async move { path.name }))
-        .route("/bodies", post(|body: extract::DescriptorBody| async move { body.text }))
-        .route(
-            "/json",
-            post(|extract::JsonBody(body): extract::JsonBody<Vec<i64>>| async move { Json(body) }),
-        )
+        .route("/bodies", post(|body: body::DescriptorBody| async move { body.text }))
+        .route("/json", post(|body::JsonBody(body): body::JsonBody<Numbers>| async move { Json(body) }))
         .route("/panic", get(panicking))
         .merge(documentation(openapi()));
     layered(router, metrics.clone(), 64, LegacyGet(true))
@@ -55,7 +58,7 @@ fn the_document_in_the_repository_is_up_to_date() {
 
 #[test]
 fn operation_ids_are_unique_and_every_operation_tells_its_errors() {
-    let document = serde_json::to_value(document(routes(true).into_openapi(), true)).unwrap();
+    let document = serde_json::to_value(document(routes(true).merge(probes()).into_openapi(), true)).unwrap();
     let paths = document["paths"].as_object().unwrap();
     let operations: Vec<_> = paths.values().flat_map(|item| item.as_object().unwrap().values()).collect();
     let ids: BTreeSet<_> =
@@ -67,10 +70,84 @@ fn operation_ids_are_unique_and_every_operation_tells_its_errors() {
     }
 }
 
+/// Every object of a document, however deep.
+fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
+    match value {
+        Value::Object(members) => {
+            std::iter::once(members).chain(members.values().flat_map(objects)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_reference_in_the_document_resolves() {
+    let document = serde_json::to_value(document(routes(true).merge(probes()).into_openapi(), true)).unwrap();
+    let references = objects(&document).into_iter().filter_map(|object| object.get("$ref")?.as_str());
+    let mut count = 0;
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        count += 1;
+    }
+    assert!(count > 100, "only {count} references were found");
+}
+
+/// Whether the schema of that name in the document takes the value.
+fn takes(schema: &str, value: &Value) -> bool {
+    let mut document = serde_json::to_value(openapi()).unwrap();
+    document["$ref"] = json!(format!("#/components/schemas/{schema}"));
+    jsonschema::validator_for(&document).unwrap().is_valid(value)
+}
+
+#[test]
+fn attributes_are_answered_as_documented_and_their_limits_are_stated() {
+    let stated = json!({ "price_per_core_hour": 0.0, "latencies_ms": { "cloud": 25.0 } });
+    assert!(takes("ClusterAttributes", &stated));
+    let mut answer = stated.clone();
+    answer["set"] = stated;
+    assert!(takes("Attributes", &answer));
+    assert!(!takes("ClusterAttributes", &answer), "{answer}");
+    assert!(takes("ClusterAttributes", &json!({ "trusted": null, "region": null })));
+    for wrong in [
+        json!({ "price_per_core_hour": -1 }),
+        json!({ "activation_cost": 1_000_001 }),
+        json!({ "latencies_ms": { "cloud": -1 } }),
+        json!({ "latencies_ms": null }),
+        json!({ "odd": 1 }),
+    ] {
+        assert!(!takes("ClusterAttributes", &wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_profile_are_stated() {
+    for right in [
+        json!({ "alpha": 1 }),
+        json!({ "alpha": 1, "query": null, "rate_from": "a", "window": "1m", "min": null }),
+        json!({ "alpha": 1, "query": "up" }),
+    ] {
+        assert!(takes("SetProfileRequest", &right), "{right}");
+    }
+    for wrong in [
+        json!({}),
+        json!({ "alpha": 0 }),
+        json!({ "alpha": 1, "min": 0 }),
+        json!({ "alpha": 1, "max": 10_001 }),
+        json!({ "alpha": 1, "beta": -2e9 }),
+        json!({ "alpha": 1, "query": "up", "rate_from": "a" }),
+        json!({ "alpha": 1, "rate_from": "A" }),
+        json!({ "alpha": 1, "odd": 1 }),
+    ] {
+        assert!(!takes("SetProfileRequest", &wrong), "{wrong}");
+    }
+}
+
 #[test]
 fn levers_of_the_simulation_are_documented_only_in_simulated_mode() {
     let has_levers = |simulated| {
-        let document = document(routes(simulated).into_openapi(), simulated);
+        let document = document(routes(simulated).merge(probes()).into_openapi(), simulated);
         ["/simulation/", "Levers"].map(|word| serde_json::to_string(&document).unwrap().contains(word))
     };
     assert_eq!(has_levers(true), [true, true]);
@@ -120,10 +197,37 @@ async fn a_wrong_media_type_is_a_problem_that_names_the_right_ones() {
 
 #[tokio::test]
 async fn json_of_another_shape_is_a_problem() {
-    for body in ["[1,", r#"{"a": 1}"#, ""] {
+    for body in [r#"{"numbers": [1,"#, r#"{"a": 1}"#, "", "\n", "[[1]]", "null", "1"] {
         let response =
             send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
-        assert_eq!(problem(response).await["status"], 400, "{body}");
+        let problem = problem(response).await;
+        assert_eq!(problem["status"], 400, "{body}");
+        assert!(takes("Problem", &problem), "{body}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn json_of_another_shape_tells_the_place() {
+    let body = "{\"numbers\": [1,\n true]}";
+    let response = send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
+    let problem = problem(response).await;
+    let finding = &problem["errors"][0];
+    assert_eq!((&finding["pointer"], &finding["line"]), (&json!("/numbers/1"), &json!(2)), "{problem}");
+    assert!(finding["message"].as_str().unwrap().contains("expected i64"), "{problem}");
+}
+
+#[tokio::test]
+async fn the_character_nul_is_refused_everywhere() {
+    for address in ["/things/a%00", "/things/a?x=%00", "/nowhere%00"] {
+        assert_eq!(problem(send(Request::get(address), "").await).await["status"], 400, "{address}");
+    }
+    assert_eq!(send(Request::get("/things/a%2500"), "").await.status(), StatusCode::OK);
+    for body in [r#"{"numbers": [1, "\u0000"]}"#, r#"{"a": [0, {"b\u0000": 1}]}"#] {
+        let response =
+            send(Request::post("/json").header(header::CONTENT_TYPE, "application/json"), body).await;
+        let problem = problem(response).await;
+        assert!(problem["detail"].as_str().unwrap().contains("NUL"), "{problem}");
+        assert!(problem["errors"][0]["pointer"].as_str().is_some_and(|at| at.len() > 1), "{problem}");
     }
 }
 

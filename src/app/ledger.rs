@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::attributes::effective_attributes;
 use crate::config::Settings;
@@ -155,12 +155,19 @@ impl CapacityLedger {
             self.clusters.sync().await?;
             observed_at = self.store.clusters_observed_at().await?;
         }
-        let limit = TimeDelta::from_std(self.settings.stale_after).unwrap_or(TimeDelta::MAX);
-        if observed_at.is_none_or(|observed| at - observed > limit) {
+        let age = age(self.clusters.age(), observed_at, at);
+        if age.is_none_or(|age| age > self.settings.stale_after) {
             return Err(Error::Stale { observed_at, retry_after: RETRY_STALE });
         }
         Ok(())
     }
+}
+
+/// Age of an observation: the time since this server made it, or what the clock of the wall says, whichever is longer.
+/// The former does not see a suspended machine, the latter is wrong when the clock is set back: an observation of the
+/// future is no younger, and without the former its age is unknown.
+fn age(since: Option<Duration>, observed_at: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<Duration> {
+    since.max(observed_at.and_then(|observed| (at - observed).to_std().ok()))
 }
 
 /// Makes an attempt at a decision and its commit; again on a new snapshot, a bounded number of times with
@@ -183,4 +190,21 @@ where
         .when(|error| matches!(error, Error::Contended { .. }))
         .notify(|error, _| tracing::debug!("deciding again: {error}"))
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_observation_younger() {
+        let at = crate::model::now();
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let (earlier, later) = (Some(at - minutes(7)), Some(at + minutes(7)));
+        assert_eq!(age(Some(minutes(5)), later, at), Some(minutes(5)), "set back");
+        assert_eq!(age(Some(minutes(5)), earlier, at), Some(minutes(7)), "suspended, or set forward");
+        assert_eq!(age(None, earlier, at), Some(minutes(7)), "of the run before");
+        assert_eq!(age(None, later, at), None, "of the run before, and set back");
+        assert_eq!(age(None, None, at), None);
+    }
 }

@@ -1,7 +1,14 @@
 //! State of everything the server depends on, derived from its regular calls.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{App, DependencyState, ServerState, SystemState, WatchView};
 use crate::clients::Probe;
+
+/// How long the database may take to answer. The other states are known, so that nothing else is waited for.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// An external system: its name, whether there is a port for it, and whether a setting makes it real.
 type System = (&'static str, bool, bool);
@@ -11,7 +18,7 @@ impl App {
     /// and the clusters were listed since the start, or have been waited for long enough. An external system
     /// that fails delays work and is reported, but does not make the server unready.
     pub async fn readiness(&self) -> ServerState {
-        let database = self.database().await;
+        let database = database(self.parts.store.ping()).await;
         let ready = database.state == DependencyState::Ok && self.may_decide();
         let outside = &self.parts.outside;
         let probes = outside.probes();
@@ -35,17 +42,6 @@ impl App {
         ServerState { ready, simulated: self.is_simulated(), dependencies, watches }
     }
 
-    async fn database(&self) -> SystemState {
-        let answer = self.parts.store.ping().await;
-        let state = if answer.is_ok() { DependencyState::Ok } else { DependencyState::Failing };
-        SystemState {
-            name: "database",
-            state,
-            last_success: answer.is_ok().then(crate::model::now),
-            message: answer.err().map(|error| error.to_string()),
-        }
-    }
-
     fn dependency(&self, (name, available, real): System, probe: Option<&Probe>) -> SystemState {
         let last_error = probe.and_then(|probe| probe.last_error.clone());
         let last_success = probe.and_then(|probe| probe.last_success);
@@ -57,5 +53,32 @@ impl App {
             (true, None, None) => DependencyState::Unknown,
         };
         SystemState { name, state, last_success, message: last_error }
+    }
+}
+
+/// State of the database by its answer to a ping.
+async fn database(ping: impl Future<Output = crate::store::Result<()>>) -> SystemState {
+    let answer = match timeout(DATABASE_DEADLINE, ping).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err(format!("no answer within {} s", DATABASE_DEADLINE.as_secs())),
+    };
+    SystemState {
+        name: "database",
+        state: if answer.is_ok() { DependencyState::Ok } else { DependencyState::Failing },
+        last_success: answer.is_ok().then(crate::model::now),
+        message: answer.err(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_does_not_answer_is_told_before_a_probe_gives_up() {
+        // The pool would wait ten seconds for a connection.
+        let state = timeout(Duration::from_secs(5), database(std::future::pending())).await.unwrap();
+        assert!(matches!(state.state, DependencyState::Failing));
+        assert_eq!(state.message.as_deref(), Some("no answer within 2 s"));
     }
 }

@@ -31,6 +31,7 @@ const fn section(group: &'static str, title: &'static str, text: &'static str) -
 /// The sections, in the order of the settings. A group without one belongs to the section before it.
 pub(super) const SECTIONS: &[Section] = &[
     section("listen", "Server", ""),
+    section("http", "Connections and requests", ""),
     section(
         "mode",
         "Outside systems",

@@ -119,9 +119,11 @@ fn unused_variables(env: &BTreeMap<String, String>) -> Vec<String> {
 
 /// Checks bounds of values and rules over several settings.
 fn check(settings: &Settings, errors: &mut Vec<String>) {
-    let (calls, reconcile) = (&settings.calls, &settings.reconcile);
-    let positive: [(&str, Duration); 12] = [
+    let (http, calls, reconcile) = (&settings.http, &settings.calls, &settings.reconcile);
+    let positive: [(&str, Duration); 14] = [
         ("stale_after", settings.stale_after),
+        ("http.head_timeout", http.head_timeout),
+        ("http.body_timeout", http.body_timeout),
         ("calls.deadline", calls.deadline),
         ("calls.helm_deadline", calls.helm_deadline),
         ("calls.breaker_open", calls.breaker_open),
@@ -136,6 +138,8 @@ fn check(settings: &Settings, errors: &mut Vec<String>) {
     ];
     let zeros = positive.iter().filter(|(_, value)| value.is_zero()).map(|(key, _)| *key);
     let counts = [
+        ("http.max_connections", http.max_connections == 0),
+        ("http.max_requests", http.max_requests == 0),
         ("helm.parallel", settings.helm.parallel == 0),
         ("reconcile.workers", reconcile.workers == 0),
         ("helm.parallel_removals", settings.helm.parallel_removals == 0),

@@ -10,6 +10,7 @@ use super::clusters::ClusterLabels;
 use super::connections::{KarmadaSettings, Mode, ObjectLabels, SubmarinerSettings};
 use super::database;
 use super::helm::HelmSettings;
+use super::http::HttpSettings;
 use super::log::LogSettings;
 use super::monitoring::MonitoringSettings;
 use super::placement::PlacementSettings;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether the original's GETs that change graphs are answered.
     pub legacy_get: bool,
+    /// Limits of connections and requests.
+    pub http: HttpSettings,
     /// Folder for the SQLite database, and for Helm's homes and locks.
     pub data_dir: PathBuf,
     /// `postgres://…` or `sqlite://…`.
@@ -79,6 +82,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             legacy_get: true,
+            http: HttpSettings::default(),
             database_url: database::default_url(&data_dir),
             data_dir,
             mode: Mode::Simulated,

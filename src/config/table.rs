@@ -68,6 +68,34 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Id of this installation, by which several of them on one Karmada leave each other's releases and rules alone; \
          by default an id stored in the database."
     ),
+    row!(
+        "http.head_timeout",
+        Some("SMO_HTTP_HEAD_TIMEOUT"),
+        http.head_timeout,
+        "How long a connection may take until it has sent the head of its first or next request; then it is closed. \
+         Slow heads and idle connections end so. Longer than a reverse proxy keeps its idle connections."
+    ),
+    row!(
+        "http.body_timeout",
+        Some("SMO_HTTP_BODY_TIMEOUT"),
+        http.body_timeout,
+        "How long the body of a request may take to arrive (then 408), and how long data of an answer may stay untaken \
+         by the client before its connection is cut. Waiting for work (`wait`) is not limited by it."
+    ),
+    row!(
+        "http.max_connections",
+        Some("SMO_HTTP_MAX_CONNECTIONS"),
+        http.max_connections,
+        "Connections that are served at the same time; each needs a file descriptor. A few more are answered 503, but for \
+         `/healthz`, `/readyz` and `/metrics`; further ones wait."
+    ),
+    row!(
+        "http.max_requests",
+        Some("SMO_HTTP_MAX_REQUESTS"),
+        http.max_requests,
+        "Requests that are handled at the same time, those that wait for their work (`wait`) included; further ones are \
+         answered 503, but for `/healthz`, `/readyz` and `/metrics`."
+    ),
     row!("mode", Some("SMO_MODE"), mode, "`real`: nothing is simulated. `simulated`: a system without a setting is.")
         .derived_default("depends on the settings below"),
     row!(

@@ -71,10 +71,10 @@ impl Steps {
 #[serde(deny_unknown_fields)]
 pub struct StepUp {
     /// Requests per second.
-    #[schema(example = 100.0)]
+    #[schema(example = 100.0, minimum = 0, maximum = 1_000_000_000)]
     pub above: f64,
     /// Replicas.
-    #[schema(example = 3)]
+    #[schema(example = 3, minimum = 1, maximum = 10_000)]
     pub to: i64,
 }
 
@@ -83,10 +83,10 @@ pub struct StepUp {
 #[serde(deny_unknown_fields)]
 pub struct StepDown {
     /// Requests per second.
-    #[schema(example = 20.0)]
+    #[schema(example = 20.0, minimum = 0, maximum = 1_000_000_000)]
     pub below: f64,
     /// Replicas.
-    #[schema(example = 1)]
+    #[schema(example = 1, minimum = 1, maximum = 10_000)]
     pub to: i64,
 }
 

@@ -15,34 +15,35 @@ use utoipa::ToSchema;
 pub struct ClusterAttributes {
     /// Price of one core for one hour, in the operator's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 0.04, nullable = false)]
+    #[schema(example = 0.04, minimum = 0, maximum = 1_000_000)]
     pub price_per_core_hour: Option<f64>,
     /// Carbon dioxide equivalent of one core for one hour, in grams.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 12.5, nullable = false)]
+    #[schema(example = 12.5, minimum = 0, maximum = 1_000_000)]
     pub carbon_per_core_hour: Option<f64>,
     /// Cost of using the cluster at all, in cost units.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 20.0, nullable = false)]
+    #[schema(example = 20.0, minimum = 0, maximum = 1_000_000)]
     pub activation_cost: Option<f64>,
     /// Region; clusters of one region are neighbours.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "be", nullable = false)]
+    #[schema(example = "be")]
     pub region: Option<String>,
     /// Site of devices that the cluster is near to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "factory-1", nullable = false)]
+    #[schema(example = "factory-1")]
     pub site: Option<String>,
     /// Class of its energy supply, any text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "renewable", nullable = false)]
+    #[schema(example = "renewable")]
     pub energy_class: Option<String>,
     /// Whether graphs that ask for security may use it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = true, nullable = false)]
+    #[schema(example = true)]
     pub trusted: Option<bool>,
     /// Round-trip time to other clusters in milliseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, AttributeNumber>, example = json!({"cloud": 25}))]
     pub latencies_ms: BTreeMap<String, f64>,
     /// Any further attributes that configured intents use.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -111,5 +112,11 @@ impl ClusterAttributes {
     }
 }
 
-/// Largest number of an attribute.
+/// A number of an attribute, as the document describes it.
+#[derive(ToSchema)]
+#[schema(minimum = 0, maximum = 1_000_000)]
+#[expect(dead_code, reason = "only describes numbers in the document")]
+struct AttributeNumber(f64);
+
+/// Largest number of an attribute; the schema states it, too.
 pub const LARGEST_ATTRIBUTE: f64 = 1e6;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::queue::Queue;
@@ -32,14 +32,14 @@ pub struct ClusterSync {
     queue: Queue,
     settings: ReconcileSettings,
     progress: Arc<Mutex<SyncProgress>>,
+    /// When the last reading that succeeded began.
+    read_since: watch::Sender<Option<Instant>>,
     networks_failed: Arc<AtomicBool>,
 }
 
 /// Times of the last reads.
 #[derive(Default)]
 struct SyncProgress {
-    /// When the last reading that succeeded began.
-    read_since: Option<Instant>,
     /// When the round-trip times between the clusters were last asked for.
     measured_at: Option<Instant>,
     /// When each cluster was last asked for its nodes, and what they had together.
@@ -50,7 +50,15 @@ impl ClusterSync {
     /// Nothing has been read yet.
     #[must_use]
     pub fn new(store: Store, outside: Outside, queue: Queue, settings: ReconcileSettings) -> Self {
-        Self { store, outside, queue, settings, progress: Arc::default(), networks_failed: Arc::default() }
+        Self {
+            store,
+            outside,
+            queue,
+            settings,
+            progress: Arc::default(),
+            read_since: watch::Sender::default(),
+            networks_failed: Arc::default(),
+        }
     }
 
     /// Reads the clusters from Karmada into the database, and now and then the round-trip times between them.
@@ -69,7 +77,7 @@ impl ClusterSync {
     pub async fn sync_unless_newer(&self, max_age: Duration) -> Result<()> {
         let asked = Instant::now();
         let mut progress = self.progress.lock().await;
-        if progress.read_since.is_some_and(|began| began + max_age >= asked) {
+        if self.read_since.borrow().is_some_and(|began| began + max_age >= asked) {
             return Ok(());
         }
         let began = Instant::now();
@@ -83,8 +91,15 @@ impl ClusterSync {
         self.record(&observed, &Members { networks, latencies, nodes }).await?;
         let read = due.iter().map(|cluster| (cluster.name.clone(), (began, cluster.allocatable)));
         progress.nodes_read.extend(read);
-        progress.read_since = Some(began);
+        self.read_since.send_replace(Some(began));
         Ok(())
+    }
+
+    /// Time since the last reading of this server that succeeded began; `None` when there was none. The clock of the
+    /// wall does not matter.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.read_since.borrow().map(|began| began.elapsed())
     }
 
     /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even

@@ -112,9 +112,10 @@ fn is_transient_on_postgres(sqlstate: &str) -> bool {
     sqlstate == "55P03" || ["08", "40", "53", "57"].iter().any(|class| sqlstate.starts_with(class))
 }
 
-/// `SQLITE_BUSY` and `SQLITE_LOCKED` with all their extended codes, whose low byte is the plain code.
+/// `SQLITE_BUSY`, `SQLITE_LOCKED` and `SQLITE_FULL` (the disk is) with all their extended codes, whose low byte is the
+/// plain code.
 fn is_transient_on_sqlite(code: &str) -> bool {
-    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 13))
 }
 
 #[cfg(test)]
@@ -129,11 +130,21 @@ mod tests {
         for sqlstate in ["23505", "42P01", "22021", "55000"] {
             assert!(!is_transient_on_postgres(sqlstate), "{sqlstate}");
         }
-        for code in ["5", "6", "261", "517"] {
+        for code in ["5", "6", "13", "261", "517"] {
             assert!(is_transient_on_sqlite(code), "{code}");
         }
         for code in ["1", "19", "2067", "1555"] {
             assert!(!is_transient_on_sqlite(code), "{code}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_transient() {
+        use sqlx::{ConnectOptions as _, Executor as _};
+        let mut connection = sqlx::sqlite::SqliteConnectOptions::new().connect().await.unwrap();
+        connection.execute("CREATE TABLE filled (bytes BLOB); PRAGMA max_page_count = 4").await.unwrap();
+        let full = connection.execute("INSERT INTO filled VALUES (zeroblob(1000000))").await.unwrap_err();
+        assert!(full.to_string().contains("full"), "{full}");
+        assert!(StoreError::from(full).is_transient());
     }
 }

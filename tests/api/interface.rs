@@ -23,6 +23,7 @@ on_every_engine!(
     the_document_is_served_under_both_names_and_shows_only_what_is_there,
     requests_that_make_no_sense_are_problems,
     invalid_descriptors_are_refused_with_every_place,
+    the_character_nul_is_refused_and_not_stored,
 );
 
 async fn clusters_show_every_field_of_the_original(database: TestDatabase) {
@@ -237,5 +238,48 @@ async fn changing_by_get_can_be_switched_off(database: TestDatabase) {
     );
     assert!(refused.text.contains("legacy_get"), "{:#}", refused.body);
     assert_eq!(app.post("/graphs/g/stop", &json!({})).await.status, 200);
+    app.shutdown().await;
+}
+
+/// PostgreSQL has no texts with it, and SQLite has: the answers are the same.
+async fn the_character_nul_is_refused_and_not_stored(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    let reads = [
+        "/project/a%00/graphs",
+        "/clusters/a%00",
+        "/clusters/a%00/attributes",
+        "/graphs/a%00",
+        "/profiles/a%00",
+    ];
+    let queries = ["/graphs?project=%00", "/graphs?after=%00", "/graphs/g/decisions?before=%00"];
+    for address in reads.into_iter().chain(queries) {
+        assert_eq!(app.get(address).await.status, 400, "{address}");
+    }
+    assert_eq!(app.post("/graphs/g/placement?strategy=%00", &json!({})).await.status, 400);
+    let nul = "a\0";
+    let alert = json!({ "alerts": [{ "labels": { "alertname": nul, "service": nul, "graph": nul } }] });
+    for (method, path, body) in [
+        ("POST", "/alerts", alert),
+        ("PUT", "/clusters/edge-1/attributes", json!({ "region": nul })),
+        ("PUT", "/clusters/edge-1/attributes", json!({ "labels": { nul: "x" } })),
+        ("PUT", "/profiles/a", json!({ "alpha": 1, "rate_from": nul })),
+        ("PUT", "/simulation/alerts", json!({ "graph": nul, "service": nul, "firing": true })),
+    ] {
+        let refused = app.send(method, path, Some("application/json"), Body::from(body.to_string())).await;
+        assert_eq!(refused.status, 400, "{method} {path} {body}: {:#}", refused.body);
+    }
+    let mut texts = service("a", json!({ "smo": { "site": nul } }));
+    texts["artifact"]["ociImage"] = json!(format!("oci://registry.example/demo/{nul}"));
+    for descriptor in [
+        graph(nul, &[service("a", json!({}))]),
+        graph("g", &[texts]),
+        graph("h", &[service("b", json!({ "artifact": { "valuesOverwrite": { "text": nul } } }))]),
+    ] {
+        let yaml = format!("# {descriptor}\n{descriptor}");
+        for (media_type, text) in [("application/json", descriptor.to_string()), ("text/yaml", yaml)] {
+            let refused = app.send("POST", "/project/demo/graphs", Some(media_type), Body::from(text)).await;
+            assert_eq!(refused.status, 400, "{media_type} {descriptor}: {:#}", refused.body);
+        }
+    }
     app.shutdown().await;
 }

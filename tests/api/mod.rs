@@ -11,6 +11,7 @@ mod external;
 mod graphs;
 mod intents;
 mod interface;
+mod limits;
 mod placement;
 mod reconcile;
 mod recovery;

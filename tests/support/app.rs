@@ -1,6 +1,7 @@
 //! A server without a socket, on a database of the test and a simulated continuum of its own.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -118,9 +119,17 @@ impl TestApp {
         assert_eq!(set.status, 200, "{:#}", set.body);
     }
 
+    /// Serves it on a free port of the loopback, as the program does; its address.
+    pub async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(self.server.serve(listener));
+        address
+    }
+
     /// Serves it on a socket; its URL.
     pub async fn serve(&self) -> String {
-        serve(self.server.router.clone()).await
+        format!("http://{}", self.listen().await)
     }
 
     /// Looks at the load of all graphs, as the server does every interval.
