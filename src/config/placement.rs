@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::intent_rules::{IntentRule, default_rules};
 use super::section::{Section, shown};
-use super::strategies::{ExternalStrategies, IntentHandler, check_path, check_strategy};
-use super::value::{Parse, scalar};
+use super::strategies::{ExternalStrategies, IntentHandler, check_strategy};
+use super::value::Parse;
 use crate::hdag::{PARAMETERS, Parameters, WEIGHTS};
-use crate::optimizer::placement::{AttributeTest, BuiltIn, Strategy};
+use crate::optimizer::placement::{BuiltIn, Strategy};
 
 /// Placement.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +52,7 @@ impl Default for PlacementSettings {
             limits: PlacementLimits::default(),
             solve_queue: 64,
             external: BTreeMap::new(),
-            intents: Vec::new(),
+            intents: default_rules(),
             intent_handlers: BTreeMap::new(),
         }
     }
@@ -113,45 +114,6 @@ pub struct ProjectPlacement {
     pub replacement_strategy: Option<Strategy>,
 }
 
-/// A rule that gives an intent of a graph or service a meaning for its placement. All rules that apply count;
-/// where two state the same weight, or a strategy, the later one does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IntentRule {
-    /// Path with dots from `hdaGraphIntent` or a service's `intent`, such as `energy_preference`.
-    pub path: String,
-    /// The text, number or boolean that the intent must have; `None` for any.
-    pub value: Option<Value>,
-    /// Required attribute of clusters.
-    pub require: Option<AttributeRequirement>,
-    /// Weights of the objective, by the names of [`WEIGHTS`].
-    pub weights: BTreeMap<String, f64>,
-    /// Strategy for the graph.
-    pub strategy: Option<Strategy>,
-}
-
-/// A condition on one attribute of a cluster.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AttributeRequirement {
-    /// Name of the attribute: a field of [`ClusterAttributes`](crate::optimizer::ClusterAttributes), or a
-    /// label.
-    pub attribute: String,
-    /// Test that its value must pass.
-    pub test: AttributeTest,
-}
-
-impl IntentRule {
-    /// Whether the rule applies to an intent of this value. Spelling counts, not type: `true` and `"True"`
-    /// are the same, and so are `5` and `"5"`.
-    #[must_use]
-    pub fn applies_to(&self, value: &Value) -> bool {
-        let same = |wanted: &Value| match wanted {
-            Value::Bool(wanted) => bool::parse(value) == Ok(*wanted),
-            wanted => matches!((scalar(wanted), scalar(value)), (Ok(one), Ok(other)) if one == other),
-        };
-        self.value.as_ref().is_none_or(same)
-    }
-}
-
 impl Parse for ProjectPlacement {
     fn parse(value: &Value) -> Result<Self, String> {
         let section = Section::of(value, &["strategy", "replacement_strategy"])?;
@@ -169,72 +131,6 @@ impl Parse for ProjectPlacement {
     }
 }
 
-impl Parse for IntentRule {
-    fn parse(value: &Value) -> Result<Self, String> {
-        let section = Section::of(value, &["path", "value", "require", "weights", "strategy"])?;
-        let rule = Self {
-            path: section.require("path")?,
-            value: section.get_with("value", |value| scalar(value).map(|_| value.clone()))?,
-            require: section.get("require")?,
-            weights: section.get("weights")?.unwrap_or_default(),
-            strategy: section.get("strategy")?,
-        };
-        check_path(&rule.path).map_err(|message| format!("path: {message}"))?;
-        if rule.require.is_none() && rule.weights.is_empty() && rule.strategy.is_none() {
-            return Err("has no effect; give require, weights or strategy".to_owned());
-        }
-        Ok(rule)
-    }
-
-    fn show(&self) -> Value {
-        let weights = if self.weights.is_empty() { Value::Null } else { self.weights.show() };
-        shown([
-            ("path", self.path.show()),
-            ("value", self.value.clone().unwrap_or_default()),
-            ("require", self.require.show()),
-            ("weights", weights),
-            ("strategy", self.strategy.show()),
-        ])
-    }
-}
-
-impl Parse for AttributeRequirement {
-    fn parse(value: &Value) -> Result<Self, String> {
-        let section =
-            Section::of(value, &["attribute", "one_of", "none_of", "at_most", "at_least", "known"])?;
-        let known = match section.get("known")? {
-            Some(false) => return Err("known: only true makes sense".to_owned()),
-            known => known.map(|_: bool| AttributeTest::Known),
-        };
-        let tests = [
-            section.get("one_of")?.map(AttributeTest::OneOf),
-            section.get("none_of")?.map(AttributeTest::NoneOf),
-            section.get("at_most")?.map(AttributeTest::AtMost),
-            section.get("at_least")?.map(AttributeTest::AtLeast),
-            known,
-        ];
-        let mut tests = tests.into_iter().flatten();
-        let (Some(test), None) = (tests.next(), tests.next()) else {
-            return Err("give one of one_of, none_of, at_most, at_least and known".to_owned());
-        };
-        if matches!(&test, AttributeTest::OneOf(values) if values.is_empty()) {
-            return Err("one_of: no cluster could have one of no values".to_owned());
-        }
-        Ok(Self { attribute: section.require("attribute")?, test })
-    }
-
-    fn show(&self) -> Value {
-        let (name, value) = match &self.test {
-            AttributeTest::OneOf(values) => ("one_of", json!(values)),
-            AttributeTest::NoneOf(values) => ("none_of", json!(values)),
-            AttributeTest::AtMost(bound) => ("at_most", json!(bound)),
-            AttributeTest::AtLeast(bound) => ("at_least", json!(bound)),
-            AttributeTest::Known => ("known", json!(true)),
-        };
-        shown([("attribute", self.attribute.show()), (name, value)])
-    }
-}
-
 /// Reports names that do not exist and numbers out of bounds, with their keys.
 pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
     let mut strategy = |key: String, name: &Option<Strategy>| {
@@ -249,8 +145,8 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
         strategy(format!("placement.projects.{project}.strategy"), &own.strategy);
         strategy(format!("placement.projects.{project}.replacement_strategy"), &own.replacement_strategy);
     }
-    for (index, rule) in placement.intents.iter().enumerate() {
-        strategy(format!("placement.intents entry {}", index + 1), &rule.strategy);
+    for rule in &placement.intents {
+        strategy(format!("placement.intents: path {:?}", rule.path), &rule.strategy);
     }
     check_numbers("placement.weights", &WEIGHTS, &placement.weights, errors);
     check_numbers("placement.limits", &PARAMETERS, &placement.limits.parameters, errors);
@@ -260,8 +156,10 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
     if placement.solve_queue == 0 {
         errors.push("placement.solve_queue must be more than 0".to_owned());
     }
-    for (index, rule) in placement.intents.iter().enumerate() {
-        check_numbers(&format!("placement.intents entry {}", index + 1), &WEIGHTS, &rule.weights, errors);
+    for rule in &placement.intents {
+        let key = format!("placement.intents: path {:?}", rule.path);
+        check_numbers(&key, &WEIGHTS, &rule.weights, errors);
+        check_numbers(&key, &WEIGHTS, &rule.factors, errors);
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::database;
+use super::intent_rules::with_default_rules;
 use super::scaling::ScalingProfile;
 use super::setting::{Setting, row};
 use super::strategies::{parse_externals, show_externals};
@@ -387,11 +388,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         |settings| show_externals(&settings.placement.external),
     )
     .example("mine: {url: 'http://127.0.0.1:9000/place', deadline: 5s, fallback: first-fit}"),
-    row!(
+    Setting::new(
         "placement.intents",
         None,
-        placement.intents,
-        "Rules that give intents beyond the information model a meaning; see docs/intents.md."
+        "Rules that give intents beyond the information model a meaning; see docs/intents.md. They take the place of the \
+         default rules of the same path.",
+        |settings, value| {
+            settings.placement.intents = with_default_rules(Vec::parse(value)?);
+            Ok(())
+        },
+        |settings| settings.placement.intents.show(),
     )
     .example(
         "- path: energy_preference\n  value: renewable_high\n  require: {attribute: energy_class, one_of: [solar, wind]}\n  \

@@ -44,6 +44,24 @@ impl Default for Weights {
 }
 
 impl Weights {
+    /// Multiplies a weight by its name.
+    ///
+    /// # Errors
+    /// There is no such weight, or the product is out of bounds.
+    pub fn scale(&mut self, name: &str, factor: f64) -> Result<(), String> {
+        let weight = match name {
+            "moves" => self.moves,
+            "activation" => self.activation,
+            "price" => self.price,
+            "carbon" => self.carbon,
+            "latency" => self.latency,
+            "balance" => self.balance,
+            // Tells the names that there are.
+            _ => 0.0,
+        };
+        WEIGHTS.set(self, &BTreeMap::from([(name.to_owned(), weight * factor)]))
+    }
+
     /// The weights of `green`: carbon counts as much as price did, price only breaks ties.
     #[must_use]
     pub fn green(self) -> Self {
@@ -266,6 +284,18 @@ mod tests {
     fn every_accepted_name_has_an_effect() {
         assert_effects(&WEIGHTS);
         assert_effects(&PARAMETERS);
+    }
+
+    #[test]
+    fn every_weight_can_be_multiplied() {
+        for name in WEIGHTS.names() {
+            let mut weights = Weights::default();
+            weights.scale(name, 3.0).unwrap();
+            let [before, after] = [Weights::default(), weights]
+                .map(|weights| serde_json::to_value(weights).unwrap()[name].as_f64().unwrap());
+            assert!(before > 0.0 && (after - 3.0 * before).abs() < 1e-12, "{name}: {before}, {after}");
+        }
+        assert!(Weights::default().scale("prize", 2.0).unwrap_err().starts_with("prize: unknown weight"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ on_every_engine!(
     a_configured_rule_asks_for_an_attribute_of_the_cluster,
     a_configured_rule_sets_weights_and_strategy,
     a_project_has_strategies_of_its_own,
+    offloading_is_never_first_or_wherever_it_is_cheap,
 );
 
 const DEMO: &str = "/project/demo/graphs";
@@ -464,5 +465,33 @@ async fn a_project_has_strategies_of_its_own(database: TestDatabase) {
         assert_eq!(proposal.body["strategy"], again, "{:#}", proposal.body);
         remove(&app).await;
     }
+    app.shutdown().await;
+}
+
+async fn offloading_is_never_first_or_wherever_it_is_cheap(database: TestDatabase) {
+    let app = TestApp::start(&database).await;
+    for (cluster, site, price) in
+        [("cloud", "centre", 1.0), ("edge-1", "factory", 9.0), ("edge-2", "harbour", 5.0)]
+    {
+        app.set_attributes(cluster, &json!({ "site": site, "price_per_core_hour": price })).await;
+    }
+    let offloading = |policy: &str, services: &[Value]| {
+        let mut descriptor = intending(json!({ "offload_policy": policy }), services);
+        descriptor["hdaGraph"]["smo"] = json!({ "site": "factory" });
+        descriptor
+    };
+    // Three cores each: edge-1 has four.
+    let large = |id: &str| {
+        let values = json!({ "resources": { "requests": { "cpu": "3", "memory": "1Gi" } } });
+        service(id, json!({ "artifact": { "valuesOverwrite": values } }))
+    };
+    assert_eq!(placed(&app, &offloading("never", &[large("a")])).await, ["edge-1"]);
+    remove(&app).await;
+    refused(&app, &offloading("never", &[large("a"), large("b")])).await;
+    let spread = placed(&app, &offloading("overflow", &[large("a"), large("b")])).await;
+    assert_eq!(spread.iter().filter(|cluster| *cluster == "edge-1").count(), 1, "{spread:?}");
+    remove(&app).await;
+    assert_eq!(placed(&app, &offloading("aggressive_cost_saving", &[large("a")])).await, ["cloud"]);
+    assert_eq!(decision(&app).await["problem"]["strategy"], "cost");
     app.shutdown().await;
 }

@@ -11,10 +11,14 @@ use serde_json::Value;
 use crate::app::App;
 use crate::app::planner::HandledIntents;
 use crate::clients::{ClientError, ClientErrorKind};
-use crate::config::{IntentRule, PlacementLimits, PlacementSettings, check_strategy};
+use crate::config::{
+    AttributeRequirement, IntentRule, PlacementLimits, PlacementSettings, RuleTest, check_strategy,
+};
 use crate::error::{Error, Result};
-use crate::hdag::{Descriptor, PARAMETERS, WEIGHTS};
-use crate::optimizer::placement::{BuiltIn, PlacementRequest, Requirement, SolveLimits, Strategy, Weights};
+use crate::hdag::{Descriptor, PARAMETERS, Service, WEIGHTS};
+use crate::optimizer::placement::{
+    AttributeTest, BuiltIn, PlacementRequest, Preference, Requirement, SolveLimits, Strategy, Weights,
+};
 use crate::optimizer::{DecisionContext, IntentHandlerAnswer, IntentRequirement};
 
 /// Whether a graph is placed for the first time or again.
@@ -35,12 +39,18 @@ pub(super) struct PlacementPolicy {
     /// Requirements of configured rules on the clusters of all services, and of single services.
     everywhere: Vec<Requirement>,
     by_service: BTreeMap<String, Vec<Requirement>>,
+    /// Preferences of single services.
+    prefers: BTreeMap<String, Vec<Preference>>,
 }
 
 impl PlacementPolicy {
     pub(super) fn requirements_of(&self, service: &str) -> Vec<Requirement> {
         let own = self.by_service.get(service).into_iter().flatten();
         self.everywhere.iter().chain(own).cloned().collect()
+    }
+
+    pub(super) fn preferences_of(&self, service: &str) -> Vec<Preference> {
+        self.prefers.get(service).cloned().unwrap_or_default()
     }
 }
 
@@ -72,6 +82,7 @@ pub(super) fn resolve(
         warnings: Vec::new(),
         everywhere: Vec::new(),
         by_service: BTreeMap::new(),
+        prefers: BTreeMap::new(),
     };
     let unusable = |section: &'static str| move |message| Error::invalid(section, message);
     policy.set(&settings.weights, &settings.limits.parameters).map_err(unusable("/placement"))?;
@@ -138,17 +149,62 @@ impl PlacementPolicy {
     fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) -> Result<(), String> {
         for rule in rules {
             if let Some(value) = matching(rule, &descriptor.intent.custom) {
-                self.everywhere.extend(requirement(rule, value));
+                descriptor.services.iter().for_each(|service| self.ask(rule, value, service));
                 self.tune(rule)?;
             }
             for service in &descriptor.services {
                 if let Some(value) = matching(rule, &service.custom_intents) {
-                    self.by_service.entry(service.id.clone()).or_default().extend(requirement(rule, value));
+                    self.ask(rule, value, service);
                     self.tune(rule)?;
                 }
             }
         }
+        self.warn_of_unknown_values(rules, descriptor);
         Ok(())
+    }
+
+    /// What a rule asks of the cluster of a service.
+    fn ask(&mut self, rule: &IntentRule, value: &Value, service: &Service) {
+        let mut requirement = |asked: &AttributeRequirement| {
+            let requirement = requirement(rule, asked, value, service);
+            if requirement.is_none() {
+                self.warnings.push(format!(
+                    "intent {}: {} of service {} has no effect: neither it nor its graph names a site",
+                    rule.path,
+                    text(value),
+                    service.id
+                ));
+            }
+            requirement
+        };
+        let required = rule.require.as_ref().and_then(&mut requirement);
+        let preferred = rule.prefer.as_ref().and_then(&mut requirement);
+        self.by_service.entry(service.id.clone()).or_default().extend(required);
+        let cost = rule.cost_of_preference();
+        let preference = preferred.map(|requirement| Preference { requirement, cost });
+        self.prefers.entry(service.id.clone()).or_default().extend(preference);
+    }
+
+    /// Warns of intents whose rules are all for other values.
+    fn warn_of_unknown_values(&mut self, rules: &[IntentRule], descriptor: &Descriptor) {
+        let services = descriptor.services.iter().flat_map(|service| &service.custom_intents);
+        let stated: BTreeSet<(&String, String)> = descriptor
+            .intent
+            .custom
+            .iter()
+            .chain(services)
+            .map(|(path, value)| (path, text(value)))
+            .collect();
+        for (path, value) in stated {
+            let mut of_path = rules.iter().filter(|rule| rule.path == *path).peekable();
+            let is_known = |rule: &IntentRule| rule.applies_to(&Value::String(value.clone()));
+            if of_path.peek().is_none() || of_path.clone().any(is_known) {
+                continue;
+            }
+            let known: Vec<String> = of_path.filter_map(|rule| rule.value.as_ref().map(text)).collect();
+            let known = known.join(", ");
+            self.warnings.push(format!("intent {path}: {value} has no effect; known values are {known}"));
+        }
     }
 
     /// Applies the answer of an intent handler. Without a usable answer its intents have no effect, which is
@@ -214,6 +270,9 @@ impl PlacementPolicy {
     /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them.
     fn tune(&mut self, rule: &IntentRule) -> Result<(), String> {
         WEIGHTS.set(&mut self.weights, &rule.weights)?;
+        for (name, factor) in &rule.factors {
+            self.weights.scale(name, *factor)?;
+        }
         if let Some(strategy) = &rule.strategy {
             self.strategy.clone_from(strategy);
         }
@@ -227,12 +286,21 @@ fn matching<'a>(rule: &IntentRule, intents: &'a BTreeMap<String, Value>) -> Opti
     rule.applies_to(value).then_some(value)
 }
 
-fn requirement(rule: &IntentRule, value: &Value) -> Option<Requirement> {
-    let require = rule.require.as_ref()?;
+/// What is asked of the cluster of a service; `None` when that depends on a site, and none is named.
+fn requirement(
+    rule: &IntentRule,
+    asked: &AttributeRequirement,
+    value: &Value,
+    service: &Service,
+) -> Option<Requirement> {
+    let test = match &asked.test {
+        RuleTest::Attribute(test) => test.clone(),
+        RuleTest::OwnSite => AttributeTest::OneOf(vec![service.site.clone()?]),
+    };
     Some(Requirement {
         intent: format!("{}: {}", rule.path, text(value)),
-        attribute: require.attribute.clone(),
-        test: require.test.clone(),
+        attribute: asked.attribute.clone(),
+        test,
         must_be_known: false,
     })
 }
@@ -285,5 +353,72 @@ mod tests {
         assert_eq!((policy.limits.deadline_ms, policy.limits.iterations), (Some(10_000), None));
         assert!(policy.warnings.is_empty());
         assert_eq!(resolved(&settings, "{strategy: cost}").limits, SolveLimits::default());
+    }
+
+    /// The policy of a graph of two services with these intents; `b` names a site of its own.
+    fn of_intents(graph: &str, service: &str, smo: &str) -> PlacementPolicy {
+        let text = format!(
+            "hdaGraph: {{id: g, hdaGraphIntent: {{{graph}}}, smo: {{{smo}}}, services: [
+             {{id: a, deployment: {{trigger: {{auto: }}, intent: {{{service}}}}}, artifact: {{ociImage: 'oci://h/p/a'}}}},
+             {{id: b, deployment: {{trigger: {{auto: }}, intent: {{network: {{deviceProximity: {{site: harbour}}}}}}}},
+               artifact: {{ociImage: 'oci://h/p/b'}}}}]}}"
+        );
+        let settings = PlacementSettings::default();
+        let mapped = settings.intents.iter().map(|rule| rule.path.clone()).collect();
+        let mapping = IntentMapping { mapped, ..IntentMapping::default() };
+        let descriptor = hdag::parse(&text, Format::Yaml, &mapping, &Limits::default()).unwrap().descriptor;
+        let request = PlacementRequest::default();
+        resolve(&settings, "demo", &descriptor, Occasion::New, &request, &[]).unwrap()
+    }
+
+    #[test]
+    fn a_preference_for_renewable_energy_is_green_or_a_requirement() {
+        let high = of_intents("energy_preference: renewable_high", "", "");
+        assert_eq!((&high.strategy, high.weights.carbon), (&BuiltIn::Green.into(), 0.05));
+        let named = of_intents("energy_preference: renewable_high", "", "placement: {strategy: min-moves}");
+        assert_eq!(named.strategy, BuiltIn::MinMoves.into());
+        let only = of_intents("", "energy_preference: renewable_only", "");
+        let required = only.requirements_of("a");
+        assert_eq!((required.len(), required[0].attribute.as_str()), (1, "energy_class"));
+        assert!(only.requirements_of("b").is_empty());
+        let any = of_intents("energy_preference: any", "", "");
+        let nothing = of_intents("", "", "");
+        assert_eq!((&any.strategy, any.weights, any.warnings.len()), (&nothing.strategy, nothing.weights, 0));
+    }
+
+    #[test]
+    fn a_policy_of_offloading_is_about_the_site_of_each_service() {
+        let never = of_intents("offload_policy: never", "", "site: factory");
+        for (service, site) in [("a", "factory"), ("b", "harbour")] {
+            let required = never.requirements_of(service);
+            assert_eq!(required.len(), 1);
+            assert_eq!(required[0].attribute, "site");
+            assert_eq!(required[0].test, AttributeTest::OneOf(vec![site.to_owned()]), "{service}");
+        }
+        let overflow = of_intents("offload_policy: overflow", "", "site: factory");
+        assert!(overflow.requirements_of("a").is_empty());
+        assert_eq!(overflow.preferences_of("a")[0].cost, 10_000.0);
+        let saving = of_intents("offload_policy: aggressive_cost_saving", "", "");
+        let default = Weights::default();
+        assert_eq!(saving.strategy, BuiltIn::Cost.into());
+        assert_eq!((saving.weights.price, saving.weights.moves), (5.0 * default.price, 0.5 * default.moves));
+        // `a` has no site.
+        let unknown = of_intents("offload_policy: never", "", "");
+        assert_eq!(
+            unknown.warnings,
+            [
+                "intent offload_policy: never of service a has no effect: neither it nor its graph names a site"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_no_rule_is_for_is_warned_of() {
+        let policy = of_intents("energy_preference: renewable_hihg", "", "");
+        assert_eq!(
+            policy.warnings,
+            ["intent energy_preference: renewable_hihg has no effect; known values are renewable_high, \
+              renewable_only, any"]
+        );
     }
 }

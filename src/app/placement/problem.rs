@@ -43,6 +43,7 @@ pub(super) fn problem(
             co_location: service.co_location.clone(),
             anti_affinity: service.anti_affinity.clone(),
             requires: requirements(descriptor, service, &policy),
+            prefers: policy.preferences_of(&service.id),
             ..ServiceDemand::new(
                 service.id.clone(),
                 counted.map_or(service.needs, ServiceRecord::replica_needs),

@@ -121,9 +121,10 @@ fn service_changes(before: &ServiceDemand, now: &ServiceDemand) -> Vec<String> {
         ));
     }
     let asks = |service: &ServiceDemand| {
-        let ServiceDemand { requires, pinned, co_location, anti_affinity, move_weight, pods, .. } =
-            service.clone();
-        (requires, pinned, co_location, anti_affinity, move_weight.to_bits(), pods)
+        let ServiceDemand {
+            requires, prefers, pinned, co_location, anti_affinity, move_weight, pods, ..
+        } = service.clone();
+        (requires, prefers, pinned, co_location, anti_affinity, move_weight.to_bits(), pods)
     };
     if asks(before) != asks(now) {
         changes.push(format!("what service {name} asks of its cluster is different"));

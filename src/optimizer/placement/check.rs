@@ -402,7 +402,8 @@ fn largest_sum(problem: &Problem, longest: f64) -> f64 {
         let cores = (service.needs.cpu_millicores as f64 * service.replicas.min as f64
             + service.fixed_needs.cpu_millicores as f64)
             / 1000.0;
-        cores * per_core + weights.moves.max(1.0) * service.move_weight
+        let preferred: f64 = service.prefers.iter().map(|preference| preference.cost).sum();
+        cores * per_core + weights.moves.max(1.0) * service.move_weight + preferred
     };
     let services: f64 = problem.services.iter().map(used).sum();
     let links: f64 = problem.links.iter().map(|link| weights.latency * link.traffic * longest).sum();
@@ -435,8 +436,14 @@ fn best(problem: &Problem, lenience: Lenience<'_>) -> Option<f64> {
 }
 
 fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
-    let mut moved = 0.0;
+    let (mut moved, mut missing) = (0.0, 0.0);
     for (service, place) in problem.services.iter().zip(places) {
+        for preference in &service.prefers {
+            let known = place.attributes.get(&preference.requirement.attribute).is_some();
+            if !known || !allowed(&preference.requirement, &place.attributes, false) {
+                missing += preference.cost;
+            }
+        }
         if service.current.as_ref().is_some_and(|current| *current != place.name) {
             moved += service.move_weight;
         }
@@ -446,8 +453,8 @@ fn objective(problem: &Problem, places: &[&ClusterState]) -> f64 {
         Strategy::BuiltIn(BuiltIn::Green) => Some(problem.weights.green()),
         Strategy::BuiltIn(BuiltIn::Cost) | Strategy::External(_) => Some(problem.weights),
     };
-    let Some(weights) = weights else { return moved };
-    let mut total = weights.moves * moved;
+    let Some(weights) = weights else { return moved + missing };
+    let mut total = weights.moves * moved + missing;
     let highest = |read: fn(&ClusterAttributes) -> Option<f64>, none: f64| {
         let known = problem.clusters.iter().filter_map(|cluster| read(&cluster.attributes));
         known

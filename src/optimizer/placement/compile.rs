@@ -158,6 +158,7 @@ fn compile_in(problem: &Problem, unknown: Unknown, unit: f64) -> Result<Compiled
     };
     compiled.set_allowed();
     compiled.set_pair_rules();
+    compiled.set_preferences()?;
     match Objectives::of(&problem.strategy) {
         Objectives::Moves => compiled.set_moves(1.0)?,
         Objectives::Cost => compiled.set_cost(&demand)?,
@@ -269,6 +270,19 @@ impl Compiled<'_> {
                 let cost: f64 = moved.map(|service| weight * service.move_weight).sum();
                 let sum = self.model.cost.at(item, index) + self.counted(cost, "moving a service")?;
                 self.model.cost.set(item, index, sum);
+            }
+        }
+        Ok(())
+    }
+
+    /// A cluster without what a service prefers costs what the preference is worth.
+    fn set_preferences(&mut self) -> Result<(), String> {
+        for (item, members) in self.items.iter().enumerate() {
+            for (index, cluster) in self.problem.clusters.iter().enumerate() {
+                let missing =
+                    |member: &usize| self.problem.services[*member].missing_preferences(&cluster.attributes);
+                let cost = self.counted(members.iter().map(missing).sum(), "a preference")?;
+                self.model.cost.set(item, index, cost);
             }
         }
         Ok(())

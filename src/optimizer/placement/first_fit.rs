@@ -1,4 +1,5 @@
-//! First fit: services and clusters in the order of their ranks, clusters of equal rank in that of their names.
+//! First fit: services and clusters in the order of their ranks, clusters of equal rank in that of their names;
+//! clusters with what a service prefers come first.
 //!
 //! Co-located services form one item that is placed as a whole when its first member's turn comes. The
 //! strategy does not backtrack: an item that fits nowhere ends it, although another order might have worked.
@@ -22,7 +23,10 @@ pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<Stri
     let (mut assignment, mut reasons) = (Vec::new(), Vec::new());
     for item in 0..compiled.items.len() {
         let verdicts = situation.verdicts(item);
-        let Some(chosen) = turns.iter().copied().find(|cluster| verdicts[*cluster].feasible) else {
+        let missing = |cluster: &usize| preferences(compiled, item, *cluster);
+        let feasible = turns.iter().copied().filter(|cluster| verdicts[*cluster].feasible);
+        // The first of those that keep as many preferences as any.
+        let Some(chosen) = feasible.min_by(|one, other| missing(one).total_cmp(&missing(other))) else {
             return Err(Box::new(no_cluster(compiled, item, verdicts)));
         };
         reasons.push(reason(&situation, compiled, item, chosen));
@@ -30,6 +34,13 @@ pub(super) fn first_fit(compiled: &Compiled<'_>) -> Result<(Vec<usize>, Vec<Stri
         assignment.push(chosen);
     }
     Ok((assignment, reasons))
+}
+
+/// What it costs that a cluster lacks what the services of an item prefer.
+fn preferences(compiled: &Compiled<'_>, item: usize, cluster: usize) -> f64 {
+    let (services, cluster) = (&compiled.problem.services, &compiled.problem.clusters[cluster]);
+    let members = compiled.items[item].iter();
+    members.map(|member| services[*member].missing_preferences(&cluster.attributes)).sum()
 }
 
 fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usize, cluster: usize) -> String {

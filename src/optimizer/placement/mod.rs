@@ -45,8 +45,8 @@ pub use plan::{
     Violation, Waived,
 };
 pub use problem::{
-    AttributeTest, ClusterState, LatencyBound, Link, PlacementRequest, Problem, ReplicaBounds, Requirement,
-    ServiceDemand,
+    AttributeTest, ClusterState, LatencyBound, Link, PlacementRequest, Preference, Problem, ReplicaBounds,
+    Requirement, ServiceDemand,
 };
 pub use report::report;
 pub use strategy::{BuiltIn, Strategy};

@@ -6,7 +6,7 @@ use super::{BuiltIn, Objective, Problem, Strategy, Term};
 /// Which objective a strategy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objectives {
-    /// The number of moved services, weighted.
+    /// The number of moved services, weighted (and, in each objective, what preferences cost that are not kept).
     Moves,
     /// Moves, activation, price, carbon, latency and balance, weighted.
     Cost,
@@ -28,10 +28,15 @@ impl Objectives {
 pub fn objective(compiled: &Compiled<'_>, assignment: &[usize]) -> Objective {
     let problem = compiled.problem;
     let on: Vec<usize> = compiled.item_of.iter().map(|item| assignment[*item]).collect();
-    let terms = match Objectives::of(&problem.strategy) {
+    let mut terms = match Objectives::of(&problem.strategy) {
         Objectives::Moves => vec![term("moves", moves(problem, &on))],
         Objectives::Cost => cost_terms(compiled, &on),
     };
+    if problem.services.iter().any(|service| !service.prefers.is_empty()) {
+        let on = problem.services.iter().zip(&on);
+        let missing = on.map(|(service, on)| service.missing_preferences(&problem.clusters[*on].attributes));
+        terms.push(term("preference", missing.sum()));
+    }
     // An empty sum is -0.0.
     Objective { total: terms.iter().map(|term| term.value).sum::<f64>() + 0.0, terms }
 }

@@ -114,7 +114,7 @@ pub struct Objective {
 /// One term of an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Term {
-    /// `moves`, `activation`, `price`, `carbon`, `latency` or `balance`.
+    /// `moves`, `activation`, `price`, `carbon`, `latency`, `balance` or `preference`.
     pub name: String,
     /// Its weighted value in cost units.
     pub value: f64,

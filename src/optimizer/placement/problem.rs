@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Strategy;
+use super::proximity::Tri;
 use crate::hdag::{Dimension, Resources, SolveLimits, Weights};
 use crate::optimizer::ClusterAttributes;
 
@@ -217,9 +218,28 @@ pub struct ServiceDemand {
     pub anti_affinity: Vec<String>,
     /// Requirements on its cluster.
     pub requires: Vec<Requirement>,
+    /// Properties that its cluster should have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefers: Vec<Preference>,
+}
+
+/// A property that the cluster of a service should have, at the price of doing without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Preference {
+    /// The property. What the clusters' data cannot decide counts as missing.
+    pub requirement: Requirement,
+    /// Cost units of a cluster without it, for every strategy.
+    pub cost: f64,
 }
 
 impl ServiceDemand {
+    /// What it costs that a cluster of these attributes lacks what the service prefers, in cost units.
+    #[must_use]
+    pub fn missing_preferences(&self, attributes: &ClusterAttributes) -> f64 {
+        let missing = self.prefers.iter().filter(|one| one.requirement.met_by(attributes) != Tri::Yes);
+        missing.map(|one| one.cost).sum::<f64>() + 0.0
+    }
+
     /// A service of one replica that is not placed yet and has no requirements but resources.
     #[must_use]
     pub fn new(name: impl Into<String>, needs: Resources) -> Self {
@@ -238,6 +258,7 @@ impl ServiceDemand {
             co_location: Vec::new(),
             anti_affinity: Vec::new(),
             requires: Vec::new(),
+            prefers: Vec::new(),
         }
     }
 

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{
-    AttributeRequirement, ExternalStrategy, IntentRule, PlacementLimits, ScalingCompat, ScalingProfile,
+    AttributeRequirement, ExternalStrategy, IntentRule, PlacementLimits, RuleTest, ScalingCompat,
+    ScalingProfile,
 };
 use crate::hdag::{self, Format};
 use crate::optimizer::placement::{self, AttributeTest};
@@ -74,15 +75,19 @@ fn everything_can_be_stated_and_is_shown_as_it_can_be_read() {
 fn rules_of_intents_are_read_and_reach_the_language() {
     let settings = with_file(EVERYTHING);
     let rules = &settings.placement.intents;
-    let requires =
-        |attribute: &str, test| Some(AttributeRequirement { attribute: attribute.to_owned(), test });
+    let defaults = rules.iter().filter(|rule| rule.path == "offload_policy").count();
+    assert_eq!((rules.len(), defaults), (6, 3), "one path has rules of its own, the other the default ones");
+    let rules = &rules[defaults..];
+    let requires = |attribute: &str, test| {
+        Some(AttributeRequirement { attribute: attribute.to_owned(), test: RuleTest::Attribute(test) })
+    };
     let one_of = AttributeTest::OneOf(vec!["wind".to_owned(), "5".to_owned()]);
     assert_eq!(rules[0].require, requires("energy_class", one_of));
     assert_eq!(rules[1].require, requires("distance", AttributeTest::AtMost(2.5)));
     assert_eq!(rules[2].require, requires("trusted", AttributeTest::Known));
     let paths: Vec<&str> = settings.intents.mapped.iter().map(String::as_str).collect();
-    assert_eq!(paths, ["energy_preference", "offload.any", "offload.policy"]);
-    let text = "hdaGraph: {id: g, hdaGraphIntent: {energy_preference: any}, services: [{id: a, deployment: \
+    assert_eq!(paths, ["energy_preference", "offload.any", "offload.policy", "offload_policy"]);
+    let text = "hdaGraph: {id: g, hdaGraphIntent: {offload: {policy: edge}}, services: [{id: a, deployment: \
                 {trigger: {auto: }}, artifact: {ociImage: 'oci://h/p/a'}}]}";
     let warnings =
         |mapping| hdag::parse(text, Format::Yaml, mapping, &settings.limits).unwrap().warnings.len();
@@ -95,13 +100,7 @@ fn rules_of_intents_are_read_and_reach_the_language() {
 
 #[test]
 fn a_rule_applies_to_its_value_however_it_is_spelt() {
-    let rule = |value| IntentRule {
-        path: "x".to_owned(),
-        value,
-        require: None,
-        weights: BTreeMap::new(),
-        strategy: Some("green".into()),
-    };
+    let rule = |value| IntentRule { path: "x".to_owned(), value, ..IntentRule::default() };
     for (wanted, value, applies) in [
         (None, json!("anything"), true),
         (Some(json!("high")), json!("high"), true),
@@ -160,11 +159,11 @@ clusters: {edge: {price_per_core_hour: -1}}
     scaling.interval (SCALING_INTERVAL) must be more than 0
     placement.strategy: unknown strategy "firstfit"; known ones are first-fit, min-moves, cost, green
     placement.projects.demo.replacement_strategy: unknown strategy "best"; known ones are first-fit, min-moves, cost, green
-    placement.intents entry 1: unknown strategy "gren"; known ones are first-fit, min-moves, cost, green
+    placement.intents: path "x": unknown strategy "gren"; known ones are first-fit, min-moves, cost, green
     placement.weights: price: must be a number from 0 to 1000000, not -1
     placement.weights: prize: unknown weight "prize"; known ones are moves, activation, price, carbon, latency, balance
     placement.limits: seed: must be a whole number from 0 to 9007199254740992, not 1.5
-    placement.intents entry 1: crabon: unknown weight "crabon"; known ones are moves, activation, price, carbon, latency, balance
+    placement.intents: path "x": crabon: unknown weight "crabon"; known ones are moves, activation, price, carbon, latency, balance
     scaling.strategy: unknown strategy "fast"; known ones are exact, threshold, steps
     scaling.query: "rate(" is not a PromQL expression: unclosed left parenthesis
     scaling.rate_label: "a-b" is no name of a label: letters, digits and '_', not a digit first
@@ -195,7 +194,7 @@ fn malformed_sections_are_refused() {
             "placement: {intents: [{path: a..b, strategy: cost}]}",
             "entry 1: path: \"a..b\" is not of the form",
         ),
-        ("placement: {intents: [{path: a}]}", "entry 1: has no effect; give require, weights or strategy"),
+        ("placement: {intents: [{path: a}]}", "entry 1: has no effect; give require, prefer, weights, factors or strategy"),
         (
             "placement: {intents: [{path: a, require: {attribute: b}}]}",
             "entry 1: require: give one of one_of, none_of, at_most, at_least and known",

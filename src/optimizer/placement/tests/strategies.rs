@@ -282,3 +282,48 @@ fn zero_is_a_price_and_a_carbon_intensity_and_only_absence_is_unknown() {
     assert_eq!(on([None, Some(1.0), Some(0.0)]), ("c".to_owned(), 1), "unknown counts as the highest");
     assert_eq!(on([None, Some(0.0), None]).1, 1);
 }
+
+/// Two services that prefer the site of cluster `near`, which has room for one of them and is dearer and farther.
+fn overflowing(strategy: BuiltIn) -> Problem {
+    let mut clusters = ["far", "near"].map(|name| cluster(name, amount(4000, GIB, GB, 0))).to_vec();
+    clusters[0].attributes.price_per_core_hour = Some(1.0);
+    clusters[1].attributes.price_per_core_hour = Some(90.0);
+    clusters[1].attributes.site = Some("factory".to_owned());
+    clusters[1].free.cpu_millicores = 1000;
+    let requirement = Requirement {
+        intent: "offload_policy: overflow".to_owned(),
+        attribute: "site".to_owned(),
+        test: AttributeTest::OneOf(vec!["factory".to_owned()]),
+        must_be_known: false,
+    };
+    let preferring = |name: &str| ServiceDemand {
+        prefers: vec![Preference { requirement: requirement.clone(), cost: 10_000.0 }],
+        ..service(name, amount(1000, 1, 1, 0))
+    };
+    Problem { strategy: strategy.into(), ..in_turn("g", clusters, vec![preferring("a"), preferring("b")]) }
+}
+
+#[test]
+fn what_is_preferred_comes_first_and_what_has_no_room_overflows() {
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let mut problem = overflowing(strategy);
+        let on = |problem: &Problem| {
+            let outcome = decide(problem).unwrap();
+            assert_eq!(check(problem, &outcome), Ok(()), "{strategy:?}");
+            outcome.plan().unwrap().clone()
+        };
+        let plan = on(&problem);
+        let near = plan.assignment.values().filter(|cluster| *cluster == "near").count();
+        assert_eq!(near, 1, "{strategy:?}: {:?}", plan.assignment);
+        assert_eq!(
+            plan.objective.terms.last().map(|term| (term.name.as_str(), term.value)),
+            Some(("preference", 10_000.0))
+        );
+        // It is undone when there is room.
+        for service in &mut problem.services {
+            service.current = plan.assignment.get(&service.name).cloned();
+        }
+        problem.clusters[1].free.cpu_millicores = 4000;
+        assert_eq!(places(&on(&problem)), [("a", "near"), ("b", "near")], "{strategy:?}");
+    }
+}
