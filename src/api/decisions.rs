@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::extract::{DecisionPath, GraphPath, Parameters};
 use super::graphs::in_page;
 use super::problem::{ApiError, CommonErrors};
-use crate::app::App;
+use crate::app::{App, Shadow};
 use crate::error::Error;
 use crate::model::{DecisionRecord, DecisionSummary};
 use crate::optimizer::placement::{Outcome, Problem, report};
@@ -33,6 +33,9 @@ pub(super) struct ListDecisionsParameters {
     /// Maximum number of entries; 50 by default.
     #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
     limit: Option<i64>,
+    /// Add what the shadow strategies (`placement.shadow`) decided about the same problems, and how it differs.
+    #[param(nullable = false, example = true)]
+    shadow: Option<bool>,
 }
 
 /// A decision without its documents.
@@ -59,13 +62,17 @@ pub(super) struct Decision {
     created_at: DateTime<Utc>,
     /// When it became the desired placement or scaling; `null` for one that was not carried out.
     applied_at: Option<DateTime<Utc>>,
+    /// What shadow strategies decided about the same problem, when that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    shadows: Option<Vec<Shadow>>,
 }
 
 impl From<DecisionSummary> for Decision {
     fn from(summary: DecisionSummary) -> Self {
         let DecisionSummary { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at } =
             summary;
-        Self { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at }
+        Self { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at, shadows: None }
     }
 }
 
@@ -132,11 +139,20 @@ pub(super) enum DecisionFormat {
 pub(super) async fn list_decisions(
     State(app): State<App>,
     GraphPath { name }: GraphPath,
-    Parameters(ListDecisionsParameters { before, limit }): Parameters<ListDecisionsParameters>,
+    Parameters(ListDecisionsParameters { before, limit, shadow }): Parameters<ListDecisionsParameters>,
 ) -> Result<Json<Vec<Decision>>, ApiError> {
     in_page("limit", limit)?;
     let decisions = app.list_decisions(&name, limit.unwrap_or(PAGE), before).await?;
-    Ok(Json(decisions.into_iter().map(Decision::from).collect()))
+    let shadows = match shadow {
+        Some(true) => Some(app.shadows_of(&name, &decisions).await?),
+        Some(false) | None => None,
+    };
+    let shown = |summary: DecisionSummary| {
+        let of = |shadow: &&Shadow| shadow.of == summary.id;
+        let shadows = shadows.as_ref().map(|all| all.iter().filter(of).cloned().collect());
+        Decision { shadows, ..Decision::from(summary) }
+    };
+    Ok(Json(decisions.into_iter().map(shown).collect()))
 }
 
 /// Show a decision with its problem, its answer and its explanation.
@@ -166,7 +182,17 @@ impl From<DecisionRecord> for FullDecision {
         let DecisionRecord {
             id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at, ..
         } = record;
-        let decision = Decision { id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at };
+        let decision = Decision {
+            id,
+            graph,
+            kind,
+            strategy,
+            outcome,
+            duration_ms,
+            created_at,
+            applied_at,
+            shadows: None,
+        };
         Self { decision, problem: record.problem, answer: record.plan }
     }
 }

@@ -243,7 +243,11 @@ impl App {
             .insert_revision(&graph.name, &graph.project, &graph.document, graph.decision_id, at)
             .await?;
         let event = change.cause.graph_event(event::GRAPH_CREATED, &graph.name, data);
-        change.commit("create", &event).await
+        change.commit("create", &event).await?;
+        if let Some(decided) = &decided {
+            self.decide_shadows(decided, descriptor, &graph.project);
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use attributes::AttributesView;
+pub use decisions::{Difference, Shadow};
 pub use ledger::CapacityLedger;
 pub use placement::{Move, Proposal, Rescheduling};
 pub use planner::Planner;

@@ -363,6 +363,7 @@ fn record(
         duration_ms: i64::try_from(duration.as_millis()).ok(),
         created_at: at,
         applied_at: None,
+        shadow_of: None,
     })
 }
 

@@ -24,6 +24,8 @@ pub struct PlacementSettings {
     pub replacement_strategy: Strategy,
     /// Strategies of single projects.
     pub projects: BTreeMap<String, ProjectPlacement>,
+    /// Strategies that decide every placement as well, to be compared with the real decision and never applied.
+    pub shadow: Vec<Strategy>,
     /// Refuse what cannot be decided (no latency known, no attribute known) instead of warning.
     pub strict: bool,
     /// Weights of the objective that differ from the strategy's own, by the names of [`WEIGHTS`].
@@ -47,6 +49,7 @@ impl Default for PlacementSettings {
             strategy: BuiltIn::FirstFit.into(),
             replacement_strategy: BuiltIn::MinMoves.into(),
             projects: BTreeMap::new(),
+            shadow: Vec::new(),
             strict: false,
             weights: BTreeMap::new(),
             limits: PlacementLimits::default(),
@@ -141,6 +144,9 @@ pub(super) fn check(placement: &PlacementSettings, errors: &mut Vec<String>) {
     };
     strategy("placement.strategy".to_owned(), &Some(placement.strategy.clone()));
     strategy("placement.replacement_strategy".to_owned(), &Some(placement.replacement_strategy.clone()));
+    for shadow in &placement.shadow {
+        strategy("placement.shadow".to_owned(), &Some(shadow.clone()));
+    }
     for (project, own) in &placement.projects {
         strategy(format!("placement.projects.{project}.strategy"), &own.strategy);
         strategy(format!("placement.projects.{project}.replacement_strategy"), &own.replacement_strategy);

@@ -349,6 +349,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .example("demo: {strategy: cost, replacement_strategy: cost}"),
     row!(
+        "placement.shadow",
+        None,
+        placement.shadow,
+        "Strategies that decide every placement that is carried out as well, after it and beside it: recorded and never \
+         applied. `GET /graphs/NAME/decisions?shadow=true` compares them with the real ones."
+    )
+    .example("[cost, green]"),
+    row!(
         "placement.strict",
         Some("SMO_PLACEMENT_STRICT"),
         placement.strict,

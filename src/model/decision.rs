@@ -27,6 +27,8 @@ pub struct DecisionRecord {
     pub created_at: DateTime<Utc>,
     /// When the plan became the desired state; `None` while it is only a proposal.
     pub applied_at: Option<DateTime<Utc>>,
+    /// The real decision whose problem another strategy decided here, to be compared and never applied.
+    pub shadow_of: Option<Uuid>,
 }
 
 /// A decision without its problem and its answer.

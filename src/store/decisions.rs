@@ -11,11 +11,13 @@ use super::{Result, Store};
 use crate::model::{DecisionRecord, DecisionSummary};
 
 const INSERT: &str = "INSERT INTO decisions (id, graph, kind, problem, plan, strategy, outcome, duration_ms,
-        created_at, applied_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        created_at, applied_at, shadow_of)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const GET: &str = "SELECT * FROM decisions WHERE id = $1";
 const LIST: &str = "SELECT id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at
-    FROM decisions WHERE graph = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
+    FROM decisions WHERE graph = $1 AND shadow_of IS NULL AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
+const SHADOWS: &str = "SELECT * FROM decisions
+    WHERE graph = $1 AND shadow_of >= $2 AND shadow_of <= $3 ORDER BY id";
 const APPLY: &str = "UPDATE decisions SET applied_at = $2 WHERE id = $1 AND applied_at IS NULL";
 
 #[derive(sqlx::FromRow)]
@@ -30,6 +32,7 @@ struct DecisionRow {
     duration_ms: Option<i64>,
     created_at: DateTime<Utc>,
     applied_at: Option<DateTime<Utc>>,
+    shadow_of: Option<Uuid>,
 }
 
 impl From<DecisionRow> for DecisionRecord {
@@ -45,6 +48,7 @@ impl From<DecisionRow> for DecisionRecord {
             duration_ms: row.duration_ms,
             created_at: row.created_at,
             applied_at: row.applied_at,
+            shadow_of: row.shadow_of,
         }
     }
 }
@@ -88,7 +92,7 @@ impl Store {
         Ok(row.map(DecisionRecord::from))
     }
 
-    /// Decisions about a graph without their documents, newest first, at most `limit`; only those older than
+    /// Real decisions about a graph without their documents, newest first, at most `limit`; only those older than
     /// `before` (the last of the page before).
     ///
     /// # Errors
@@ -106,6 +110,18 @@ impl Store {
             .bind(limit)
             .fetch_all(c).await)?;
         Ok(rows.into_iter().map(DecisionSummary::from).collect())
+    }
+
+    /// The shadows of the decisions about a graph from one id to another, both included, in the order in which they
+    /// were made.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn shadows(&self, graph: &str, first: Uuid, last: Uuid) -> Result<Vec<DecisionRecord>> {
+        let mut connection = self.db.acquire().await?;
+        let rows: Vec<DecisionRow> = on!(connection.conn(), c =>
+            sqlx::query_as(SHADOWS).bind(graph).bind(first).bind(last).fetch_all(c).await)?;
+        Ok(rows.into_iter().map(DecisionRecord::from).collect())
     }
 }
 
@@ -126,6 +142,7 @@ impl Tx {
             .bind(decision.duration_ms)
             .bind(micros(decision.created_at))
             .bind(decision.applied_at.map(micros))
+            .bind(decision.shadow_of)
             .execute(c).await.map(drop))?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use smo::simulation::{Continuum, World};
 
 use crate::support::app::{TestApp, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
+use crate::wait::eventually;
 
 on_every_engine!(
     a_graph_whose_cluster_is_lost_moves_exactly_what_was_there,
@@ -24,6 +25,7 @@ on_every_engine!(
     a_placement_that_is_final_is_not_changed,
     stopped_and_static_graphs_cannot_be_placed_again,
     decisions_are_listed_and_shown_for_programs_and_people,
+    shadow_strategies_decide_beside_the_real_one_and_are_never_applied,
     attributes_of_clusters_are_set_and_reset,
     the_original_places_by_get,
     an_external_strategy_decides_and_its_fallback_when_it_fails,
@@ -315,6 +317,43 @@ async fn decisions_are_listed_and_shown_for_programs_and_people(database: TestDa
     assert!(text.text.contains("INSTEAD ON") && text.text.contains("edge-1"), "{}", text.text);
     assert_eq!(app.get("/graphs/g/decisions/none").await.status, 404);
     assert_eq!(app.get("/graphs/none/decisions").await.status, 404);
+    app.shutdown().await;
+}
+
+async fn shadow_strategies_decide_beside_the_real_one_and_are_never_applied(database: TestDatabase) {
+    let app = TestApp::start_with(&database, world(), Faults::none(), |settings| {
+        settings.placement.shadow = vec!["cost".into(), "first-fit".into()];
+    })
+    .await;
+    for (cluster, price) in [("cloud", 9.0), ("edge-1", 1.0), ("edge-2", 5.0)] {
+        app.set_attributes(cluster, &json!({ "price_per_core_hour": price })).await;
+    }
+    assert_eq!(app.post(DEMO, &graph("g", &[service("a", json!({}))])).await.status, 200);
+    app.until("g", "is ready", |answer| answer.body["ready"] == true).await;
+    let real = cluster_of(&app.get("/graphs/g").await.body, "a");
+    let path = "/graphs/g/decisions?shadow=true";
+    let listed = eventually("a shadow decision", Duration::from_secs(10), async || {
+        let listed = app.get(path).await.body;
+        if listed[0]["shadows"][0].is_object() { Ok(listed) } else { Err(listed.to_string()) }
+    })
+    .await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed:#}");
+    // The strategy that decided really is no shadow of itself.
+    let shadows = listed[0]["shadows"].as_array().unwrap();
+    assert_eq!((shadows.len(), &shadows[0]["strategy"]), (1, &json!("cost")), "{listed:#}");
+    assert_eq!(
+        shadows[0]["differs"],
+        json!([{ "service": "a", "real": real, "shadow": "edge-1" }]),
+        "{listed:#}"
+    );
+    assert_eq!(cluster_of(&app.get("/graphs/g").await.body, "a"), real);
+    let shown = app.get(&format!("/graphs/g/decisions/{}", shadows[0]["id"].as_str().unwrap())).await.body;
+    assert_eq!((&shown["strategy"], &shown["applied_at"]), (&json!("cost"), &Value::Null));
+    let plain = app.get("/graphs/g/decisions").await.body;
+    assert!(plain[0].get("shadows").is_none() && plain.as_array().unwrap().len() == 1, "{plain:#}");
+    // Nor can it be carried out as a plan.
+    let applied = app.post("/graphs/g/placement", &json!({ "plan_id": shadows[0]["id"] })).await;
+    assert_eq!(applied.status, 404, "{:#}", applied.body);
     app.shutdown().await;
 }
 

@@ -175,6 +175,7 @@ pub fn decision(id: u128) -> DecisionRecord {
         duration_ms: Some(12),
         created_at: at(9),
         applied_at: Some(at(10)),
+        shadow_of: None,
     }
 }
 

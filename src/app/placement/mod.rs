@@ -3,6 +3,7 @@
 mod policy;
 mod problem;
 mod reschedule;
+mod shadow;
 
 use chrono::{DateTime, Utc};
 

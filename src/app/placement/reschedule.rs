@@ -144,7 +144,7 @@ impl App {
         let (graph, descriptor) = self.placeable(name).await?;
         let missing = || Error::NotFound { kind: "plan", name: plan_id.to_string() };
         let record = self.parts.store.decision(plan_id).await?.ok_or_else(missing)?;
-        if record.graph != name || record.kind != PLACEMENT {
+        if record.graph != name || record.kind != PLACEMENT || record.shadow_of.is_some() {
             return Err(missing());
         }
         if let Some(at) = record.applied_at {
@@ -337,6 +337,7 @@ impl App {
         change.tx.require_capacity();
         let event = placed_event(&change.cause, &graph.name, decided, &moves)?;
         change.commit("placement", &event).await?;
+        self.decide_shadows(decided, descriptor, &graph.project);
         tracing::info!(graph.name = %graph.name, moves = moves.len(), "graph {} placed again", graph.name);
         Ok(graph)
     }

@@ -194,10 +194,13 @@ fn malformed_sections_are_refused() {
             "placement: {intents: [{path: a..b, strategy: cost}]}",
             "entry 1: path: \"a..b\" is not of the form",
         ),
-        ("placement: {intents: [{path: a}]}", "entry 1: has no effect; give require, prefer, weights, factors or strategy"),
+        (
+            "placement: {intents: [{path: a}]}",
+            "entry 1: has no effect; give require, prefer, weights, factors or strategy",
+        ),
         (
             "placement: {intents: [{path: a, require: {attribute: b}}]}",
-            "entry 1: require: give one of one_of, none_of, at_most, at_least and known",
+            "entry 1: require: give one of one_of, none_of, at_most, at_least, known and own_site",
         ),
         (
             "placement: {intents: [{path: a, require: {attribute: b, at_most: 1, at_least: 0}}]}",
