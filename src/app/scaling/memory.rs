@@ -11,6 +11,8 @@ use super::spec::GraphSpec;
 /// Needs, cooldowns and descriptors, kept from tick to tick.
 #[derive(Default)]
 pub(super) struct ScalingMemory {
+    /// The graph that the last tick began with.
+    pub(super) first: Option<String>,
     /// By graph: digest of its descriptor and its scaling part.
     pub(super) specs: HashMap<String, (String, GraphSpec)>,
     /// By graph and service: the replicas that it needed.

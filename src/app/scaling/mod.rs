@@ -8,6 +8,7 @@
 mod memory;
 mod problem;
 mod record;
+mod round;
 mod scaler;
 mod spec;
 

@@ -5,13 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, future, stream};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::memory::ScalingMemory;
 use super::problem::{self, Answers, Inputs, Target, had_counter};
 use super::record::{self, Step};
+use super::round::Round;
 use super::spec::{GraphSpec, Profiles, Query};
 use crate::app::App;
 use crate::app::change::Change;
@@ -43,6 +44,9 @@ pub struct TickSummary {
 
 /// Graphs that are read and decided on together: bounds the memory of a tick and the length of a query.
 const PAGE: i64 = 500;
+
+/// Queries to Prometheus at the same time.
+const QUERIES: usize = 8;
 
 /// Runs ticks and holds the memory between them.
 pub struct Scaler {
@@ -83,14 +87,18 @@ impl Scaler {
     /// logged.
     pub async fn tick(&mut self) -> Result<TickSummary> {
         let (at, mut summary) = (now(), TickSummary::default());
-        let (mut names, mut after) = (BTreeSet::new(), String::new());
-        loop {
-            let (snapshot, graphs) = self.app.parts.ledger.snapshot_of_scaled(now(), &after, PAGE).await?;
-            let Some(last) = graphs.last() else { break };
-            after.clone_from(&last.graph.name);
+        let mut names = BTreeSet::new();
+        let mut round = Round::after(std::mem::take(&mut self.memory.first));
+        while let Some(after) = round.next_page() {
+            let page = self.app.parts.ledger.snapshot_of_scaled(now(), &after, PAGE).await?;
+            let (snapshot, mut graphs) = page;
+            graphs.retain(|found| round.is_due(&found.graph.name));
+            graphs.iter().for_each(|found| round.note(&found.graph.name));
+            round.turn_to(graphs.last().map(|found| found.graph.name.as_str()));
             names.extend(graphs.iter().map(|found| found.graph.name.clone()));
             self.scale_page(snapshot, graphs, at, &mut summary).await?;
         }
+        self.memory.first = round.first();
         self.memory.keep_only(&names);
         Ok(summary)
     }
@@ -225,19 +233,23 @@ impl Scaler {
                 }
             }
         }
-        let mut answers = Answers::new();
-        if !self.app.parts.outside.has_metrics() {
-            return answers;
+        let outside = &self.app.parts.outside;
+        if !outside.has_metrics() {
+            return Answers::new();
         }
-        let label = &self.settings().rate_label;
-        for (query, services) in wanted {
+        let label = self.settings().rate_label.as_str();
+        let asked = wanted.into_iter().map(|(query, services)| async move {
             let text = rate_query(&query.template, label, services.iter().map(String::as_str), query.window);
-            match self.app.parts.outside.rates(&text, label).await {
-                Ok(found) => drop(answers.insert(query, found)),
-                Err(error) => tracing::warn!("request rates are unknown: {error}"),
-            }
-        }
-        answers
+            let found = match query.asker {
+                Some(_) => outside.custom_rates(&text, label).await,
+                None => outside.rates(&text, label).await,
+            };
+            found
+                .map_err(|error| tracing::warn!("request rates are unknown: {error}"))
+                .ok()
+                .map(|found| (query, found))
+        });
+        stream::iter(asked).buffer_unordered(QUERIES).filter_map(future::ready).collect().await
     }
 
     /// Decides on one graph and records the decision.

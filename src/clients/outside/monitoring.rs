@@ -1,11 +1,12 @@
 //! Alert rules and metrics.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
 use super::{Outside, configured, read, write};
-use crate::clients::call::Operation;
+use crate::clients::call::{Operation, Policy};
 use crate::clients::{FiringAlert, GraphRules, LoadedRule, Rates, Result};
 
 const APPLY_RULES: Operation = write("monitoring", "apply_rules");
@@ -13,6 +14,13 @@ const DELETE_RULES: Operation = write("monitoring", "delete_rules");
 const FIRING_ALERTS: Operation = read("prometheus", "firing_alerts");
 const LOADED_RULES: Operation = read("prometheus", "loaded_rules");
 const RATES: Operation = read("prometheus", "rates");
+/// A query that a user wrote may take for ever, which says nothing about Prometheus.
+const CUSTOM_RATES: Operation = Operation {
+    system: "prometheus",
+    name: "custom_rates",
+    policy: Policy::Once(Duration::from_secs(5)),
+    proves: &[],
+};
 
 impl Outside {
     /// Whether alert rules can be written.
@@ -99,5 +107,15 @@ impl Outside {
     pub async fn rates(&self, query: &str, label: &str) -> Result<Rates> {
         let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
         self.0.calls.run(RATES, || port.rates(query, label)).await
+    }
+
+    /// As [`Self::rates`], for a query that a user wrote: within its own deadline, and not under the breaker of
+    /// Prometheus.
+    ///
+    /// # Errors
+    /// As [`Self::rates`].
+    pub async fn custom_rates(&self, query: &str, label: &str) -> Result<Rates> {
+        let port = configured(self.0.ports.metrics.as_ref(), "prometheus")?;
+        self.0.calls.run(CUSTOM_RATES, || port.rates(query, label)).await
     }
 }
