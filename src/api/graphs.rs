@@ -112,16 +112,36 @@ pub(super) async fn deploy_graph(
 
 /// List the graphs of a project.
 #[utoipa::path(
-    get, path = "/project/{project}/graphs", operation_id = "list_project_graphs", tag = TAG, params(ProjectPath),
-    responses((status = 200, description = "All graphs of the project by name", body = [Graph]), CommonErrors)
+    get, path = "/project/{project}/graphs", operation_id = "list_project_graphs", tag = TAG,
+    params(ProjectPath, PageParameters),
+    responses(
+        (status = 200, description = "Graphs of the project by name", body = [Graph], headers(
+            ("Link" = Option<String>, description = "Address of the next page with `rel=\"next\"`; absent on the last page")
+        )),
+        CommonErrors
+    )
 )]
 pub(super) async fn list_project_graphs(
     State(app): State<App>,
     ProjectPath { project }: ProjectPath,
-) -> Result<Json<Vec<Graph>>, ApiError> {
-    let query = GraphFilter { project: Some(project), ..GraphFilter::default() };
-    let page = app.list_graphs(&query).await?;
-    Ok(Json(page.graphs.into_iter().map(Graph::from).collect()))
+    Parameters(PageParameters { after, limit }): Parameters<PageParameters>,
+) -> Result<Response, ApiError> {
+    let path = format!("/project/{}/graphs", encoded(&project));
+    let parameters = ListGraphsParameters { after, limit, ..ListGraphsParameters::default() };
+    let filter = GraphFilter { project: Some(project), ..parameters.filter() };
+    list(&app, &filter, |next| parameters.link_to(&path, next)).await
+}
+
+/// Which page of a list to show.
+#[derive(Debug, Default, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageParameters {
+    /// Only names after this one; the header `Link` holds the address of the next page.
+    #[param(nullable = false, example = "brussels")]
+    after: Option<String>,
+    /// Maximum number of entries; all by default.
+    #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
+    limit: Option<i64>,
 }
 
 /// Which graphs to list.
@@ -156,24 +176,32 @@ pub(super) async fn list_graphs(
     State(app): State<App>,
     Parameters(parameters): Parameters<ListGraphsParameters>,
 ) -> Result<Response, ApiError> {
-    in_page("limit", parameters.limit)?;
-    let query = GraphFilter {
-        project: parameters.project.clone(),
-        desired: parameters.status.map(Into::into),
-        after: parameters.after.clone(),
-        limit: parameters.limit,
-    };
-    let GraphPage { graphs, next } = app.list_graphs(&query).await?;
+    list(&app, &parameters.filter(), |next| parameters.link_to("/graphs", next)).await
+}
+
+/// A page of graphs; `link` makes the address of the next one.
+async fn list(app: &App, filter: &GraphFilter, link: impl Fn(&str) -> String) -> Result<Response, ApiError> {
+    in_page("limit", filter.limit)?;
+    let GraphPage { graphs, next } = app.list_graphs(filter).await?;
     let mut headers = HeaderMap::new();
-    if let Some(link) = next.and_then(|next| HeaderValue::from_str(&parameters.link_to(&next)).ok()) {
+    if let Some(link) = next.and_then(|next| HeaderValue::from_str(&link(&next)).ok()) {
         headers.insert(header::LINK, link);
     }
     Ok((headers, Json(graphs.into_iter().map(Graph::from).collect::<Vec<_>>())).into_response())
 }
 
 impl ListGraphsParameters {
-    /// RFC 8288 link to the page after the name `next`.
-    fn link_to(&self, next: &str) -> String {
+    fn filter(&self) -> GraphFilter {
+        GraphFilter {
+            project: self.project.clone(),
+            desired: self.status.map(Into::into),
+            after: self.after.clone(),
+            limit: self.limit,
+        }
+    }
+
+    /// RFC 8288 link to the page of a list after the name `next`.
+    fn link_to(&self, path: &str, next: &str) -> String {
         let status = self.status.map(|status| format!("{status:?}"));
         let limit = self.limit.map(|limit| limit.to_string());
         let parameters = [
@@ -184,7 +212,7 @@ impl ListGraphsParameters {
         ];
         let pair = |(name, value): (&str, Option<&str>)| Some(format!("{name}={}", encoded(value?)));
         let query: Vec<_> = parameters.into_iter().filter_map(pair).collect();
-        format!("</graphs?{}>; rel=\"next\"", query.join("&"))
+        format!("<{path}?{}>; rel=\"next\"", query.join("&"))
     }
 }
 
@@ -386,7 +414,7 @@ mod tests {
             limit: Some(2),
         };
         assert_eq!(
-            parameters.link_to("grün&1"),
+            parameters.link_to("/graphs", "grün&1"),
             "</graphs?project=a%20b&status=Running&after=gr%C3%BCn%261&limit=2>; rel=\"next\""
         );
     }

@@ -154,9 +154,17 @@ pub fn merge_observations(
     merged.into_values().collect()
 }
 
-/// Puts round-trip times at both of their ends. Pairs of clusters missing in `latencies` keep their last
-/// measurement.
-pub fn merge_round_trip_times(clusters: &mut [ClusterRecord], latencies: &RoundTripTimes) {
+/// Puts round-trip times at both of their ends, and forgets those of pairs that are `expired`. Other pairs of clusters
+/// missing in `latencies` keep their last measurement.
+pub fn merge_round_trip_times(
+    clusters: &mut [ClusterRecord],
+    latencies: &RoundTripTimes,
+    expired: impl Fn(&str, &str) -> bool,
+) {
+    for cluster in clusters.iter_mut() {
+        let name = cluster.name.clone();
+        cluster.latencies_ms.retain(|other, _| !expired(&name, other));
+    }
     let positions: BTreeMap<String, usize> =
         (0..).zip(&*clusters).map(|(i, c)| (c.name.clone(), i)).collect();
     for ((one, other), ms) in latencies {

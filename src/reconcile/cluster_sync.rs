@@ -37,13 +37,26 @@ pub struct ClusterSync {
     networks_failed: Arc<AtomicBool>,
 }
 
+/// A round-trip time that was not measured again for so many intervals says nothing any more.
+const LATENCY_VALID_FOR: u32 = 10;
+
 /// Times of the last reads.
-#[derive(Default)]
 struct SyncProgress {
+    /// When this server began: nothing that it knows was measured later, unless it says so.
+    since: Instant,
+    /// When the time between each pair of clusters, by their names in order, was last measured.
+    pairs: BTreeMap<(String, String), Instant>,
     /// When the round-trip times between the clusters were last asked for.
     measured_at: Option<Instant>,
     /// When each cluster was last asked for its nodes, and what they had together.
     nodes_read: BTreeMap<String, (Instant, Resources)>,
+}
+
+impl Default for SyncProgress {
+    fn default() -> Self {
+        let (since, pairs) = (Instant::now(), BTreeMap::new());
+        Self { since, pairs, measured_at: None, nodes_read: BTreeMap::new() }
+    }
 }
 
 impl ClusterSync {
@@ -88,7 +101,11 @@ impl ClusterSync {
             self.latencies(&observed, &mut progress.measured_at),
             self.nodes(&due)
         );
-        self.record(&observed, &Members { networks, latencies, nodes }).await?;
+        progress.note_measured(&latencies, Instant::now());
+        let is_expired = |one: &str, other: &str| {
+            progress.unmeasured_for(one, other) > self.settings.latency_sync * LATENCY_VALID_FOR
+        };
+        self.record(&observed, &Members { networks, latencies, nodes }, is_expired).await?;
         let read = due.iter().map(|cluster| (cluster.name.clone(), (began, cluster.allocatable)));
         progress.nodes_read.extend(read);
         self.read_since.send_replace(Some(began));
@@ -104,12 +121,17 @@ impl ClusterSync {
 
     /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even
     /// when the caller is cancelled during the commit.
-    async fn record(&self, observed: &[ClusterObservation], members: &Members) -> Result<()> {
+    async fn record(
+        &self,
+        observed: &[ClusterObservation],
+        members: &Members,
+        is_expired: impl Fn(&str, &str) -> bool,
+    ) -> Result<()> {
         let at = now();
         let mut tx = self.store.begin().await?;
         let known = tx.lock_clusters().await?;
         let mut clusters = merge_observations(&known, observed, &members.networks, at);
-        merge_round_trip_times(&mut clusters, &members.latencies);
+        merge_round_trip_times(&mut clusters, &members.latencies, is_expired);
         merge_nodes(&known, &mut clusters, &members.nodes);
         let readable = observed.iter().filter(|cluster| cluster.readable);
         let names: Vec<&str> = readable.map(|cluster| cluster.name.as_str()).collect();
@@ -179,6 +201,15 @@ impl ClusterSync {
 }
 
 impl SyncProgress {
+    fn note_measured(&mut self, latencies: &RoundTripTimes, at: Instant) {
+        self.pairs.extend(latencies.keys().map(|(one, other)| (in_order(one, other), at)));
+    }
+
+    /// For how long the time between two clusters has not been measured.
+    fn unmeasured_for(&self, one: &str, other: &str) -> Duration {
+        self.pairs.get(&in_order(one, other)).copied().unwrap_or(self.since).elapsed()
+    }
+
     /// The clusters whose nodes may have changed since they were last asked for them.
     fn due<'a>(&self, observed: &'a [ClusterObservation]) -> Vec<&'a ClusterObservation> {
         let is_due = |cluster: &&ClusterObservation| {
@@ -188,6 +219,11 @@ impl SyncProgress {
         };
         observed.iter().filter(is_due).collect()
     }
+}
+
+fn in_order(one: &str, other: &str) -> (String, String) {
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    (first.to_owned(), second.to_owned())
 }
 
 /// What is read beside the Cluster objects.

@@ -9,10 +9,12 @@ use smo::simulation::{Continuum, Operation, World};
 
 use crate::support::app::TestApp;
 use crate::support::database::{TestDatabase, on_every_engine};
+use crate::wait::eventually;
 
 on_every_engine!(
     labels_regions_and_latencies_of_clusters_are_stored,
     latencies_are_asked_for_at_their_own_interval,
+    a_latency_that_is_not_measured_any_more_is_forgotten_after_ten_intervals,
     nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they_cannot_be_read,
 );
 
@@ -54,6 +56,28 @@ async fn latencies_are_asked_for_at_their_own_interval(database: TestDatabase) {
     };
     assert_eq!(asked(Duration::from_secs(3600)).await, 1);
     assert!(asked(Duration::from_nanos(1)).await >= 3);
+}
+
+async fn a_latency_that_is_not_measured_any_more_is_forgotten_after_ten_intervals(database: TestDatabase) {
+    let world = world();
+    let interval = Duration::from_millis(200);
+    let change = |settings: &mut smo::config::Settings| settings.reconcile.latency_sync = interval;
+    let app = TestApp::start_with(&database, world.clone(), Faults::none(), change).await;
+    let known = async || {
+        assert_eq!(app.get("/clusters").await.status, 200);
+        database.store.clusters().await.unwrap()[0].latencies_ms.len()
+    };
+    assert_eq!(known().await, 1);
+    // Nobody measures the way to a cluster that is not there.
+    world.set_cluster_available("b", false).unwrap();
+    tokio::time::sleep(interval * 2).await;
+    assert_eq!(known().await, 1, "the last measurement counts for a while");
+    eventually("the latency is forgotten", Duration::from_secs(20), async || match known().await {
+        0 => Ok(()),
+        left => Err(format!("{left} left")),
+    })
+    .await;
+    app.shutdown().await;
 }
 
 async fn nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they_cannot_be_read(

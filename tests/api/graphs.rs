@@ -386,6 +386,11 @@ async fn lists_are_filtered_and_paged(database: TestDatabase) {
     assert_eq!(names(&page), ["a", "b"]);
     assert!(page.headers["link"].to_str().unwrap().contains("after=b"), "{:?}", page.headers);
     assert_eq!(names(&app.get("/graphs?limit=2&after=b").await), ["c"]);
+    let of_project = app.get("/project/one/graphs?limit=1").await;
+    assert_eq!(names(&of_project).len(), 1, "{:#}", of_project.body);
+    let next = of_project.headers.get("link").unwrap().to_str().unwrap();
+    assert!(next.starts_with("</project/one/graphs?after=") && next.contains("limit=1"), "{next}");
+    assert_eq!(app.get("/project/one/graphs?limit=0").await.status, 400);
     assert_eq!(app.get("/graphs?status=Nonsense").await.status, 400);
     app.shutdown().await;
 }

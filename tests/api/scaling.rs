@@ -16,6 +16,7 @@ on_every_engine!(
     what_cannot_be_placed_again_gets_the_room_that_there_is,
     a_service_with_several_workloads_is_not_scaled,
     scaling_is_switched_per_graph,
+    replicas_are_left_alone_once_scaling_is_off,
     a_replacement_keeps_the_scaled_replicas,
     a_rate_from_callers_is_marked_and_a_gap_in_the_own_counter_is_none,
     steps_scale_a_service_without_a_capacity_model,
@@ -339,6 +340,22 @@ async fn what_cannot_be_placed_again_gets_the_room_that_there_is(database: TestD
     assert_eq!(tick["services"][1]["replicas"], 2);
     until_replicas(&app, "a", got).await;
     until_replicas(&app, "b", 2).await;
+    app.shutdown().await;
+}
+
+async fn replicas_are_left_alone_once_scaling_is_off(database: TestDatabase) {
+    let app = app(&database, |_| ()).await;
+    let mut managed = service("a", json!({}));
+    managed["smo"] = json!({ "propagation": "managed" });
+    deploy(&app, &graph("g", &[managed])).await;
+    app.world.set_rate("a", 22.0);
+    app.tick(&mut app.scaler()).await;
+    until_replicas(&app, "a", 3).await;
+    assert_eq!(app.post("/graphs/g/scaling", &json!({ "enabled": false })).await.status, 200);
+    let decided = database.store.services("g").await.unwrap()[0].replicas_decided;
+    assert_eq!(decided, None, "nothing sets them back when somebody else does");
+    let shown = app.get("/graphs/g").await;
+    assert_eq!(replicas(&shown, "a")["wanted"], 3, "what runs stays as it is: {:#}", shown.body);
     app.shutdown().await;
 }
 

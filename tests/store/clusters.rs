@@ -42,7 +42,7 @@ async fn sync_clusters(
 ) -> smo::store::Result<Vec<ClusterRecord>> {
     let known = tx.lock_clusters().await?;
     let mut clusters = merge_observations(&known, observations, networks, now);
-    merge_round_trip_times(&mut clusters, latencies);
+    merge_round_trip_times(&mut clusters, latencies, |_, _| false);
     let names: Vec<&str> = observations.iter().map(|cluster| cluster.name.as_str()).collect();
     tx.write_clusters(&known, &clusters, &names, now).await?;
     Ok(clusters)

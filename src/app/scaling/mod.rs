@@ -22,6 +22,7 @@ use spec::GraphSpec;
 use super::change::Change;
 use super::{App, RequestContext};
 use crate::error::{Error, Result};
+use crate::hdag::Propagation;
 use crate::model::ScalingTick;
 use crate::model::event::GRAPH_SCALING_SET;
 
@@ -56,7 +57,8 @@ impl App {
         })
     }
 
-    /// Switches the scaling of a graph on or off.
+    /// Switches the scaling of a graph on or off. Once it is off, the replicas of what smo propagates are left alone;
+    /// a chart that propagates itself keeps the number in its values.
     ///
     /// # Errors
     /// It does not exist.
@@ -73,9 +75,23 @@ impl App {
         } else {
             graph.scaling_enabled = Some(enabled);
             change.tx.update_graph(&graph).await?;
+            if !enabled {
+                release_replicas(&mut change, name).await?;
+            }
             let event = change.cause.graph_event(GRAPH_SCALING_SET, name, json!({ "enabled": enabled }));
             change.commit("scaling", &event).await?;
         }
         self.graph_scaling(name).await
     }
+}
+
+/// Nothing is decided any more on the replicas of services whose numbers stand nowhere but in their workloads.
+async fn release_replicas(change: &mut Change, graph: &str) -> Result<()> {
+    for mut service in change.tx.services(graph).await? {
+        let is_managed = service.propagated_by() == Some(Propagation::Managed);
+        if is_managed && service.replicas_decided.take().is_some() {
+            change.tx.update_service_intent(&service).await?;
+        }
+    }
+    Ok(())
 }

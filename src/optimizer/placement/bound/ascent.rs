@@ -94,7 +94,7 @@ pub(super) fn ascend(
         averages.add(&parts, dual.pairs.stride());
         let norm = direction.turn(dual, &parts, schedule.memory);
         let done = spent.max(round as f64 / schedule.rounds as f64);
-        let part = schedule.first * (schedule.last / schedule.first).powf(done);
+        let part = schedule.first * power(schedule.last / schedule.first, done);
         let length = part * gap(parts.bound, upper) / norm;
         if !length.is_finite() || length <= 0.0 {
             break;
@@ -104,6 +104,22 @@ pub(super) fn ascend(
     *multipliers = best;
     averages.labels = parts.labels;
     averages
+}
+
+/// `base` to the power of an exponent from 0 to 1, in steps of 2⁻²⁰: by square roots, which are the same on every
+/// machine, as those of mathematical libraries are not.
+fn power(base: f64, exponent: f64) -> f64 {
+    let (mut power, mut root, mut rest) = (1.0, base, exponent);
+    if rest >= 1.0 {
+        return base;
+    }
+    for _ in 0..20 {
+        (root, rest) = (root.sqrt(), rest * 2.0);
+        if rest >= 1.0 {
+            (power, rest) = (power * root, rest - 1.0);
+        }
+    }
+    power
 }
 
 /// Elapsed fraction of the time, at most 1.
@@ -165,6 +181,19 @@ impl Direction {
         let along = self.price.iter().chain(self.rent.as_flattened()).chain(&self.duty);
         for (value, direction) in to.zip(along) {
             *value = (*value + length * direction).max(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_are_made_of_square_roots() {
+        assert_eq!((power(0.01, 0.0), power(0.01, 1.0), power(0.01, 0.5)), (1.0, 0.01, 0.1));
+        for exponent in [0.1, 0.3, 0.7, 0.95] {
+            assert!((power(0.02, exponent) / 0.02_f64.powf(exponent) - 1.0).abs() < 1e-5, "{exponent}");
         }
     }
 }
