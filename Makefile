@@ -39,7 +39,7 @@ test: setup-solver lint setup-postgres ## Lints, unit tests, API tests, store te
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(CARGO) test --locked $(TESTED) 2>&1 | tee "$$log"; \
 	python3 tests/count.py "$$log"
-	python3 -m unittest -q testbed.test_units
+	python3 -m unittest -q testbed.test_units benches.test_units
 	python3 examples/readme.py --binary $(BINARY)
 	$(MAKE) --no-print-directory fuzz
 
@@ -85,12 +85,12 @@ e2e: setup-solver ## End-to-end tests on the test bed: Helm 4 with PostgreSQL, t
 	E2E_HELM=4 E2E_DATABASE=postgres $(CARGO) test --locked --test e2e -- --nocapture $(E2E); \
 	E2E_HELM=3 E2E_DATABASE=sqlite $(CARGO) test --locked --test e2e -- --nocapture $(ONCE:%=--skip %) $(E2E)
 
-bench: setup-solver ## Time the decisions against the same models in CVXPY (INSTANCES=DIR OUT=FILE: only run a folder)
+bench: setup-solver ## Time the decisions against the same models in CVXPY (ONLY="moves loads replicas cost"; INSTANCES=DIR OUT=FILE: only run a folder)
 ifdef INSTANCES
 	$(CARGO) bench --locked --bench instances -- --out $(abspath $(or $(OUT),instances.jsonl)) $(abspath $(INSTANCES))
 else
-	$(CARGO) bench --locked --bench optimizer
-	python3 benches/report.py
+	$(if $(ONLY),,$(CARGO) bench --locked --bench optimizer)
+	python3 benches/report.py $(ONLY)
 endif
 
 bench-continuum: setup-solver ## A server with 100, 1 000 and 10 000 simulated graphs (GRAPHS="100 1000")

@@ -1,8 +1,9 @@
 //! A server with many graphs on a simulated continuum: how long a deploy takes, what a server at rest and a
-//! server under change cost, and how soon it has looked at everything after a restart.
+//! server under change cost, how long it takes to leave a lost cluster, and how soon everything has been
+//! looked at after a restart.
 //!
 //! All loops run at their default intervals, on a SQLite file, with the clock of the machine. One line of
-//! JSON per run.
+//! JSON per run; `docs/performance.md` says which loops have something to do.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -10,7 +11,7 @@
     reason = "a benchmark: amounts are far below 2^53, and its output is its result"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use smo::config::Settings;
 use smo::faults::Faults;
 use smo::model::ServiceRecord;
+use smo::optimizer::scaling::TARGET_UTILISATION;
 use smo::server::Server;
 use smo::simulation::{Continuum, Operation, World};
 use smo::store::Store;
@@ -33,6 +35,8 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// Requests per second that one replica takes.
 const ALPHA: f64 = 10.0;
 const MAX_REPLICAS: usize = 3;
+/// Requests per second for which a service needs the most replicas that it may have.
+const LOAD: f64 = ALPHA * TARGET_UTILISATION * (MAX_REPLICAS as f64 - 0.5);
 /// Longest wait for the end of a phase.
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// How often the end of a phase is looked for.
@@ -95,6 +99,7 @@ async fn main() -> Result<()> {
     line.extend(run.deploy().await?);
     line.insert("at_rest".to_owned(), run.observe(false).await?);
     line.insert("one_percent_changing".to_owned(), run.observe(true).await?);
+    line.insert("lost_cluster".to_owned(), run.lose_cluster().await?);
     line.insert("rss_mib".to_owned(), (status("VmRSS")? / 1024).into());
     line.insert("peak_rss_mib".to_owned(), (status("VmHWM")? / 1024).into());
     if !size.no_restart {
@@ -165,11 +170,16 @@ impl Run {
         let services: Vec<Value> =
             (0..self.size.services).map(|service| descriptor(graph, service)).collect();
         let body = json!({ "hdaGraph": { "id": format!("g{graph}"), "services": services } }).to_string();
+        self.timed(&format!("/project/p{}/graphs", graph % 100), &body).await
+    }
+
+    /// Posts a body, again when the server says to come back; the seconds until the answer.
+    async fn timed(&self, path: &str, body: &str) -> Result<f64> {
         let begun = Instant::now();
         let answer = loop {
-            let request = Request::post(format!("/project/p{}/graphs", graph % 100))
+            let request = Request::post(path)
                 .header("content-type", "application/json")
-                .body(Body::from(body.clone()))?;
+                .body(Body::from(body.to_owned()))?;
             let answer = self.server.router.clone().oneshot(request).await?;
             let Some(wait) = answer.headers().get("retry-after") else { break answer };
             tokio::time::sleep(Duration::from_secs(wait.to_str()?.parse()?)).await;
@@ -177,7 +187,7 @@ impl Run {
         let (status, seconds) = (answer.status(), begun.elapsed().as_secs_f64());
         if !status.is_success() {
             let text = to_bytes(answer.into_body(), usize::MAX).await?;
-            return Err(format!("graph {graph}: {status} {}", String::from_utf8_lossy(&text)).into());
+            return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&text)).into());
         }
         Ok(seconds)
     }
@@ -212,9 +222,47 @@ impl Run {
         let changing = self.size.graphs.div_ceil(100);
         for graph in (round * changing..(round + 1) * changing).map(|graph| graph % self.size.graphs) {
             for service in 0..self.size.services {
-                self.world.set_rate(&name(graph, service), ALPHA * (MAX_REPLICAS as f64 - 0.5));
+                self.world.set_rate(&name(graph, service), LOAD);
             }
         }
+    }
+
+    /// Takes the cluster with the most services down and places their graphs again, one after the other: how
+    /// long each request takes, and how long it takes until all services are ready elsewhere.
+    async fn lose_cluster(&self) -> Result<Value> {
+        let mut graphs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for service in self.services().await? {
+            if let Some(cluster) = service.cluster {
+                *counts.entry(cluster.clone()).or_default() += 1;
+                graphs.entry(cluster).or_default().insert(service.graph);
+            }
+        }
+        let fullest = counts.into_iter().max_by_key(|(_, count)| *count);
+        let (lost, services) = fullest.ok_or("no service has a cluster")?;
+        self.world.set_cluster_available(&lost, false)?;
+        self.wait("the loss is known", async || Ok(!self.is_available(&lost).await?)).await?;
+        let meter = Meter::start();
+        let affected = graphs.remove(&lost).unwrap_or_default();
+        let mut requests = Vec::new();
+        for graph in &affected {
+            requests.push(self.timed(&format!("/graphs/{graph}/placement"), "{}").await?);
+        }
+        let moved = async || {
+            let there = |service: &ServiceRecord| service.cluster.as_ref() == Some(&lost);
+            Ok(self.services().await?.iter().all(|service| service.ready && !there(service)))
+        };
+        self.wait("everything runs elsewhere", moved).await?;
+        let used = meter.used();
+        Ok(json!({
+            "graphs": affected.len(), "services": services, "placement_ms": milliseconds(&mut requests),
+            "all_ready_s": rounded(used.wall_s), "cpu_s": rounded(used.cpu_s),
+        }))
+    }
+
+    async fn is_available(&self, cluster: &str) -> Result<bool> {
+        let clusters = self.store.clusters().await?;
+        Ok(clusters.iter().any(|found| found.name == cluster && found.available))
     }
 
     /// Seconds from the start of a server to the moments when every graph has been looked at, and when it is

@@ -13,9 +13,11 @@ import re
 import statistics
 import subprocess
 
+import loads
 import plot
+from cells import percentile, percents, seconds, shown, spread, table
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 # Best objectives known of the shared instances before any run.
 BEST_KNOWN = {"rich_50x10_0": 347.2, "rich_200x20_0": 1014.5, "rich_1000x50_0": 4526.0}
 # HiGHS stops within this part of the optimum when nothing else is said.
@@ -78,20 +80,40 @@ def equal(one: float | None, other: float | None) -> bool:
     return -1e-6 <= (other - one) / max(1.0, one) <= HIGHS_GAP
 
 
-def tables(raw: list[dict], cost_sizes: dict) -> tuple[str, list[str]]:
-    """All tables as Markdown, and the required figures that are missed."""
-    lines = Lines(raw)
-    goals = [*moves_goals(lines), *replicas_goals(lines), *cost_goals(lines, cost_sizes)]
+def tables(raw: list[dict], sections, cost_sizes: dict) -> tuple[dict[str, str], list[str]]:
+    """The tables of each section as Markdown, and the required figures that are missed."""
+    lines, texts, missed = Lines(raw), {}, []
+    for section in sections:
+        goals, parts = SECTIONS[section](lines, cost_sizes)
+        if goals:
+            parts.insert(0, goal_table(goals))
+        texts[section] = "\n\n".join(parts)
+        missed += [text for required, text, _, met in goals if required and not met]
+    return texts, missed
+
+
+def moves_section(lines: Lines, _: dict) -> tuple[list[tuple], list[str]]:
+    return moves_goals(lines), [comparison(lines, "min-moves", ("basic", "tight"))]
+
+
+def loads_section(lines: Lines, _: dict) -> tuple[list[tuple], list[str]]:
+    return loads.goals(lines), [loads.summary(lines), loads.unproven(lines)]
+
+
+def replicas_section(lines: Lines, _: dict) -> tuple[list[tuple], list[str]]:
+    return replicas_goals(lines), [comparison(lines, "replicas", ("scale",))]
+
+
+def cost_section(lines: Lines, cost_sizes: dict) -> tuple[list[tuple], list[str]]:
     parts = [
-        "### Required figures\n\n" + goal_table(goal for goal in goals if goal[0]),
-        "### Beyond them\n\n" + goal_table(goal for goal in goals if not goal[0]),
-        "### `min-moves` against the original's model\n\n" + comparison(lines, "min-moves", ("basic", "tight")),
-        "### Numbers of replicas against the original's model\n\n" + comparison(lines, "replicas", ("scale",)),
-        "### `cost` within its time limit\n\n" + cost_table(lines, cost_sizes),
-        "### `cost` on the shared instances\n\n" + shared_cost_table(lines, cost_sizes),
-        "### `cost` on instances that CVXPY can solve\n\n" + small_cost_table(lines),
+        "Within the time limit. " + cost_table(lines, cost_sizes),
+        "On the shared instances. " + shared_cost_table(lines, cost_sizes),
+        "On instances that CVXPY can solve. " + small_cost_table(lines),
     ]
-    return "\n\n".join(parts), [text for required, text, _, met in goals if required and not met]
+    return cost_goals(lines, cost_sizes), parts
+
+
+SECTIONS = {"moves": moves_section, "loads": loads_section, "replicas": replicas_section, "cost": cost_section}
 
 
 def moves_goals(lines: Lines) -> list[tuple]:
@@ -246,49 +268,18 @@ def sizes(lines: Lines, strategy: str, family: str) -> list[str]:
     return sorted(found, key=lambda size: int(size.split("x")[0]))
 
 
-def table(heads: tuple, rows) -> str:
-    out = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join(out + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def percentile(values: list[float], share: float = 0.95) -> float:
-    """The smallest value that so many of the values do not exceed; infinite without values."""
-    return sorted(values)[math.ceil(share * len(values)) - 1] if values else math.inf
-
-
-def spread(values: list[float]) -> str:
-    if not values:
-        return "–"
-    median = seconds(statistics.median(values))
-    return f"{median} ({seconds(percentile(values))})" if len(values) > 1 else median
-
-
-def percents(values: list[float]) -> str:
-    if not values:
-        return "–"
-    median = f"{statistics.median(values):.2f}"
-    return f"{median} ({percentile(values):.2f}) %" if len(values) > 1 else f"{median} %"
-
-
-def seconds(value: float) -> str:
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if value * factor >= 1 or unit == "µs":
-            return f"{value * factor:.3g} {unit}"
-    raise AssertionError
-
-
-def shown(size: str) -> str:
-    return size.replace("x", "×")
-
-
-def write(document: pathlib.Path, text: str, raw: list[dict]) -> None:
-    """The tables between the document's markers, and the plot beside it."""
-    old = document.read_text()
-    if BEGIN not in old or END not in old:
-        raise SystemExit(f"{document} has no {BEGIN} and {END}")
-    before, rest = old.split(BEGIN, 1)
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
-    document.with_suffix(".svg").write_text(plot.svg(panels(Lines(raw))))
+def write(document: pathlib.Path, texts: dict[str, str], raw: list[dict]) -> None:
+    """The tables of each section between its markers, and the plot beside the document when all of it was run."""
+    page = document.read_text()
+    for section, text in texts.items():
+        begin, end = BEGIN.format(section), END.format(section)
+        if begin not in page or end not in page:
+            raise SystemExit(f"{document} has no {begin} and {end}")
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
+    document.write_text(page)
+    if {"moves", "replicas"} <= set(texts):
+        document.with_suffix(".svg").write_text(plot.svg(panels(Lines(raw))))
 
 
 def panels(lines: Lines) -> list[plot.Panel]:

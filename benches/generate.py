@@ -5,7 +5,8 @@
 
 Equal arguments give equal files. Families:
 
-- `basic`, `tight`: move as few services as possible; 70 % and 95 % of the clusters' CPU are needed.
+- `basic`, `tight`: move as few services as possible; 70 % and 95 % of the clusters' CPU are needed, in four sizes.
+- `mixed98`, `mixed995`: the same with 98 % and 99.5 % of CPU and RAM needed, and no two services of one size.
 - `rich`: activation, carbon, moves and latency are to be weighed up; 70 % of CPU and 75 % of RAM are needed.
 - `scale`: the numbers of replicas of one cluster's services.
 
@@ -13,9 +14,10 @@ Fields of a placement instance: `S`, `E` numbers of services and clusters; per s
 `replicas`, `gpu` (needs one), `ram` (GiB per replica), `move` (cost of moving it), `current` (its cluster now); per
 cluster `cap` (cores, 0 = unavailable), `cgpu` (has GPUs), `rcap` (GiB), `carbon` (cost per core), `act` (cost of using
 it); `edges` [service, service, weight]; `lat` between clusters; `witness`, a feasible assignment. Only `rich` has
-`ram`, `rcap`, `carbon`, `act`, `move`, `edges` and `lat`. Fields of a scaling instance, per service: `rate` (requests
-per second), `prev` (replicas now), `cpu`, `acc` (needs a GPU), `alpha` and `beta` (capacity of r replicas:
-alpha·r + beta), `maxr` (normaliser of changes); of the cluster: `cap`, `cacc` (has GPUs).
+`carbon`, `act`, `move`, `edges` and `lat`; `ram` and `rcap` are in `mixed…` as well, there in whole bytes. Fields of a
+scaling instance, per service: `rate` (requests per second), `prev` (replicas now), `cpu`, `acc` (needs a GPU), `alpha`
+and `beta` (capacity of r replicas: alpha·r + beta), `maxr` (normaliser of changes); of the cluster: `cap`, `cacc` (has
+GPUs).
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ import random
 CORES = (0.5, 1.0, 4.0, 8.0)
 CPU_USE = {"basic": 0.70, "tight": 0.95, "rich": 0.70}
 RAM_USE = 0.75
+# Share of all CPU and of all RAM that is needed.
+MIXED_USE = {"mixed98": 0.98, "mixed995": 0.995}
+GIB = 2**30
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", required=True, choices=[*CPU_USE, "scale"])
+    parser.add_argument("--family", required=True, choices=[*CPU_USE, *MIXED_USE, "scale"])
     parser.add_argument("--size", required=True, help="services x clusters, such as 50x10; for scale the services")
     parser.add_argument("--seed", type=int, default=1, help="of the first instance; the next ones count up")
     parser.add_argument("--count", type=int, default=1)
@@ -53,6 +58,8 @@ def instance(family: str, size: str, seed: int) -> dict:
     if family == "scale":
         return scaling(chance, int(size))
     services, clusters = (int(number) for number in size.split("x"))
+    if family in MIXED_USE:
+        return {"name": f"{family}_{size}_{seed}"} | mixed(chance, MIXED_USE[family], services, clusters)
     while True:
         drawn = placement(chance, family, services, clusters)
         if drawn is not None:
@@ -68,9 +75,7 @@ def placement(chance: random.Random, family: str, services: int, clusters: int) 
         "replicas": [chance.randint(1, 3) for _ in range(services)],
         "gpu": [chance.random() < 0.1 for _ in range(services)],
     }
-    # One cluster in twenty is down, at least one, as long as two others are left.
-    down = set(chance.sample(range(clusters), max(1, clusters // 20))) if clusters > 2 else set()
-    live = [cluster for cluster in range(clusters) if cluster not in down]
+    down, live = availability(chance, clusters)
     drawn["cap"] = capacities(chance, clusters, live, sum(totals(drawn, "cpu")) / CPU_USE[family], step=0.5)
     gpus = set(chance.sample(live, max(1, round(0.3 * len(live)))))
     drawn["cgpu"] = [cluster in gpus for cluster in range(clusters)]
@@ -79,8 +84,62 @@ def placement(chance: random.Random, family: str, services: int, clusters: int) 
     drawn["witness"] = witness(chance, family, drawn, live)
     if drawn["witness"] is None:
         return None
-    drawn["current"] = disturbed(chance, drawn["witness"], sorted(down), live)
+    drawn["current"] = disturbed(chance, drawn["witness"], down, live, max(1, services // 20))
     return drawn
+
+
+def mixed(chance: random.Random, use: float, services: int, clusters: int) -> dict:
+    """Services of 37 to 4000 millicores and 64 MiB to 8 GiB, no two alike, on clusters that are made to fit them.
+
+    The witness comes first: a place drawn for each service, larger clusters being drawn more often. A cluster then has
+    what its services need, and a part of the little that is left over.
+    """
+    down, live = availability(chance, clusters)
+    millicores = chance.sample(range(37, 4001), services)
+    sizes = chance.sample(range(64 * 2**20, 8 * GIB), services)
+    replicas = [chance.randint(1, 3) for _ in range(services)]
+    gpu = [chance.random() < 0.1 for _ in range(services)]
+    gpus = chance.sample(live, max(1, round(0.3 * len(live))))
+    weights = {cluster: chance.uniform(0.5, 1.5) for cluster in live}
+
+    def drawn_place(service: int) -> int:
+        allowed = gpus if gpu[service] else live
+        return chance.choices(allowed, [weights[cluster] for cluster in allowed])[0]
+
+    places = [drawn_place(service) for service in range(services)]
+    needs = [[amount * count for amount, count in zip(amounts, replicas)] for amounts in (millicores, sizes)]
+    cap, rcap = (fitted(chance, places, need, use, clusters, live) for need in needs)
+    return {
+        "S": services,
+        "E": clusters,
+        "cpu": [amount / 1000 for amount in millicores],
+        "replicas": replicas,
+        "gpu": gpu,
+        "ram": [amount / GIB for amount in sizes],
+        "cap": [amount / 1000 for amount in cap],
+        "rcap": [amount / GIB for amount in rcap],
+        "cgpu": [cluster in gpus for cluster in range(clusters)],
+        "witness": places,
+        "current": disturbed(chance, places, down, live, max(2, services // 10)),
+    }
+
+
+def fitted(
+    chance: random.Random, places: list[int], needs: list[int], use: float, clusters: int, live: list[int]
+) -> list[int]:
+    """Capacities of which `use` is needed: what is needed in these places, and the rest by weights from 0.5 to 1.5."""
+    weights = {cluster: chance.uniform(0.5, 1.5) for cluster in live}
+    share = sum(needs) * (1 / use - 1) / sum(weights.values())
+    capacity = [math.ceil(weights.get(cluster, 0.0) * share) for cluster in range(clusters)]
+    for place, need in zip(places, needs):
+        capacity[place] += need
+    return capacity
+
+
+def availability(chance: random.Random, clusters: int) -> tuple[list[int], list[int]]:
+    """Clusters that are down and those that are not: one in twenty is down, at least one, if two others are left."""
+    down = set(chance.sample(range(clusters), max(1, clusters // 20))) if clusters > 2 else set()
+    return sorted(down), [cluster for cluster in range(clusters) if cluster not in down]
 
 
 def totals(drawn: dict, resource: str) -> list[float]:
@@ -167,12 +226,14 @@ def witness(chance: random.Random, family: str, drawn: dict, live: list[int]) ->
     return assignment
 
 
-def disturbed(chance: random.Random, assignment: list[int], down: list[int], live: list[int]) -> list[int]:
-    """The assignment as it was before something happened: one service in twenty, at least one, is elsewhere, by turns
-    on a cluster that is down now and on one of a tenth of the clusters that are overloaded by that."""
+def disturbed(
+    chance: random.Random, assignment: list[int], down: list[int], live: list[int], count: int
+) -> list[int]:
+    """The assignment as it was before something happened: so many services are elsewhere, by turns on a cluster that is
+    down now and on one of a tenth of the clusters that are overloaded by that."""
     current = list(assignment)
     hot = chance.sample(live, max(1, (len(live) + len(down)) // 10))
-    for turn, service in enumerate(chance.sample(range(len(current)), max(1, len(current) // 20))):
+    for turn, service in enumerate(chance.sample(range(len(current)), count)):
         current[service] = chance.choice(down if down and turn % 2 == 0 else hot)
     return current
 

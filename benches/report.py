@@ -1,17 +1,16 @@
 """`make bench`: times and qualities of the strategies, side by side with the models in CVXPY, in one run.
 
-    python3 benches/report.py [--fresh 20] [--seeds 5] [--print-only]
+    python3 benches/report.py [--fresh 10] [--seeds 5] [--print-only] [SECTION…]
 
 Makes fresh instances (`generate.py`), runs them and those in `benches/instances/` through the library (the bench
-target `instances`) and the baseline (`baseline/run.py`, in an environment of its own in the user's cache), prints
-tables, writes them into the document between its markers and the plot beside it. Exits with 1 when a required figure
-is missed.
+target `instances`) and the baseline (`baseline/run.py`, in an environment of its own in the user's cache), one process
+at a time, prints tables, writes them into the document between the markers of their section, and the plot beside it.
+Exits with 1 when a required figure is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ import tempfile
 import time
 
 import figures
-from generate import instance
+from generate import MIXED_USE, instance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT / "benches/instances"
@@ -33,6 +32,12 @@ START = time.monotonic()
 MOVES_SIZES = ("3x2", "10x3", "50x10", "200x20", "1000x50", "5000x100")
 # Larger ones take the row-by-row model minutes each.
 BASELINE_MOVES_SIZES = ("3x2", "10x3", "50x10", "200x20")
+# Loads at which counting no longer decides, their sizes, and the seconds that either side may take for a decision: as
+# long as a server lets one take by default (`placement.limits.max_deadline`).
+MIXED_SIZES = ("10x3", "50x10", "200x20", "1000x50")
+MIXED_LIMIT = 10.0
+# Their runs take up to the limit each: fewer fresh instances.
+MIXED_FRESH = 3
 REPLICAS_SIZES = ("3", "10", "100", "1000")
 # Size: seconds of a run, of the longer run for the best known, of the run for the proven gap.
 COST_SIZES = {"50x10": (0.5, 4.0, 10.0), "200x20": (2.0, 6.0, 10.0), "1000x50": (2.0, 6.0, 30.0)}
@@ -41,23 +46,28 @@ SMALL_COST_SIZES = ("3x2", "10x3")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fresh", type=int, default=20, help="fresh instances of each family and size")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("--fresh", type=int, default=10, help="fresh instances of each family and size")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of `cost` on each of them")
     parser.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/performance.md",
                         help="document to write the tables into, and the plot beside")
     parser.add_argument("--print-only", action="store_true", help="leave the document alone")
     parser.add_argument("--results", type=pathlib.Path, help="keep every line of the runs in this file")
     arguments = parser.parse_args()
+    sections = arguments.sections or SECTIONS
+    if unknown := set(sections) - set(SECTIONS):
+        parser.error(f"there is no section {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="smo-bench-") as folder:
         bench = Bench(pathlib.Path(folder), arguments.fresh, arguments.seeds)
-        lines = [*bench.moves(), *bench.replicas(), *bench.costs()]
+        lines = [line for section in sections for line in SECTIONS[section](bench)]
     if arguments.results:
         arguments.results.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    tables, missed = figures.tables(lines, COST_SIZES)
-    text = f"{figures.machine(bench.python)}\n\n{tables}"
-    print(text)
+    tables, missed = figures.tables(lines, sections, COST_SIZES)
+    machine = figures.machine(bench.python)
+    texts = {section: f"{machine}\n\n{text}" for section, text in tables.items()}
+    print("\n\n".join(texts.values()))
     if not arguments.print_only:
-        figures.write(arguments.document, text, lines)
+        figures.write(arguments.document, texts, lines)
     say("done")
     sys.exit(f"required figures missed: {', '.join(missed)}" if missed else 0)
 
@@ -78,6 +88,17 @@ class Bench:
             if size in BASELINE_MOVES_SIZES:
                 lines += self.baseline("min-moves", size, paths)
                 lines += self.baseline("min-moves-matrix", size, paths)
+        return lines
+
+    def loads(self) -> list[dict]:
+        """min-moves at high loads, all sides with the same time limit."""
+        lines = []
+        for size in MIXED_SIZES:
+            paths = [path for family in MIXED_USE for path in self.instances(family, size)[: MIXED_FRESH + 1]]
+            lines += self.ours(f"min-moves at high load {size}", paths, time_limit=MIXED_LIMIT)
+            lines += self.baseline("min-moves-matrix", size, paths, time_limit=MIXED_LIMIT)
+            if size in BASELINE_MOVES_SIZES:
+                lines += self.baseline("min-moves", size, paths, time_limit=MIXED_LIMIT)
         return lines
 
     def replicas(self) -> list[dict]:
@@ -124,13 +145,15 @@ class Bench:
     def baseline(
         self, strategy: str, size: str, paths: list[pathlib.Path], time_limit: float | None = None
     ) -> list[dict]:
-        """Two processes at a time, as there are two cores; what counts is their CPU time."""
+        if not paths:
+            return []
         say(f"baseline {strategy} {size}: {len(paths)} instances")
         options = ["--strategy", strategy, *(["--time-limit", str(time_limit)] if time_limit else [])]
-        command = [self.python, BASELINE / "run.py", *options]
-        halves = [half for half in (paths[::2], paths[1::2]) if half]
-        with concurrent.futures.ThreadPoolExecutor(len(halves)) as pool:
-            return [line for lines in pool.map(lambda half: run([*command, *half]), halves) for line in lines]
+        return run([self.python, BASELINE / "run.py", *options, *paths])
+
+
+# What can be measured by itself, in the order of the document.
+SECTIONS = {"moves": Bench.moves, "loads": Bench.loads, "replicas": Bench.replicas, "cost": Bench.costs}
 
 
 def runner() -> str:

@@ -3,9 +3,9 @@
 //! `cargo bench --bench instances -- [PATH…] [--out FILE] [--time-limit SECONDS] [--seeds N]`; paths are
 //! instance files or directories of them. Times are of the whole decision, from the problem to the plan with
 //! its explanation: `cpu_s` of all threads together, and `wall_s`. `solve_cpu_s` is `min-moves` without
-//! making the model and explaining the plan. Decisions without a time limit are repeated: three rounds of at
-//! least
-//! [`ROUND`] seconds each, of which the median one's mean counts.
+//! making the model and explaining the plan, where there is no time limit. Exact decisions are made a first time to warm up, which counts
+//! when it took [`LONG`], then in three rounds of at least [`ROUND`] each, of which the median one's mean
+//! counts; `baseline/run.py` does the same. `cost` uses up its time limit once.
 //!
 //! Every answer is checked by the library's own checker, and its objective against the instance. Lines:
 //! `instance, strategy, time_limit, seed, cpu_s, wall_s, solve_cpu_s, outcome, objective, bound, gap,
@@ -29,6 +29,8 @@ use smo::optimizer::Stop;
 use smo::optimizer::placement::{BuiltIn, Problem, SolveLimits, Unknown, check, compile, decide, exact};
 use smo::optimizer::scaling::{self, ScalingOutcome};
 
+/// CPU seconds from which on the first run counts.
+const LONG: f64 = 2.0;
 /// About how many seconds a round of repetitions takes.
 const ROUND: f64 = 0.01;
 /// Relative difference of two ways to add up one objective.
@@ -45,7 +47,8 @@ struct Arguments {
     /// Where to write; standard output by default.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Seconds of wall time for `cost`; by default 0.5 up to 500 services × clusters, otherwise 2.
+    /// Seconds of wall time for a placement; by default none for `min-moves`, and for `cost` 0.5 up to 500
+    /// services × clusters, otherwise 2.
     #[arg(long)]
     time_limit: Option<f64>,
     /// How many seeds of `cost`, from 1 on; the other strategies know no chance.
@@ -96,7 +99,7 @@ fn run(path: &Path, arguments: &Arguments) -> Result<Vec<Value>, Box<dyn Error>>
         Instance::Placement(instance) => {
             let problem = instance.problem();
             if problem.strategy == BuiltIn::MinMoves.into() {
-                return Ok(vec![moves(&instance, &problem)?]);
+                return Ok(vec![moves(&instance, &problem, arguments.time_limit)?]);
             }
             let cells = problem.services.len() * problem.clusters.len();
             let limit = arguments.time_limit.unwrap_or(if cells <= SMALL { 0.5 } else { 2.0 });
@@ -105,22 +108,30 @@ fn run(path: &Path, arguments: &Arguments) -> Result<Vec<Value>, Box<dyn Error>>
     }
 }
 
-fn moves(instance: &Placement, problem: &Problem) -> Result<Value, Box<dyn Error>> {
+fn moves(instance: &Placement, problem: &Problem, limit: Option<f64>) -> Result<Value, Box<dyn Error>> {
+    let limits = SolveLimits { deadline_ms: limit.map(milliseconds), ..problem.limits };
+    let problem = &Problem { limits, ..problem.clone() };
     let mut line = placement(instance, problem, true)?;
-    let compiled = compile(problem, Unknown::Forbids)?;
-    let (seed, stop) = (problem.limits.seed, Stop::never());
-    let solved = timed(true, || exact::min_moves(&compiled.model, seed, &stop));
-    line["solve_cpu_s"] = json!(solved.cpu_s);
+    line["time_limit"] = json!(limit);
+    if limit.is_none() {
+        let compiled = compile(problem, Unknown::Forbids)?;
+        let stop = Stop::never();
+        let solved = timed(true, || exact::min_moves(&compiled.model, limits.seed, &stop));
+        line["solve_cpu_s"] = json!(solved.cpu_s);
+    }
     Ok(line)
 }
 
 fn cost(instance: &Placement, problem: &Problem, limit: f64, seed: u64) -> Result<Value, Box<dyn Error>> {
-    let deadline_ms = Some((limit * 1000.0).round() as u64);
-    let limits = SolveLimits { seed, deadline_ms, ..problem.limits };
+    let limits = SolveLimits { seed, deadline_ms: Some(milliseconds(limit)), ..problem.limits };
     let mut line = placement(instance, &Problem { limits, ..problem.clone() }, false)?;
     line["time_limit"] = json!(limit);
     line["seed"] = json!(seed);
     Ok(line)
+}
+
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0).round() as u64
 }
 
 /// Decides a placement and checks the answer.
@@ -186,7 +197,8 @@ struct Timed<T> {
     wall_s: f64,
 }
 
-/// Runs something: once, or a first time to warm up and then in rounds, to give the mean of the median round.
+/// Runs something once, or if it is not long a first time to warm up and then in rounds, to give the mean of
+/// the median round.
 fn timed<T>(repeat: bool, mut run: impl FnMut() -> T) -> Timed<T> {
     let mut round = |times: u32| {
         let (cpu, wall) = (process_seconds(), Instant::now());
@@ -198,7 +210,7 @@ fn timed<T>(repeat: bool, mut run: impl FnMut() -> T) -> Timed<T> {
         Timed { value, cpu_s: cpu_s / f64::from(times), wall_s: wall_s / f64::from(times) }
     };
     let once = round(1);
-    if !repeat {
+    if !repeat || once.cpu_s >= LONG {
         return once;
     }
     let times = (ROUND / once.cpu_s.max(1e-6)) as u32 + 1;

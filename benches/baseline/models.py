@@ -4,19 +4,32 @@
 a list of two dependency coefficients by service and fails from four services on; here the list is as long as needed.
 `placement_matrix` and `replicas_matrix` are the same models with the rows of each kind stated as one matrix, and
 without those that say nothing: what CVXPY can do when asked well.
+The original's placement knows no RAM. Where an instance limits it, both forms have rows for it beside those for CPU.
 `cost` has one flow per pair of services that talk: the share of their traffic between every two clusters.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cvxpy as cp
 import numpy as np
 
-Answer = tuple[float | None, list[int] | None, str]
+# Cores or GiB that the solver's tolerances let the load of a cluster exceed its capacity by.
+TOLERANCE = 1e-5
+
+
+class Answer(NamedTuple):
+    """`objective` and `answer` (cluster or replicas of each service) are `None` without a solution."""
+
+    objective: float | None
+    answer: list[int] | None
+    status: str
+    bound: float | None = None
 
 
 def placement(instance: dict, time_limit: float | None = None) -> Answer:
-    """Moves as few services as possible: objective, cluster of each service, status."""
+    """Moves as few services as possible."""
     services, clusters = instance["S"], instance["E"]
     demand, current = demands(instance, "cpu"), matrix_of(instance["current"], clusters)
     needs = [int(gpu) for gpu in instance["gpu"]]
@@ -27,6 +40,11 @@ def placement(instance: dict, time_limit: float | None = None) -> Answer:
     for cluster in range(clusters):
         load = cp.sum([demand[service] * x[service, cluster] for service in range(services)])
         rows.append(load <= instance["cap"][cluster])
+    if "ram" in instance:
+        memory = demands(instance, "ram")
+        for cluster in range(clusters):
+            load = cp.sum([memory[service] * x[service, cluster] for service in range(services)])
+            rows.append(load <= instance["rcap"][cluster])
     for service in range(services):
         for cluster in range(clusters):
             rows.append(needs[service] * x[service, cluster] <= has[cluster])
@@ -36,7 +54,7 @@ def placement(instance: dict, time_limit: float | None = None) -> Answer:
     deployed = cp.sum(x)
     moved = cp.sum(cp.multiply(current, current - x))
     problem = cp.Problem(cp.Minimize(1.0 * deployed + 1.0 * moved), rows)
-    return moves(solved(problem, time_limit), x, instance)
+    return moves(problem, solved(problem, time_limit), x, instance)
 
 
 def placement_matrix(instance: dict, time_limit: float | None = None) -> Answer:
@@ -45,12 +63,14 @@ def placement_matrix(instance: dict, time_limit: float | None = None) -> Answer:
     current = matrix_of(instance["current"], instance["E"])
     load = demands(instance, "cpu") @ x
     rows = [cp.sum(x, axis=1) == 1, load <= np.array(instance["cap"]), *accelerated(instance, x)]
+    if "ram" in instance:
+        rows.append(demands(instance, "ram") @ x <= np.array(instance["rcap"]))
     problem = cp.Problem(cp.Minimize(cp.sum(cp.multiply(current, current - x))), rows)
-    return moves(solved(problem, time_limit), x, instance)
+    return moves(problem, solved(problem, time_limit), x, instance)
 
 
 def replicas(instance: dict, time_limit: float | None = None) -> Answer:
-    """Replicas that bear the load with little CPU and little change: objective, replicas, status."""
+    """Replicas that bear the load with little CPU and little change."""
     services = range(instance["S"])
     cpu, most, before = instance["cpu"], instance["maxr"], instance["prev"]
     r = cp.Variable(instance["S"], integer=True)
@@ -58,7 +78,7 @@ def replicas(instance: dict, time_limit: float | None = None) -> Answer:
     for service in services:
         rows.append(instance["alpha"][service] * r[service] + instance["beta"][service] >= instance["rate"][service])
         if instance["acc"][service] > instance["cacc"]:
-            return None, None, "infeasible"
+            return Answer(None, None, "infeasible")
     rows.append(cp.sum([cpu[service] * r[service] for service in services]) <= instance["cap"])
     used = cp.sum([cpu[service] * r[service] for service in services]) / max(
         most[service] * cpu[service] for service in services
@@ -71,7 +91,7 @@ def replicas(instance: dict, time_limit: float | None = None) -> Answer:
 def replicas_matrix(instance: dict, time_limit: float | None = None) -> Answer:
     """The same optimum from a model in matrix form."""
     if max(instance["acc"]) > instance["cacc"]:
-        return None, None, "infeasible"
+        return Answer(None, None, "infeasible")
     arrays = (np.array(instance[field]) for field in ("cpu", "maxr", "prev", "alpha", "beta", "rate"))
     cpu, most, before, alpha, beta, rate = arrays
     r = cp.Variable(instance["S"], integer=True)
@@ -82,7 +102,7 @@ def replicas_matrix(instance: dict, time_limit: float | None = None) -> Answer:
 
 
 def cost(instance: dict, time_limit: float | None = None) -> Answer:
-    """Activation, carbon, moves and latency at least cost: objective, cluster of each service, status."""
+    """Activation, carbon, moves and latency at least cost."""
     services, clusters, edges = instance["S"], instance["E"], instance["edges"]
     cpu, ram = demands(instance, "cpu"), demands(instance, "ram")
     current = matrix_of(instance["current"], clusters)
@@ -109,9 +129,9 @@ def cost(instance: dict, time_limit: float | None = None) -> Answer:
     problem = cp.Problem(cp.Minimize(terms), rows)
     status = solved(problem, time_limit)
     if x.value is None:
-        return None, None, status
+        return Answer(None, None, status)
     assignment = assigned(x)
-    return weighed(instance, assignment), assignment, status
+    return Answer(weighed(instance, assignment), assignment, status)
 
 
 def weighed(instance: dict, assignment: list[int]) -> float:
@@ -160,14 +180,28 @@ def assigned(x: cp.Variable) -> list[int]:
     return [int(cluster) for cluster in np.argmax(x.value, axis=1)]
 
 
-def moves(status: str, x: cp.Variable, instance: dict) -> Answer:
-    if x.value is None:
-        return None, None, status
+def moves(problem: cp.Problem, status: str, x: cp.Variable, instance: dict) -> Answer:
+    """Counts the moves of a solution; one that a time limit left incomplete is none."""
+    if x.value is None or not holds(instance, assigned(x)):
+        return Answer(None, None, status)
     assignment = assigned(x)
-    return float(sum(now != then for now, then in zip(assignment, instance["current"]))), assignment, status
+    objective = float(sum(now != then for now, then in zip(assignment, instance["current"])))
+    info = problem.solver_stats.extra_stats
+    # The two forms differ by a constant only, so that what is left to prove is the same number of moves.
+    return Answer(objective, assignment, status, objective - (info.objective_function_value - info.mip_dual_bound))
+
+
+def holds(instance: dict, assignment: list[int]) -> bool:
+    """Whether an assignment keeps the capacities, within the solver's tolerance, and finds GPUs where it needs them."""
+    limits = [("cpu", "cap"), *([("ram", "rcap")] if "ram" in instance else [])]
+    for resource, capacity in limits:
+        load = np.bincount(assignment, demands(instance, resource), instance["E"])
+        if np.any(load > np.array(instance[capacity]) + TOLERANCE):
+            return False
+    return all(instance["cgpu"][cluster] for cluster, gpu in zip(assignment, instance["gpu"]) if gpu)
 
 
 def counted(status: str, r: cp.Variable, problem: cp.Problem) -> Answer:
     if r.value is None:
-        return None, None, status
-    return float(problem.value), [round(value) for value in r.value], status
+        return Answer(None, None, status)
+    return Answer(float(problem.value), [round(value) for value in r.value], status)

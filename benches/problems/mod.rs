@@ -22,7 +22,7 @@ const GIB: f64 = 1_073_741_824.0;
 
 /// Either kind of instance.
 pub enum Instance {
-    /// Of the families `basic`, `tight` and `rich`.
+    /// Of the families `basic`, `tight`, `mixed…` and `rich`.
     Placement(Placement),
     /// Of the family `scale`.
     Scaling(Scaling),
@@ -43,18 +43,26 @@ pub struct Placement {
     pub cgpu: Vec<bool>,
     /// Cluster that it is on, by service.
     pub current: Vec<usize>,
+    /// RAM; absent where it is no limit.
+    #[serde(skip)]
+    pub memory: Option<Memory>,
     /// The costs that are weighed up; absent where moves alone count.
     #[serde(skip)]
     pub costs: Option<Costs>,
 }
 
-/// The parts that only the family `rich` has.
+/// The RAM of services and clusters.
 #[derive(Deserialize)]
-pub struct Costs {
+pub struct Memory {
     /// GiB per replica, by service.
     pub ram: Vec<f64>,
     /// GiB, by cluster.
     pub rcap: Vec<f64>,
+}
+
+/// The parts that only the family `rich` has.
+#[derive(Deserialize)]
+pub struct Costs {
     /// Cost per core, by cluster.
     pub carbon: Vec<f64>,
     /// Cost of using it, by cluster.
@@ -106,7 +114,8 @@ fn parse(text: &str) -> serde_json::Result<Instance> {
         return Scaling::deserialize(&value).map(Instance::Scaling);
     }
     let costs = value.get("act").map(|_| Costs::deserialize(&value)).transpose()?;
-    Ok(Instance::Placement(Placement { costs, ..Placement::deserialize(&value)? }))
+    let memory = value.get("ram").map(|_| Memory::deserialize(&value)).transpose()?;
+    Ok(Instance::Placement(Placement { costs, memory, ..Placement::deserialize(&value)? }))
 }
 
 impl Placement {
@@ -142,7 +151,7 @@ impl Placement {
             available: self.cap[index] > 0.0,
             free: Resources {
                 cpu_millicores: thousandths(self.cap[index]),
-                ram_bytes: costs.map_or(0, |costs| bytes(costs.rcap[index])),
+                ram_bytes: self.memory.as_ref().map_or(0, |memory| bytes(memory.rcap[index])),
                 storage_bytes: 0,
                 gpus: if self.cgpu[index] { GPUS } else { 0 },
                 pods: 0,
@@ -166,7 +175,7 @@ impl Placement {
         let costs = self.costs.as_ref();
         let needs = Resources {
             cpu_millicores: thousandths(self.cpu[index]),
-            ram_bytes: costs.map_or(0, |costs| bytes(costs.ram[index])),
+            ram_bytes: self.memory.as_ref().map_or(0, |memory| bytes(memory.ram[index])),
             storage_bytes: 0,
             gpus: i64::from(self.gpu[index]),
             pods: 0,

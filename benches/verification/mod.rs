@@ -40,12 +40,12 @@ pub fn placement_objective(instance: &Placement, assignment: &[usize]) -> Result
 
 fn verify(instance: &Placement, assignment: &[usize]) -> Result<(), String> {
     let mut cpu = instance.cap.clone();
-    let mut ram = instance.costs.as_ref().map(|costs| costs.rcap.clone());
+    let mut ram = instance.memory.as_ref().map(|memory| memory.rcap.clone());
     for (service, cluster) in assignment.iter().enumerate() {
         let replicas = instance.replicas[service] as f64;
         *cpu.get_mut(*cluster).ok_or("there is no such cluster")? -= instance.cpu[service] * replicas;
-        if let (Some(ram), Some(costs)) = (&mut ram, &instance.costs) {
-            ram[*cluster] -= costs.ram[service] * replicas;
+        if let (Some(ram), Some(memory)) = (&mut ram, &instance.memory) {
+            ram[*cluster] -= memory.ram[service] * replicas;
         }
         if instance.gpu[service] && !instance.cgpu[*cluster] {
             return Err(format!("service {service} needs a GPU"));
