@@ -282,34 +282,32 @@ struct Call<'a> {
 impl Call<'_> {
     /// Runs `helm VERB [flags] -- [operands]`.
     async fn run(&self, verb: &str, flags: &[&str], operands: &[&str]) -> Result<Finished> {
+        finish(self.program(verb, flags, operands)?).await
+    }
+
+    /// Helm with these arguments and what is left of the call's time.
+    fn program(&self, verb: &str, flags: &[&str], operands: &[&str]) -> Result<Program> {
+        let (helm, folder) = (self.helm, self.lock.folder());
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = format!("{}s", left.as_secs().max(1));
         let mut args: Vec<OsString> =
             [verb, "--namespace", &self.key.namespace, "--timeout", &timeout, "--kubeconfig"]
                 .map(OsString::from)
                 .to_vec();
-        args.push(self.helm.kubeconfig.clone().into());
+        args.push(helm.kubeconfig.clone().into());
         args.extend(flags.iter().chain(&["--"]).chain(operands).map(OsString::from));
-        self.run_with(args, left).await
-    }
-
-    async fn run_with(&self, args: Vec<OsString>, left: Duration) -> Result<Finished> {
-        let helm = self.helm;
-        let folder = self.lock.folder();
-        let stdin = self.lock.share().map_err(|error| io_failure(folder, &error))?;
-        finish(Program {
+        Ok(Program {
             path: helm.program.clone(),
             args,
             env: environment(folder),
             without_env: helm_variables(),
             folder: Some(folder.to_owned()),
-            stdin: Some(stdin),
+            stdin: Some(self.lock.share().map_err(|error| io_failure(folder, &error))?),
             // Helm's own timeouts come first. Asked to end, it records the release as failed, which can be
             // upgraded at once; killed, it leaves a pending one, which has to be rolled back before.
             deadline: left + helm.deadline / 10,
             grace: helm.deadline / 10,
         })
-        .await
     }
 
     /// Uninstalls and waits until the objects are really gone. Karmada's policies have finalizers and outlive

@@ -93,23 +93,6 @@ pub fn owner_of(graph: &str) -> String {
     slug(graph, LABEL_LENGTH)
 }
 
-/// An accepted descriptor with the decision that came with it; never changed, never deleted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RevisionRecord {
-    /// The graph.
-    pub graph: String,
-    /// 1, 2, 3 … per graph name; continues when a name is reused after a delete.
-    pub revision: i64,
-    /// The project it was posted to.
-    pub project: String,
-    /// The descriptor.
-    pub document: Value,
-    /// The decision, `None` when static.
-    pub decision_id: Option<Uuid>,
-    /// When.
-    pub created_at: DateTime<Utc>,
-}
-
 /// Which graphs to list.
 #[derive(Debug, Clone, Default)]
 pub struct GraphFilter {

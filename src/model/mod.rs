@@ -25,7 +25,7 @@ pub use decision::{DecisionRecord, DecisionSummary, ProfileRecord};
 pub use document::conditions_and_events;
 pub use event::{Cause, EventRecord, NewEvent};
 pub use footprint::{Charge, FreeCapacity, LedgerEntry, Usage, UsageChange};
-pub use graph::{Desired, GraphFilter, GraphRecord, RevisionRecord, owner_of};
+pub use graph::{Desired, GraphFilter, GraphRecord, owner_of};
 pub use manifest::{DEFINITION, Manifest, ManifestObject, ObjectId, ServicePort};
 pub use service::{ServiceRecord, ServiceState, WorkloadKind, WorkloadUse, is_ready};
 pub use tick::{ScalingTick, TickOutcome, TickReport, TickService};

@@ -1,9 +1,10 @@
-use serde_json::json;
-use smo::model::{DecisionRecord, DecisionSummary, RevisionRecord};
+use serde_json::{Value, json};
+use smo::model::{DecisionRecord, DecisionSummary};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::records::{at, awkward_json, decision, deploy, graph};
-use crate::support::database::{TestDatabase, on_every_engine};
+use crate::support::database::{Engine, TestDatabase, on_every_engine};
 
 on_every_engine!(
     decision_reads_back_as_written,
@@ -40,24 +41,26 @@ async fn revisions_count_within_a_name_and_go_on_after_a_delete(database: TestDa
     tx.insert_graph(&graph("a")).await.unwrap();
     assert_eq!(tx.insert_revision("a", "p2", &second, None, at(1)).await.unwrap(), 2);
     tx.commit("second life").await.unwrap();
-    let first = RevisionRecord {
-        graph: "a".to_owned(),
-        revision: 1,
-        project: "p1".to_owned(),
-        document: awkward_json(),
-        decision_id: decided,
-        created_at: at(0),
+    let stored = revisions_of(&database, "a").await;
+    assert_eq!(stored, [(1, "p1".to_owned(), awkward_json()), (2, "p2".to_owned(), second)]);
+}
+
+/// Number, project and document of the revisions of a graph, as the database has them: the program only writes
+/// them.
+async fn revisions_of(database: &TestDatabase, graph: &str) -> Vec<(i64, String, Value)> {
+    let sql = "SELECT revision, project, CAST(document AS TEXT) FROM graph_revisions WHERE graph = $1 ORDER BY revision";
+    let rows: Vec<(i64, String, String)> = match database.engine {
+        Engine::Sqlite => {
+            let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+            sqlx::query_as(sql).bind(graph).fetch_all(&mut connection).await.unwrap()
+        }
+        Engine::Postgres => {
+            let mut connection = PgConnection::connect(&database.url).await.unwrap();
+            sqlx::query_as(sql).bind(graph).fetch_all(&mut connection).await.unwrap()
+        }
     };
-    let second = RevisionRecord {
-        revision: 2,
-        project: "p2".to_owned(),
-        document: second,
-        decision_id: None,
-        created_at: at(1),
-        ..first.clone()
-    };
-    assert_eq!(store.revisions("a").await.unwrap(), [first, second]);
-    assert_eq!(store.revisions("none").await.unwrap(), []);
+    let document = |text: String| serde_json::from_str(&text).unwrap();
+    rows.into_iter().map(|(revision, project, text)| (revision, project, document(text))).collect()
 }
 
 async fn decisions_survive_their_graph(database: TestDatabase) {

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::{Path as UrlPath, Query, Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::map_request;
 use axum::routing::{get, patch};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,6 +26,8 @@ struct Bed {
     folder: tempfile::TempDir,
     /// Helm's records, as the fake API server shows them.
     secrets: Collection,
+    /// Requests to the fake API server that ask for more than to watch.
+    asked: Arc<AtomicUsize>,
     _records: AbortOnDropHandle<()>,
 }
 
@@ -35,7 +38,8 @@ impl Bed {
         symlink(script, folder.path().join("helm")).unwrap();
         let secrets = Collection::new();
         let records = keep_records(folder.path().join("calls"), secrets.clone());
-        Self { folder, secrets, _records: AbortOnDropHandle::new(tokio::spawn(records)) }
+        let records = AbortOnDropHandle::new(tokio::spawn(records));
+        Self { folder, secrets, asked: Arc::default(), _records: records }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -67,6 +71,8 @@ impl Bed {
             )
             .route("/api/v1/namespaces/{namespace}/secrets/{name}", patch(patched))
             .layer(map_request(as_json))
+            .layer(map_request(counted))
+            .layer(Extension(Arc::clone(&self.asked)))
             .with_state(self.secrets.clone());
         HelmReleases::start(&settings, marks(), fake_server(router))
     }
@@ -123,6 +129,16 @@ async fn patched(
 /// A merge patch is JSON under another name.
 async fn as_json(mut request: Request) -> Request {
     request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    request
+}
+
+async fn counted(request: Request) -> Request {
+    let watches = request.uri().query().is_some_and(|query| query.contains("watch="));
+    request
+        .extensions()
+        .get::<Arc<AtomicUsize>>()
+        .unwrap()
+        .fetch_add(usize::from(!watches), Ordering::SeqCst);
     request
 }
 
@@ -391,6 +407,22 @@ async fn the_newest_revisions_of_named_releases_and_of_all_of_an_owner_are_found
 }
 
 #[tokio::test]
+async fn to_find_releases_takes_no_request_however_often_it_is_done() {
+    let bed = Bed::new();
+    bed.revision("a", 1, "deployed", Some("g"));
+    let helm = bed.quick();
+    while helm.find(NAMESPACE, "g", &["a"]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let asked = bed.asked.load(Ordering::SeqCst);
+    assert!(asked > 0, "the watch lists what there is");
+    for _ in 0..10 {
+        assert_eq!(helm.find(NAMESPACE, "g", &["a", "absent"]).await.unwrap().len(), 1);
+    }
+    assert_eq!(bed.asked.load(Ordering::SeqCst), asked);
+}
+
+#[tokio::test]
 async fn a_failed_helm_becomes_a_typed_error() {
     let bed = Bed::new();
     bed.behaviour("echo 'Error: 127.0.0.1:5000/project/demo:1.2.0: not found' >&2; exit 1");
@@ -411,6 +443,26 @@ async fn at_the_deadline_helm_is_stopped_and_the_release_free_again() {
     );
     bed.behaviour("exit 0");
     bed.quick().apply(&spec("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn helm_gives_up_by_itself_well_before_it_is_asked_to_end_and_that_before_it_is_killed() {
+    let bed = Bed::new();
+    let helm = bed.helm(Duration::from_secs(300));
+    let key = key("a");
+    let lock = ReleaseLock::acquire(&bed.path("data/helm"), &key, Instant::now()).await.unwrap();
+    // Time to record the failure of the release.
+    let margin = Duration::from_secs(20);
+    for left in [0, 1, 60, 300].map(Duration::from_secs) {
+        let call = helm.call(&key, &lock, Instant::now() + left);
+        let program = call.program("upgrade", &[], &["a"]).unwrap();
+        let told = program.args.iter().skip_while(|arg| *arg != "--timeout").nth(1).unwrap();
+        let told = told.to_str().unwrap().strip_suffix('s').unwrap();
+        let own = Duration::from_secs(told.parse().unwrap());
+        assert!(own <= left.max(Duration::from_secs(1)), "{own:?} of {left:?}");
+        assert!(program.deadline >= own + margin, "{:?} after {own:?}", program.deadline);
+        assert!(program.grace >= margin, "{:?}", program.grace);
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,15 @@ impl Runs {
         self.0.lock().unwrap().iter().filter(|(run, _)| run == name).map(|(_, at)| *at).collect()
     }
 
+    /// How many there were in each second from a time on.
+    fn per_second(&self, begun: Instant) -> BTreeMap<u64, usize> {
+        let mut per_second = BTreeMap::new();
+        for (_, at) in self.0.lock().unwrap().iter().filter(|(_, at)| *at >= begun) {
+            *per_second.entry((*at - begun).as_secs()).or_default() += 1;
+        }
+        per_second
+    }
+
     fn len(&self) -> usize {
         self.0.lock().unwrap().len()
     }
@@ -179,11 +188,54 @@ async fn what_the_database_knows_is_taken_up_at_once_when_it_is_not_done_and_els
     assert!(exposed(&registry).contains("smo_queue_keys{kind=\"graph\"} 1001\n"), "{}", exposed(&registry));
     queue.take_up(keys);
     tokio::time::sleep(Duration::from_secs(21)).await;
-    let mut per_second: BTreeMap<u64, usize> = BTreeMap::new();
-    for (_, at) in runs.0.lock().unwrap().iter() {
-        *per_second.entry((*at - begun).as_secs()).or_default() += 1;
-    }
+    let per_second = runs.per_second(begun);
     assert_eq!(per_second.values().sum::<usize>(), 1001, "each once: {per_second:?}");
+    assert!(per_second.len() >= 20 && per_second.values().all(|count| *count < 100), "{per_second:?}");
+    queue.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_together_is_not_tried_again_together() {
+    let minute = Some(Duration::from_secs(60));
+    let (asked, own) = (60.0..=75.0, 0.75..=1.25);
+    for (outcome, expected) in [
+        (WorkOutcome::Retry { after: minute }, &asked),
+        (WorkOutcome::Failed { after: minute }, &asked),
+        (WorkOutcome::Retry { after: None }, &own),
+        (WorkOutcome::Failed { after: None }, &own),
+    ] {
+        let runs = Runs::default();
+        let (queue, _registry) = queue(&runs, move |_, _| async move { done(outcome) });
+        let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        names.iter().for_each(|name| queue.wake(name));
+        tokio::time::sleep(Duration::from_secs(80)).await;
+        let delay = |name: &String| {
+            let at = runs.of(name);
+            (at[1] - at[0]).as_secs_f64()
+        };
+        let delays: Vec<f64> = names.iter().map(delay).collect();
+        let rounding = 0.01;
+        let in_bounds = |delay: &f64| expected.contains(delay) || expected.contains(&(delay - rounding));
+        assert!(delays.iter().all(in_bounds), "{outcome:?}: {delays:?}");
+        let (first, last) =
+            (delays.iter().copied().fold(f64::MAX, f64::min), delays.iter().copied().fold(0.0, f64::max));
+        assert!(last - first > (expected.end() - expected.start()) / 2.0, "{outcome:?}: {delays:?}");
+        queue.shutdown(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_of_all_is_spread_over_a_time_that_grows_with_their_number() {
+    let runs = Runs::default();
+    let (queue, _registry) = queue(&runs, |_, _| async { done(WorkOutcome::Settled) });
+    (0..1000).for_each(|n| queue.wake(&n.to_string()));
+    idle().await;
+    assert_eq!(runs.len(), 1000);
+    let begun = Instant::now();
+    queue.wake_all();
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    let per_second = runs.per_second(begun);
+    assert_eq!(per_second.values().sum::<usize>(), 1000, "each once: {per_second:?}");
     assert!(per_second.len() >= 20 && per_second.values().all(|count| *count < 100), "{per_second:?}");
     queue.shutdown(Duration::ZERO).await;
 }

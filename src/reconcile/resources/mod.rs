@@ -168,3 +168,6 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod slot_tests;

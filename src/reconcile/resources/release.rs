@@ -403,45 +403,6 @@ mod tests {
         assert_eq!(awaited(&graph), ["a"]);
     }
 
-    #[tokio::test]
-    async fn what_ceases_to_be_wanted_while_helm_is_busy_is_not_installed() {
-        use std::sync::atomic::{AtomicBool, Ordering};
-
-        use crate::clients::Calls;
-        use crate::config::{CallSettings, HelmSettings};
-        use crate::faults::Faults;
-        use crate::simulation::{Continuum, Operation, World};
-
-        let world = World::new(Continuum::built_in().unwrap(), 1);
-        let calls = Calls::new(
-            &CallSettings::default(),
-            &HelmSettings { parallel: 1, parallel_removals: 1, ..HelmSettings::default() },
-            Faults::none(),
-        );
-        let outside = Outside::new(world.ports(), calls, std::time::Duration::from_secs(300));
-        let (a, b) = (wanted(&graph("g"), &service("a")), wanted(&graph("g"), &service("b")));
-        let (in_slot, free) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
-        let b_is_wanted = AtomicBool::new(true);
-        let busy = apply(&outside, &a, || async {
-            in_slot.notify_one();
-            free.notified().await;
-            true
-        });
-        let change_of_mind = async {
-            in_slot.notified().await;
-            let waiting = apply(&outside, &b, || async { b_is_wanted.load(Ordering::SeqCst) });
-            let decide = async {
-                b_is_wanted.store(false, Ordering::SeqCst);
-                free.notify_one();
-            };
-            tokio::join!(waiting, decide).0
-        };
-        let (installed, superseded) = tokio::join!(busy, change_of_mind);
-        assert_eq!(installed, Ok(()));
-        assert_eq!(superseded.unwrap_err().kind, ClientErrorKind::Superseded);
-        assert_eq!((world.calls(Operation::ApplyRelease), world.revision("project", "b")), (1, None));
-    }
-
     #[test]
     fn helm_that_waits_for_a_hook_that_runs_nowhere_waits_for_a_user() {
         let id = ObjectId { kind: "Job".into(), name: "migrate".into(), ..ObjectId::default() };

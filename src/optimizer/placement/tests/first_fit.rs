@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::optimizer::BuiltInStrategy;
 
 #[test]
 fn services_fill_clusters_in_name_order() {
@@ -71,6 +72,32 @@ fn a_cluster_that_does_not_report_storage_is_not_limited_by_it() {
     let plan = plan(&problem);
     assert_eq!(places(&plan), [("s", "c")]);
     assert_eq!(accepts(&problem, &plan), Ok(()));
+}
+
+#[test]
+fn gpus_without_a_number_are_no_constraint_where_there_are_some() {
+    let room = amount(8000, 8 * GIB, 40 * GB, 0);
+    let with_nodes = |name: &str, gpus_counted| ClusterState {
+        gpus_counted,
+        nodes: vec![amount(4000, 4 * GIB, 40 * GB, 0)],
+        ..cluster(name, room)
+    };
+    let needs = amount(1000, GIB, GB, 2);
+    let service = |name: &str| ServiceDemand { pods: vec![needs], ..service(name, needs) };
+    for strategy in BuiltIn::ALL.iter().copied() {
+        let on = |gpus_counted| {
+            let clusters = vec![with_nodes("a", true), with_nodes("b", gpus_counted)];
+            Problem { strategy: strategy.into(), ..in_turn("g", clusters, vec![service("x"), service("y")]) }
+        };
+        let labelled = on(false);
+        let plan = plan(&labelled);
+        assert_eq!(places(&plan), [("x", "b"), ("y", "b")], "{strategy:?}");
+        assert_eq!(accepts(&labelled, &plan), Ok(()), "{strategy:?}");
+        // A cluster that counts them has none.
+        let none = on(true);
+        assert!(refusal(&none).summary.contains("gpu: needs 2, 0 free"), "{strategy:?}");
+        assert!(accepts(&none, &plan).is_err(), "{strategy:?}");
+    }
 }
 
 #[test]

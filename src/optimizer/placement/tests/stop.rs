@@ -52,6 +52,24 @@ fn a_plan_that_was_cut_short_says_that_it_is_not_reproducible() {
 }
 
 #[test]
+fn a_bound_that_was_proven_before_the_time_was_over_stays() {
+    // Each service alone would be on the cheap cluster, which has room for one of them.
+    let priced = |name: &str, price| ClusterState {
+        attributes: ClusterAttributes { price_per_core_hour: Some(price), ..ClusterAttributes::default() },
+        ..cluster(name, amount(1000, GIB, GB, 0))
+    };
+    let services = ["x", "y"].map(|name| service(name, amount(800, 1, 1, 0))).to_vec();
+    let mut problem = in_turn("g", vec![priced("cheap", 1.0), priced("dear", 3.0)], services);
+    problem.strategy = BuiltIn::Cost.into();
+    // Too late for a mixed-integer program, whose bound is none then.
+    let outcome = decide_within(&problem, &Stop::at(Instant::now())).unwrap();
+    let plan = outcome.plan().expect("the greedy placement is feasible");
+    let bound = plan.bound.expect("the relaxation gives one");
+    assert!(bound > 0.0 && bound < plan.objective.total, "{bound} of {}", plan.objective.total);
+    assert_eq!(plan.certificate, Certificate::Relaxation);
+}
+
+#[test]
 fn without_time_for_the_reasons_what_is_infeasible_stays_so() {
     for strategy in BuiltIn::ALL {
         let problem = Problem { strategy: (*strategy).into(), ..too_large() };
