@@ -15,6 +15,7 @@ mod check;
 mod compile;
 mod conflict;
 mod cost;
+mod costs;
 mod decide;
 pub mod exact;
 mod explain;

@@ -1,6 +1,7 @@
 //! The value of an assignment, term by term, in cost units.
 
-use super::compile::{Compiled, balance_threshold, cores, effective_weights, pessimistic};
+use super::compile::Compiled;
+use super::costs::{balance_threshold, cores, effective_weights, pessimistic};
 use super::{BuiltIn, Objective, Problem, Strategy, Term};
 
 /// Which objective a strategy has.
