@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -111,6 +111,30 @@ impl Server {
         async move { crate::api::serve(listener, router, settings, queue.stopping()).await }
     }
 
+    /// Lets `serving` go on until `stopped` tells why to end, then ends it and the server; returns that reason.
+    /// Requests and reconciles share the grace.
+    async fn run_until(self, serving: impl Future<Output = ()>, stopped: impl Future<Output = Stop>) -> Stop {
+        let mut serving = Box::pin(serving);
+        let (reason, serves) = tokio::select! {
+            () = &mut serving => (Stop::Signal, false),
+            reason = stopped => (reason, true),
+        };
+        let grace = match reason {
+            Stop::Signal => self.settings.reconcile.shutdown_grace,
+            // Another server has the database.
+            Stop::LockLost => Duration::ZERO,
+        };
+        let end = Instant::now() + grace;
+        // Requests that wait for work answer now with its progress; one that never ends is cancelled.
+        self.queue.begin_shutdown();
+        self.stop.cancel();
+        if serves && timeout_at(end, serving).await.is_err() {
+            tracing::warn!("requests still run after {grace:?}: cut off");
+        }
+        self.shutdown(end.saturating_duration_since(Instant::now())).await;
+        reason
+    }
+
     /// Stops the loops, lets running reconciles finish for `grace`, and leaves the rest to the next start.
     pub async fn shutdown(self, grace: Duration) {
         self.stop.cancel();
@@ -134,35 +158,14 @@ pub async fn run(settings: Settings) -> Result<()> {
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Error::Internal(format!("cannot listen on {}: {error}", settings.listen).into()))?;
-    let (watched, mut stopping_because) = (store.clone(), Stop::Signal);
+    let watched = store.clone();
     let server = Server::start(settings, store, ports, world, faults).await?;
     announce(&server, &listener);
-    let (queue, stop_loops) = (server.queue.clone(), server.stop.clone());
-    let (mut grace, mut asked_at) = (server.settings.reconcile.shutdown_grace, None);
     let serving = server.serve(listener);
-    let stop = async {
-        stopping_because = stopped(&mut lock, &watched).await;
-        if stopping_because == Stop::LockLost {
-            // Another server has the database.
-            grace = Duration::ZERO;
-        }
-        // Requests that wait for work answer now with its progress; one that never ends is cancelled.
-        queue.begin_shutdown();
-        stop_loops.cancel();
-        let now = Instant::now();
-        asked_at = Some(now);
-        sleep_until(now + grace).await;
-    };
-    tokio::select! {
-        () = serving => {}
-        () = stop => {}
-    }
-    // Requests and reconciles share the grace.
-    let left = grace.saturating_sub(asked_at.map_or(Duration::ZERO, |at| at.elapsed()));
-    server.shutdown(left).await;
+    let reason = server.run_until(serving, stopped(&mut lock, &watched)).await;
     // Only now may another server take over.
     drop(lock);
-    if stopping_because == Stop::LockLost {
+    if reason == Stop::LockLost {
         return Err(Error::Internal("another server has taken the database".into()));
     }
     Ok(())
@@ -283,4 +286,63 @@ async fn stopped(lock: &mut InstanceLock, store: &Store) -> Stop {
         }
     }
     Stop::Signal
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use serde_json::json;
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::config::ReconcileSettings;
+    use crate::faults::FaultAction;
+
+    /// A server with a reconcile that does not end by itself before its grace is over.
+    async fn busy_server(folder: &Path) -> Server {
+        let store = Store::connect(&format!("sqlite://{}/smo.db", folder.display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let (world, hangs) = (World::new(Continuum::built_in().unwrap(), 1), Arc::new(Notify::new()));
+        let reached = Arc::clone(&hangs);
+        let faults = Faults::hook(move |step| {
+            (step.name == "helm.apply").then(|| {
+                reached.notify_one();
+                FaultAction::Hang
+            })
+        });
+        let ports = world.ports();
+        let server = Server::start(Settings::default(), store, ports, Some(world), faults).await.unwrap();
+        let trigger = json!({ "auto": { "dependencies": [] } });
+        let deployment = json!({ "trigger": trigger, "intent": { "compute": { "cpu": "light" } } });
+        let artifact = json!({ "ociImage": "oci://registry.example/demo/a" });
+        let services = json!([{ "id": "a", "deployment": deployment, "artifact": artifact }]);
+        let post = Request::post("/project/demo/graphs")
+            .header("content-type", "application/json")
+            .header("prefer", "respond-async")
+            .body(Body::from(json!({ "hdaGraph": { "id": "g", "services": services } }).to_string()));
+        let answer = server.router.clone().oneshot(post.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 202);
+        hangs.notified().await;
+        server
+    }
+
+    #[tokio::test]
+    async fn requests_and_reconciles_that_do_not_end_share_one_grace() {
+        for (reason, grace) in
+            [(Stop::Signal, ReconcileSettings::default().shutdown_grace), (Stop::LockLost, Duration::ZERO)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let server = busy_server(folder.path()).await;
+            tokio::time::pause();
+            let begun = Instant::now();
+            assert_eq!(server.run_until(std::future::pending(), async { reason }).await, reason);
+            let (taken, rounding) = (begun.elapsed(), Duration::from_millis(10));
+            assert!(taken >= grace && taken < grace + rounding, "{reason:?}: {taken:?}");
+            tokio::time::resume();
+        }
+    }
 }

@@ -192,13 +192,13 @@ impl App {
     /// Whether decisions need not wait for the first list of the clusters any longer: it has arrived, or the
     /// server has waited for it as long as a request may wait.
     fn may_decide(&self) -> bool {
-        self.parts.outside.clusters_known() || self.parts.started.elapsed() >= self.parts.settings.wait
+        self.parts.clusters.age().is_some() || self.parts.started.elapsed() >= self.parts.settings.wait
     }
 
     /// Waits for the first list of the clusters after a start, within the same bound.
     async fn until_clusters_known(&self) {
         let rest = self.parts.settings.wait.saturating_sub(self.parts.started.elapsed());
-        self.parts.outside.until_clusters_known(rest).await;
+        self.parts.clusters.until_known(rest).await;
     }
 
     fn world(&self) -> Result<&World> {

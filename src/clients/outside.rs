@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
-use tokio::time::timeout;
 
 use super::bulkhead::Slot;
 use super::call::{Calls, Operation, Policy};
@@ -70,8 +69,6 @@ struct Inner {
     stale_after: Duration,
     /// Rights to hold the archive of a chart in memory.
     archives: Arc<Semaphore>,
-    /// Whether the clusters have been read at least once.
-    clusters_known: watch::Sender<bool>,
 }
 
 impl Outside {
@@ -79,14 +76,13 @@ impl Outside {
     /// `stale_after`.
     #[must_use]
     pub fn new(ports: Ports, calls: Calls, stale_after: Duration) -> Self {
-        let (strategies, clusters_known) = (Strategies::new(calls.settings()), watch::Sender::new(false));
+        let strategies = Strategies::new(calls.settings());
         Self(Arc::new(Inner {
             ports,
             calls,
             strategies,
             stale_after,
             archives: Arc::new(Semaphore::new(ARCHIVES)),
-            clusters_known,
         }))
     }
 
@@ -101,22 +97,7 @@ impl Outside {
     /// # Errors
     /// When Karmada does not answer.
     pub async fn clusters(&self) -> Result<Vec<ClusterObservation>> {
-        let clusters = self.0.calls.run(CLUSTERS, || self.0.ports.inventory.clusters()).await?;
-        self.0.clusters_known.send_replace(true);
-        Ok(clusters)
-    }
-
-    /// Whether [`Self::clusters`] has answered at least once. Before that a decision would rest on an earlier
-    /// server's knowledge, or on none.
-    #[must_use]
-    pub fn clusters_known(&self) -> bool {
-        *self.0.clusters_known.borrow()
-    }
-
-    /// Waits until [`Self::clusters_known`], but not longer than `limit`; whether it is so.
-    pub async fn until_clusters_known(&self, limit: Duration) -> bool {
-        let mut known = self.0.clusters_known.subscribe();
-        timeout(limit, known.wait_for(|known| *known)).await.is_ok()
+        self.0.calls.run(CLUSTERS, || self.0.ports.inventory.clusters()).await
     }
 
     /// Ticks whenever a cluster may have changed.

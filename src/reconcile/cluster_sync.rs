@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::queue::Queue;
 use crate::clients::Outside;
@@ -32,7 +32,7 @@ pub struct ClusterSync {
     queue: Queue,
     settings: ReconcileSettings,
     progress: Arc<Mutex<SyncProgress>>,
-    /// When the last reading that succeeded began.
+    /// When the last reading that was recorded began.
     read_since: watch::Sender<Option<Instant>>,
     networks_failed: Arc<AtomicBool>,
 }
@@ -112,11 +112,17 @@ impl ClusterSync {
         Ok(())
     }
 
-    /// Time since the last reading of this server that succeeded began; `None` when there was none. The clock of the
-    /// wall does not matter.
+    /// Time since the last reading of this server that succeeded began; `None` when none has been recorded yet: a
+    /// decision would rest on an earlier server's knowledge, or on none. The clock of the wall does not matter.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.read_since.borrow().map(|began| began.elapsed())
+    }
+
+    /// Waits until a reading of this server is recorded, but not longer than `limit`.
+    pub async fn until_known(&self, limit: Duration) {
+        let mut read_since = self.read_since.subscribe();
+        drop(timeout(limit, read_since.wait_for(Option::is_some)).await);
     }
 
     /// Writes the observation, and wakes the graphs of clusters that became available or unavailable, even

@@ -19,6 +19,9 @@ use crate::model::{
     ClusterObservation, ManifestObject, ObjectId, RoundTripTimes, ServicePort, WorkloadKind, WorkloadUse,
 };
 
+/// Label that marks a cluster as having GPUs, as it is called where no setting says otherwise.
+const GPU_LABEL: &str = "acceleration";
+
 /// Everything there is.
 pub(super) struct State {
     pub(super) clusters: BTreeMap<String, Cluster>,
@@ -289,7 +292,8 @@ impl State {
             allocating: self.requested_on(&spec.name).minus_clamped(self.allocated(spec)),
             readable: true,
             storage_reported: true,
-            acceleration: spec.allocatable.gpus > 0,
+            acceleration: spec.allocatable.gpus > 0
+                || spec.labels.get(GPU_LABEL).is_some_and(|value| value != "false"),
             location: spec.location.clone(),
             region: spec.region.clone(),
             labels: spec.labels.clone(),

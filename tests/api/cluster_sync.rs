@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::join_all;
+use serde_json::json;
 use smo::clients::{ClientError, ClientErrorKind};
 use smo::faults::Faults;
 use smo::simulation::{Continuum, Operation, World};
 
-use crate::support::app::TestApp;
+use crate::support::app::{LIMIT, TestApp, graph, service};
 use crate::support::database::{TestDatabase, on_every_engine};
 use crate::wait::eventually;
 
@@ -16,6 +18,9 @@ on_every_engine!(
     latencies_are_asked_for_at_their_own_interval,
     a_latency_that_is_not_measured_any_more_is_forgotten_after_ten_intervals,
     nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they_cannot_be_read,
+    requests_that_come_together_share_a_reading,
+    a_server_decides_only_when_what_it_has_read_is_recorded,
+    a_cluster_with_only_the_label_of_gpus_takes_what_needs_some,
 );
 
 const CONTINUUM: &str = "
@@ -107,4 +112,76 @@ async fn nodes_are_read_again_only_when_they_may_have_changed_and_kept_when_they
     start().await.shutdown().await;
     assert!(world.calls(Operation::ListNodes) > 1);
     assert_eq!(sizes().await, read);
+}
+
+async fn requests_that_come_together_share_a_reading(database: TestDatabase) {
+    // No reading is new enough for a request that comes after its beginning.
+    let never = |settings: &mut smo::config::Settings| settings.reconcile.cluster_max_age = Duration::ZERO;
+    let app = TestApp::start_with(&database, world(), Faults::none(), never).await;
+    assert_eq!(app.get("/clusters").await.status, 200);
+    let before = app.world.calls(Operation::ListClusters);
+    for answer in join_all((0..20).map(|_| app.get("/clusters"))).await {
+        assert_eq!(answer.status, 200, "{:#}", answer.body);
+    }
+    // The first request begins one, all others wait for the next, and the loop may read them, too.
+    let read = app.world.calls(Operation::ListClusters) - before;
+    assert!((1..=3).contains(&read), "{read} readings for 20 requests");
+    app.shutdown().await;
+}
+
+async fn a_server_decides_only_when_what_it_has_read_is_recorded(database: TestDatabase) {
+    let world = world();
+    let down = || ClientError::new("karmada", ClientErrorKind::Unreachable, "connection refused");
+    world.fail_next(Operation::ListClusters, down(), usize::MAX);
+    // It waits for them for as long as the test may take.
+    let patient = |settings: &mut smo::config::Settings| settings.wait = Duration::from_secs(60);
+    let app = TestApp::start_with(&database, world.clone(), Faults::none(), patient).await;
+    let mut recording = database.store.begin().await.unwrap();
+    recording.lock_clusters().await.unwrap();
+    world.fail_next(Operation::ListClusters, down(), 0);
+    // Latencies are asked for once the clusters have been listed.
+    let held = async {
+        eventually("the clusters are read", LIMIT, async || {
+            let read = world.calls(Operation::Latencies);
+            if read > 0 { Ok(()) } else { Err("they are not".to_owned()) }
+        })
+        .await;
+        let ready = app.get("/readyz").await;
+        assert_eq!((ready.status, &ready.body["ready"]), (503, &json!(false)), "{:#}", ready.body);
+        drop(recording);
+    };
+    let (read, ()) = tokio::join!(app.get("/clusters"), held);
+    assert_eq!(read.status, 200, "{:#}", read.body);
+    assert_eq!(app.get("/readyz").await.status, 200);
+    app.shutdown().await;
+}
+
+async fn a_cluster_with_only_the_label_of_gpus_takes_what_needs_some(database: TestDatabase) {
+    let labelled = |value: &str| {
+        let plain = "{ name: a, cpu: 4, ram: 8Gi, storage: 100Gi }";
+        let text = format!(
+            "clusters:\n  - {plain}\n  - {}",
+            plain.replace("name: a", &format!("name: b, labels: {{ acceleration: \"{value}\" }}"))
+        );
+        World::new(Continuum::parse(&text).unwrap(), 1)
+    };
+    let gpu = json!({ "deployment": { "intent": { "compute": { "gpu": { "enabled": true } } } } });
+    let descriptor = graph("g", &[service("x", gpu.clone()), service("y", gpu)]);
+
+    let app = TestApp::start_in(&database, labelled("false"), Faults::none()).await;
+    let refused = app.post("/project/demo/graphs", &descriptor).await;
+    assert_eq!(refused.status, 409, "{:#}", refused.body);
+    assert!(refused.text.contains("b (gpu: needs 1, 0 free)"), "{:#}", refused.body);
+    app.shutdown().await;
+
+    let app = TestApp::start_in(&database, labelled("true"), Faults::none()).await;
+    let posted = app.post("/project/demo/graphs", &descriptor).await;
+    assert_eq!(posted.status, 200, "{:#}", posted.body);
+    for service in posted.body["services"].as_array().unwrap() {
+        assert_eq!(service["cluster_affinity"], "b", "{:#}", posted.body);
+    }
+    let clusters = app.get("/clusters").await.body;
+    let told = [0, 1].map(|at| clusters[at]["acceleration"].clone());
+    assert_eq!(told, [json!(false), json!(true)], "{clusters:#}");
+    app.shutdown().await;
 }

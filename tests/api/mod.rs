@@ -13,6 +13,7 @@ mod intents;
 mod interface;
 mod limits;
 mod placement;
+mod process;
 mod reconcile;
 mod recovery;
 mod replay;
