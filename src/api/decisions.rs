@@ -33,7 +33,8 @@ pub(super) struct ListDecisionsParameters {
     /// Maximum number of entries; 50 by default.
     #[param(nullable = false, minimum = 1, maximum = 1000, example = 50)]
     limit: Option<i64>,
-    /// Add what the shadow strategies (`placement.shadow`) decided about the same problems, and how it differs.
+    /// Add what the shadow strategies (`placement.shadow`) decided about the same problems, and how it differs; the list
+    /// then has at most 50 entries.
     #[param(nullable = false, example = true)]
     shadow: Option<bool>,
 }
@@ -142,7 +143,9 @@ pub(super) async fn list_decisions(
     Parameters(ListDecisionsParameters { before, limit, shadow }): Parameters<ListDecisionsParameters>,
 ) -> Result<Json<Vec<Decision>>, ApiError> {
     in_page("limit", limit)?;
-    let decisions = app.list_decisions(&name, limit.unwrap_or(PAGE), before).await?;
+    // Shadows are compared by their whole plans.
+    let most = if shadow == Some(true) { PAGE } else { i64::MAX };
+    let decisions = app.list_decisions(&name, limit.unwrap_or(PAGE).min(most), before).await?;
     let shadows = match shadow {
         Some(true) => Some(app.shadows_of(&name, &decisions).await?),
         Some(false) | None => None,

@@ -47,9 +47,12 @@ impl Steps {
         for to in self.up.map(|up| up.to).into_iter().chain(self.down.map(|down| down.to)) {
             check_replicas(to).map_err(|message| format!("to: {message}"))?;
         }
-        match (above, below) {
-            (Some(above), Some(below)) if below > above => {
+        match (self.up, self.down) {
+            (Some(StepUp { above, .. }), Some(StepDown { below, .. })) if below > above => {
                 Err(format!("below {below} and above {above}: a rate could be both"))
+            }
+            (Some(up), Some(down)) if up.to < down.to => {
+                Err(format!("more load would have {} replicas, and less load {}", up.to, down.to))
             }
             _ => Ok(()),
         }

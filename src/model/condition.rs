@@ -136,6 +136,8 @@ reasons! {
         "The service has no counter of its own: its rate is the sum of its callers' rates.";
     RATE_ASSUMED: Service RATE_KNOWN True "AssumedZero",
         "Prometheus has no request rate of the service, which counts as no load (`whenAbsent: zero`).";
+    RATE_LOST_ASSUMED: Service RATE_KNOWN True "LostAssumedZero",
+        "Prometheus had a request rate of the service and has none now, which counts as no load (`whenAbsent: zero`).";
     RATE_LOST: Service RATE_KNOWN False "Lost",
         "Prometheus had a request rate of the service and has none now; its replicas stay as they are.";
     RATE_MISSING: Service RATE_KNOWN False "NoData",

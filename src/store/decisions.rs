@@ -17,7 +17,7 @@ const GET: &str = "SELECT * FROM decisions WHERE id = $1";
 const LIST: &str = "SELECT id, graph, kind, strategy, outcome, duration_ms, created_at, applied_at
     FROM decisions WHERE graph = $1 AND shadow_of IS NULL AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
 const SHADOWS: &str = "SELECT * FROM decisions
-    WHERE graph = $1 AND shadow_of >= $2 AND shadow_of <= $3 ORDER BY id";
+    WHERE graph = $1 AND shadow_of >= $2 AND shadow_of <= $3 ORDER BY shadow_of, id";
 const APPLY: &str = "UPDATE decisions SET applied_at = $2 WHERE id = $1 AND applied_at IS NULL";
 
 #[derive(sqlx::FromRow)]
@@ -112,8 +112,7 @@ impl Store {
         Ok(rows.into_iter().map(DecisionSummary::from).collect())
     }
 
-    /// The shadows of the decisions about a graph from one id to another, both included, in the order in which they
-    /// were made.
+    /// The shadows of the decisions about a graph from one id to another, both included, by these decisions.
     ///
     /// # Errors
     /// The database failed.

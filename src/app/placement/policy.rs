@@ -148,15 +148,16 @@ impl PlacementPolicy {
 
     fn apply_rules(&mut self, rules: &[IntentRule], descriptor: &Descriptor) -> Result<(), String> {
         for rule in rules {
-            if let Some(value) = matching(rule, &descriptor.intent.custom) {
-                descriptor.services.iter().for_each(|service| self.ask(rule, value, service));
-                self.tune(rule)?;
-            }
+            let of_graph = matching(rule, &descriptor.intent.custom);
+            let mut is_stated = of_graph.is_some();
             for service in &descriptor.services {
-                if let Some(value) = matching(rule, &service.custom_intents) {
+                if let Some(value) = matching(rule, &service.custom_intents).or(of_graph) {
                     self.ask(rule, value, service);
-                    self.tune(rule)?;
+                    is_stated = true;
                 }
+            }
+            if is_stated {
+                self.tune(rule)?;
             }
         }
         self.warn_of_unknown_values(rules, descriptor);
@@ -267,7 +268,8 @@ impl PlacementPolicy {
         }
     }
 
-    /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them.
+    /// Weights and strategies belong to the graph as a whole, also when a service's intent asks for them; however many
+    /// services state it, once.
     fn tune(&mut self, rule: &IntentRule) -> Result<(), String> {
         WEIGHTS.set(&mut self.weights, &rule.weights)?;
         for (name, factor) in &rule.factors {
@@ -381,6 +383,10 @@ mod tests {
         let required = only.requirements_of("a");
         assert_eq!((required.len(), required[0].attribute.as_str()), (1, "energy_class"));
         assert!(only.requirements_of("b").is_empty());
+        let twice = of_intents("energy_preference: renewable_high", "energy_preference: renewable_high", "");
+        assert_eq!(twice.weights.carbon, 0.05, "stated twice it counts once");
+        let twice = of_intents("offload_policy: overflow", "offload_policy: overflow", "site: factory");
+        assert_eq!((twice.preferences_of("a").len(), twice.preferences_of("b").len()), (1, 1));
         let any = of_intents("energy_preference: any", "", "");
         let nothing = of_intents("", "", "");
         assert_eq!((&any.strategy, any.weights, any.warnings.len()), (&nothing.strategy, nothing.weights, 0));

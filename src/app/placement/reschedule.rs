@@ -186,7 +186,7 @@ impl App {
         replicas: &BTreeMap<String, i64>,
     ) -> Result<Vec<Move>> {
         let (graph, descriptor) = self.placeable(&known.name).await?;
-        if graph.generation != known.generation {
+        if (graph.generation, graph.scaling_enabled) != (known.generation, known.scaling_enabled) {
             return Err(Error::changed_meanwhile(&graph.name));
         }
         let options = PlacementRequest::default();
@@ -303,7 +303,8 @@ impl App {
         cause: Cause,
     ) -> Result<GraphRecord> {
         let (mut change, mut graph) = Change::begin_graph(&self.parts, &known.name, cause).await?;
-        if graph.generation != known.generation {
+        let is_switched = plan.rescheduled_at.is_some() && graph.scaling_enabled != known.scaling_enabled;
+        if graph.generation != known.generation || is_switched {
             return Err(Error::changed_meanwhile(&graph.name));
         }
         let decided = plan.decided;

@@ -10,7 +10,7 @@ use crate::app::ledger::{CapacitySnapshot, GraphUsage};
 use crate::clients::Rates;
 use crate::config::{ScalingCompat, ScalingSettings};
 use crate::hdag::{Resources, WhenAbsent};
-use crate::model::condition::{RATE_LOST, RATE_MEASURED};
+use crate::model::condition::{RATE_LOST, RATE_LOST_ASSUMED, RATE_MEASURED};
 use crate::model::{GraphRecord, ServiceRecord, condition};
 use crate::optimizer::scaling::{BoundCause, ChangeBound, ScaledService, ScalingCluster, ScalingProblem};
 
@@ -134,8 +134,8 @@ pub(super) enum MeasuredRate {
     Absent,
     /// There is none any more: it had a counter.
     Lost,
-    /// The query has an answer without the label that tells services apart, which may be the rate of any of them.
-    Unlabelled,
+    /// The query has an answer, but no rate with the label that tells services apart.
+    Unusable,
     /// Prometheus did not answer.
     Unanswered,
 }
@@ -145,43 +145,53 @@ impl MeasuredRate {
         match self {
             Self::Measured(rate) | Self::Derived(rate) => Some(*rate),
             Self::AbsentIsZero => Some(0.0),
-            Self::Absent | Self::Lost | Self::Unlabelled | Self::Unanswered => None,
+            Self::Absent | Self::Lost | Self::Unusable | Self::Unanswered => None,
         }
     }
 }
 
 /// The rate of a service. Its callers stand in on request, or when it never had a counter: a gap in its own must
-/// not become their total.
+/// not become their total. Nothing is assumed to be zero unless Prometheus answers, and has nothing.
 pub(super) fn rate_of(spec: &ServiceSpec, had_counter: bool, answers: &Answers) -> MeasuredRate {
-    let own = spec.rate.as_ref().map(|rate| counted(rate, answers));
-    if let Some(Counted::Rate(rate)) = own {
-        return MeasuredRate::Measured(rate);
+    let is_zero = spec.when_absent == WhenAbsent::Zero;
+    match spec.rate.as_ref().map(|rate| counted(rate, answers)) {
+        Some(Counted::Rate(rate)) => return MeasuredRate::Measured(rate),
+        Some(Counted::Unusable) => return MeasuredRate::Unusable,
+        Some(Counted::Unanswered) => return MeasuredRate::Unanswered,
+        Some(Counted::Absent) if had_counter || is_zero => {}
+        Some(Counted::Absent) | None => match of_callers(&spec.callers, is_zero, answers) {
+            Some(Counted::Rate(sum)) => return MeasuredRate::Derived(sum),
+            Some(Counted::Unusable) => return MeasuredRate::Unusable,
+            Some(Counted::Unanswered) => return MeasuredRate::Unanswered,
+            Some(Counted::Absent) | None => {}
+        },
     }
-    let by_request = spec.rate.is_none();
-    if by_request || !(had_counter || spec.when_absent == WhenAbsent::Zero) {
-        let callers = spec.callers.iter().map(|caller| match counted(caller, answers) {
-            Counted::Rate(rate) => Some(rate),
-            _ => None,
-        });
-        let callers: Option<Vec<f64>> = callers.collect();
-        let sum = callers.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum::<f64>());
-        if let Some(sum) = sum.filter(|sum| sum.is_finite()) {
-            return MeasuredRate::Derived(sum);
+    match had_counter {
+        _ if is_zero => MeasuredRate::AbsentIsZero,
+        true => MeasuredRate::Lost,
+        false => MeasuredRate::Absent,
+    }
+}
+
+/// The rates of the callers together; `None` without callers. All of them have to be known, unless an absent one counts
+/// as zero.
+fn of_callers(callers: &[Rate], absent_is_zero: bool, answers: &Answers) -> Option<Counted> {
+    let mut sum = 0.0;
+    for caller in callers {
+        match counted(caller, answers) {
+            Counted::Rate(rate) => sum += rate,
+            Counted::Absent if absent_is_zero => {}
+            other => return Some(other),
         }
     }
-    match own {
-        Some(Counted::Unanswered) => MeasuredRate::Unanswered,
-        _ if spec.when_absent == WhenAbsent::Zero => MeasuredRate::AbsentIsZero,
-        Some(Counted::Unlabelled) => MeasuredRate::Unlabelled,
-        _ if had_counter => MeasuredRate::Lost,
-        _ => MeasuredRate::Absent,
-    }
+    (!callers.is_empty()).then_some(if sum.is_finite() { Counted::Rate(sum) } else { Counted::Unusable })
 }
 
 /// The answer of a query about one service.
 enum Counted {
     Rate(f64),
-    Unlabelled,
+    /// There is an answer, but no rate that is known to be the service's.
+    Unusable,
     Absent,
     Unanswered,
 }
@@ -189,22 +199,23 @@ enum Counted {
 fn counted(rate: &Rate, answers: &Answers) -> Counted {
     let Some(Rates { labelled, unlabelled }) = answers.get(&rate.query) else { return Counted::Unanswered };
     // A custom query of the operator may return any value.
-    let is_rate = |rate: &f64| rate.is_finite() && *rate >= 0.0;
-    if let Some(rate) = labelled.get(&rate.service).filter(|rate| is_rate(rate)) {
-        return Counted::Rate(*rate);
-    }
-    match unlabelled[..] {
-        [alone] if labelled.is_empty() && rate.query.asker.is_some() && is_rate(&alone) => {
-            Counted::Rate(alone)
-        }
-        [] => Counted::Absent,
-        _ => Counted::Unlabelled,
+    let usable = |rate: f64| match rate.is_finite() && rate >= 0.0 {
+        true => Counted::Rate(rate),
+        false => Counted::Unusable,
+    };
+    match (labelled.get(&rate.service), &unlabelled[..]) {
+        (Some(own), _) => usable(*own),
+        (None, [alone]) if labelled.is_empty() && rate.query.asker.is_some() => usable(*alone),
+        (None, []) => Counted::Absent,
+        (None, _) => Counted::Unusable,
     }
 }
 
 /// Whether a service has ever had a counter of its own, as its condition remembers.
 pub(super) fn had_counter(service: &ServiceRecord) -> bool {
-    [RATE_MEASURED, RATE_LOST].iter().any(|reason| condition::holds(&service.conditions, *reason))
+    [RATE_MEASURED, RATE_LOST, RATE_LOST_ASSUMED]
+        .iter()
+        .any(|reason| condition::holds(&service.conditions, *reason))
 }
 
 /// The placed services of the graph, each with its cluster.
@@ -264,6 +275,15 @@ mod tests {
         assert_eq!(rate_of(&spec(WhenAbsent::Hold), false, &none), MeasuredRate::Absent);
         assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &none), MeasuredRate::AbsentIsZero);
         assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &Answers::new()), MeasuredRate::Unanswered);
+        // Nor is an answer that is nobody's, or none about the callers.
+        let odd = answers(&rate("a", None), &[], &[5.0, 6.0]);
+        assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &odd), MeasuredRate::Unusable);
+        let negative = answers(&rate("a", None), &[("a", -1.0)], &[]);
+        assert_eq!(rate_of(&spec(WhenAbsent::Zero), true, &negative), MeasuredRate::Unusable);
+        let callers = ServiceSpec { rate: None, ..spec(WhenAbsent::Zero) };
+        assert_eq!(rate_of(&callers, false, &Answers::new()), MeasuredRate::Unanswered);
+        let one = answers(&rate("b", None), &[("b", 500.0)], &[]);
+        assert_eq!(rate_of(&callers, false, &one), MeasuredRate::Derived(500.0));
     }
 
     #[test]
@@ -275,10 +295,10 @@ mod tests {
             rate_of(&alone, false, &answers(&rate("a", Some("a")), labelled, unlabelled))
         };
         assert_eq!(of_alone(&[], &[5.0]), MeasuredRate::Measured(5.0));
-        assert_eq!(of_alone(&[], &[5.0, 6.0]), MeasuredRate::Unlabelled);
-        assert_eq!(of_alone(&[("x", 1.0)], &[5.0]), MeasuredRate::Unlabelled);
-        assert_eq!(of_alone(&[], &[-5.0]), MeasuredRate::Unlabelled);
+        assert_eq!(of_alone(&[], &[5.0, 6.0]), MeasuredRate::Unusable);
+        assert_eq!(of_alone(&[("x", 1.0)], &[5.0]), MeasuredRate::Unusable);
+        assert_eq!(of_alone(&[], &[-5.0]), MeasuredRate::Unusable);
         let answered = answers(&rate("a", None), &[], &[5.0]);
-        assert_eq!(rate_of(&shared, false, &answered), MeasuredRate::Unlabelled);
+        assert_eq!(rate_of(&shared, false, &answered), MeasuredRate::Unusable);
     }
 }

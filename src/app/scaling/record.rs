@@ -10,7 +10,7 @@ use crate::app::placement::Move;
 use crate::app::planner::scaling_record;
 use crate::error::Result;
 use crate::model::condition::{
-    ConditionUpdate, RATE_ASSUMED, RATE_DERIVED, RATE_LOST, RATE_MEASURED, RATE_MISSING,
+    ConditionUpdate, RATE_ASSUMED, RATE_DERIVED, RATE_LOST, RATE_LOST_ASSUMED, RATE_MEASURED, RATE_MISSING,
 };
 use crate::model::{DecisionRecord, ScalingTick, TickOutcome, TickReport, TickService};
 use crate::optimizer::scaling::{ScaledService, ScalingOutcome, ScalingProblem, ServiceScaling};
@@ -57,21 +57,24 @@ impl Step {
         self.rescheduling.as_ref().is_some_and(Result::is_ok)
     }
 
-    /// How many replicas each service needs within its bounds, as far as that is known.
+    /// How many replicas each service needs within its bounds. While its rate is unknown it needs those that it has: a gap
+    /// is not to be followed by a fall.
     pub(super) fn needs(&self) -> Vec<(&str, i64)> {
         let decided = match &self.outcome {
             ScalingOutcome::Decided(plan) => &plan.services[..],
             ScalingOutcome::Infeasible(_) | ScalingOutcome::Invalid(_) => &[],
         };
-        let known = self.problem.services.iter().filter(|service| service.rate.is_some());
         let need = |service: &ScaledService| {
+            if service.rate.is_none() {
+                return service.previous;
+            }
             let decided = decided.iter().find(|decided| decided.service == service.name);
             let need = decided.and_then(|decided| decided.needed).or(self.needed.get(&service.name).copied());
             // Where there is a decision without a number, no number suffices.
             let need = need.unwrap_or(if decided.is_some() { service.profile.max } else { service.previous });
             need.clamp(service.profile.min, service.profile.max)
         };
-        known.map(|service| (service.name.as_str(), need(service))).collect()
+        self.problem.services.iter().map(|service| (service.name.as_str(), need(service))).collect()
     }
 
     /// New numbers of replicas that were decided, by service.
@@ -89,14 +92,17 @@ pub(super) fn rate_condition(rate: &MeasuredRate, had_counter: bool, label: &str
         MeasuredRate::Measured(_) => (RATE_MEASURED, "Prometheus reports its request rate".to_owned()),
         MeasuredRate::Derived(_) => (RATE_DERIVED, "the request rates of its callers, together".to_owned()),
         MeasuredRate::AbsentIsZero => {
-            (RATE_ASSUMED, "Prometheus has no request rate of it, which counts as no load".to_owned())
+            let reason = if had_counter { RATE_LOST_ASSUMED } else { RATE_ASSUMED };
+            (reason, "Prometheus has no request rate of it, which counts as no load".to_owned())
         }
         MeasuredRate::Absent | MeasuredRate::Lost => {
             (unknown, "Prometheus has no request rate of it: its replicas stay as they are".to_owned())
         }
-        MeasuredRate::Unlabelled => (
+        MeasuredRate::Unusable => (
             unknown,
-            format!("the query has an answer, but not with the label {label}: its replicas stay as they are"),
+            format!(
+                "the query has an answer, but no rate with the label {label}: its replicas stay as they are"
+            ),
         ),
         MeasuredRate::Unanswered => {
             (unknown, "Prometheus does not answer: its replicas stay as they are".to_owned())

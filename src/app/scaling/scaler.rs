@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::{FutureExt as _, StreamExt as _, future, stream};
@@ -45,6 +45,8 @@ pub struct TickSummary {
 /// Graphs that are read and decided on together: bounds the memory of a tick and the length of a query.
 const PAGE: i64 = 500;
 
+/// How long the queries of single services of a page may take together: a tick is for all graphs.
+const OWN_QUERIES_TAKE: Duration = Duration::from_secs(10);
 /// Queries to Prometheus at the same time.
 const QUERIES: usize = 8;
 
@@ -208,7 +210,8 @@ impl Scaler {
     fn note_first_sight(&mut self, target: &Target) {
         let (graph, window) = (&target.graph.name, target.spec.stabilisation(self.settings()));
         for service in target.services.iter().filter(|service| target.specs.contains_key(&service.name)) {
-            if !self.memory.knows(graph, &service.name) {
+            let is_known = service.replicas_decided.or(service.replicas_observed).is_some();
+            if is_known && !self.memory.knows(graph, &service.name) {
                 self.memory.note_need(graph, &service.name, service.counted_replicas(), window);
             }
         }
@@ -238,7 +241,7 @@ impl Scaler {
             return Answers::new();
         }
         let label = self.settings().rate_label.as_str();
-        let asked = wanted.into_iter().map(|(query, services)| async move {
+        let ask = async |(query, services): (Query, BTreeSet<String>)| {
             let text = rate_query(&query.template, label, services.iter().map(String::as_str), query.window);
             let found = match query.asker {
                 Some(_) => outside.custom_rates(&text, label).await,
@@ -248,8 +251,14 @@ impl Scaler {
                 .map_err(|error| tracing::warn!("request rates are unknown: {error}"))
                 .ok()
                 .map(|found| (query, found))
-        });
-        stream::iter(asked).buffer_unordered(QUERIES).filter_map(future::ready).collect().await
+        };
+        // Those of all services come first, and those of single ones have only so long together.
+        let (own, shared): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|(query, _)| query.asker.is_some());
+        let shared = stream::iter(shared).map(ask).buffer_unordered(QUERIES);
+        let late = Box::pin(tokio::time::sleep(OWN_QUERIES_TAKE));
+        let own = stream::iter(own).map(ask).buffer_unordered(QUERIES).take_until(late);
+        shared.chain(own).filter_map(future::ready).collect().await
     }
 
     /// Decides on one graph and records the decision.
@@ -357,7 +366,9 @@ impl Scaler {
         let name = &target.graph.name;
         let cause = Cause::internal("scaling");
         let (mut change, current) = Change::begin_graph(&self.app.parts, name, cause).await?;
-        if current.generation != target.graph.generation {
+        let is_same = (current.generation, current.scaling_enabled)
+            == (target.graph.generation, target.graph.scaling_enabled);
+        if !is_same {
             return Ok(false);
         }
         for mut service in change.tx.services(name).await? {

@@ -127,7 +127,11 @@ impl GraphSpec {
         let wanted = self.services.get(name)?;
         let by_steps = self.strategy(settings) == Strategy::BuiltIn(BuiltIn::Steps);
         let of = |profile: Option<&ScalingProfile>| profile.and_then(|profile| profile.steps);
-        let steps = of(set).or(wanted.steps).or(of(configured)).filter(|_| by_steps);
+        let steps = match set {
+            Some(_) => of(set),
+            None => wanted.steps.or(of(configured)),
+        };
+        let steps = steps.filter(|_| by_steps);
         let profile = bounds(set, wanted, configured, steps.is_some())?;
         let (rate, callers) = match self.source_of(name, profiles) {
             Some(RateSource::Callers) => (None, self.callers_of(name, profiles)),

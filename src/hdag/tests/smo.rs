@@ -234,6 +234,11 @@ fn steps_need_marks_and_replicas_that_do_not_overlap() {
         ("down: {to: 2}", "/down", "must have the numbers below and to"),
         ("up: {above: -1, to: 2}", "", "marks must be numbers from 0 to 1000000000, not -1"),
         ("up: {above: 5, to: 2}, down: {below: 6, to: 1}", "", "below 6 and above 5: a rate could be both"),
+        (
+            "up: {above: 5, to: 1}, down: {below: 2, to: 3}",
+            "",
+            "more load would have 1 replicas, and less load 3",
+        ),
         ("whenAbsent: never", "/whenAbsent", "is \"never\"; known are hold, zero"),
         ("fromCallers: true, query: up", "/fromCallers", "cannot be given together with rateFrom or query"),
     ] {

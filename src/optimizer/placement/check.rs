@@ -337,7 +337,7 @@ fn replicas(problem: &Problem, plan: &Plan) -> Vec<String> {
 fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: bool) -> Vec<String> {
     let mut faults = Vec::new();
     let value = objective(problem, places);
-    let rounding = rounding(problem);
+    let rounding = rounding(problem, plan, &mut faults);
     let close = |one: f64, other: f64| {
         (one - other).abs() <= TOLERANCE * one.abs().max(other.abs()).max(1.0) + rounding
     };
@@ -373,16 +373,21 @@ fn values(problem: &Problem, plan: &Plan, places: &[&ClusterState], optimal: boo
     faults
 }
 
-/// By how much costs may differ that are counted in whole billionths, per microsecond of each link; where sums may
-/// be so large that billionths do not fit into integers, in as many parts of the largest sum as fit.
-fn rounding(problem: &Problem) -> f64 {
+/// By how much costs may differ that are rounded to the resolution of the plan: per microsecond of each link, and once
+/// for each service and cluster. What a plan says of itself counts as long as it is far below what costs can be.
+fn rounding(problem: &Problem, plan: &Plan, faults: &mut Vec<String>) -> f64 {
     let known = problem.clusters.iter().flat_map(|cluster| cluster.attributes.latencies_ms.values().copied());
     let longest = known.fold(problem.limits.unknown_latency_ms, f64::max);
     #[expect(clippy::cast_precision_loss, reason = "numbers of links, services and clusters")]
     let [links, cells] =
         [problem.links.len(), 2 * problem.services.len() + problem.clusters.len()].map(|count| count as f64);
-    let coarse = largest_sum(problem, longest) / 3e13;
-    links * longest * 1000.0 * coarse.max(1e-9) + if coarse > 1e-9 { cells * coarse } else { 0.0 }
+    let resolution = plan.resolution.unwrap_or(1e-9);
+    if !(resolution <= 1e-9 || resolution <= largest_sum(problem, longest) * 1e-9) {
+        faults.push(format!(
+            "the plan says that it rounds costs to {resolution}, which is too coarse for them"
+        ));
+    }
+    links * longest * 1000.0 * resolution + if resolution > 1e-9 { cells * resolution } else { 0.0 }
 }
 
 /// No assignment costs more.

@@ -58,16 +58,16 @@ pub fn decide_within(problem: &Problem, stop: &Stop) -> Result<Outcome, String> 
 /// # Errors
 /// The faults of the assignment.
 pub fn adopt(problem: &Problem, assignment: &BTreeMap<String, String>) -> Result<Outcome, String> {
-    let solve = |compiled: &Compiled<'_>| match compiled.ordinals(assignment) {
-        Some(ordinals) if compiled.model.is_feasible(&ordinals) => {
-            outcome(compiled, &ordinals, PlanProof::NONE, Vec::new())
-        }
-        _ => timed_out(compiled, "the assignment breaks a constraint or names what does not exist"),
-    };
-    match with_unknowns(problem, solve, |_, outcome| outcome, &Stop::never())? {
-        Outcome::TimedOut(refused) => Err(refused.summary),
-        other => Ok(other),
+    const REFUSED: &str = "the assignment breaks a constraint or names what does not exist";
+    let permissive = compile(problem, Unknown::Allows)?;
+    let ordinals = permissive.ordinals(assignment).ok_or(REFUSED)?;
+    let open: BTreeSet<_> = PartialAssignment::of(&permissive, &ordinals).undecided().into_iter().collect();
+    let waives = !open.is_empty() && !problem.strict;
+    let compiled = compile(problem, if waives { Unknown::AllowsIn(open) } else { Unknown::Forbids })?;
+    if !compiled.model.is_feasible(&ordinals) {
+        return Err(REFUSED.to_owned());
     }
+    Ok(outcome(&compiled, &ordinals, PlanProof::NONE, Vec::new()))
 }
 
 /// Says of an outcome that its making was cut short; `asked` when the problem asked for the deadline itself.
@@ -109,6 +109,9 @@ fn with_unknowns(
     };
     if let Some(outcome) = tried(now.clone())? {
         return Ok(outcome);
+    }
+    if matches!(exact::feasibility(&permissive.model, stop), exact::Feasibility::Infeasible) {
+        return Ok(explained(&permissive, solve(&permissive)));
     }
     let needed = needed(problem, &permissive.undecidable, &now, stop);
     if needed != now
@@ -187,7 +190,14 @@ pub(super) fn timed_out(compiled: &Compiled<'_>, summary: &str) -> Outcome {
 pub(super) fn infeasible(compiled: &Compiled<'_>) -> Outcome {
     match first_fit::first_fit(compiled) {
         Err(cause) => Outcome::Infeasible(*cause),
-        Ok((assignment, reasons)) => outcome(compiled, &assignment, PlanProof::NONE, reasons),
+        Ok((assignment, reasons)) => {
+            let mut found = outcome(compiled, &assignment, PlanProof::NONE, reasons);
+            if let Outcome::Feasible(plan) = &mut found {
+                plan.warnings
+                    .push("the solver took the problem for infeasible; first-fit has found this".to_owned());
+            }
+            found
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! against it.
 
 use super::compile::{Compiled, Undecidable, Unknown};
-use super::model::Model;
+use super::model::{Model, NANO};
 use super::partial::PartialAssignment;
 use super::{
     Certificate, ClusterVerdict, Link, Outcome, Plan, Requirement, ServiceExplanation, Waived, objective,
@@ -59,6 +59,7 @@ pub fn outcome(
         bound,
         gap,
         certificate: proof.certificate,
+        resolution: (compiled.unit < NANO).then(|| 1.0 / compiled.unit),
         reproducible: problem.limits.deadline_ms.is_none(),
         unknown_allowed: compiled.unknown != Unknown::Forbids,
         waived: waived(compiled),

@@ -54,8 +54,11 @@ fn reason(situation: &PartialAssignment<'_>, compiled: &Compiled<'_>, item: usiz
     let free_of = &compiled.problem.clusters[cluster];
     let unused: Vec<Dimension> =
         Dimension::ALL.into_iter().filter(|dimension| needs.get(*dimension) == 0).collect();
+    let members = &compiled.items[item];
+    let prefers = members.iter().any(|member| !compiled.problem.services[*member].prefers.is_empty());
+    let most = if prefers { " and most of what is preferred" } else { "" };
     format!(
-        "first cluster in order of discovery with room: {who} {}; free {}",
+        "first cluster in order of discovery with room{most}: {who} {}; free {}",
         amounts(needs, &unused),
         amounts(free, &[unused, free_of.unlimited()].concat())
     )

@@ -64,6 +64,11 @@ pub struct Plan {
     pub gap: Option<f64>,
     /// How the bound was proven.
     pub certificate: Certificate,
+    /// Cost units to which costs were rounded; absent for a billionth. Coarser where weights, prices and loads are so
+    /// large that their sums would not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resolution: Option<f64>,
     /// Whether the same problem gives the same plan again. Not so when it asks for a wall-clock deadline, or
     /// when deciding took all the time that the server allows.
     pub reproducible: bool,

@@ -39,6 +39,7 @@ fn stated(problem: &Problem, places: &[(&str, &str)]) -> Plan {
         bound: None,
         gap: None,
         certificate: Certificate::None,
+        resolution: None,
         reproducible: true,
         unknown_allowed: false,
         waived: Vec::new(),
@@ -218,6 +219,33 @@ fn amounts_whose_sum_no_integer_holds_fit_nowhere() {
         let outcome = decide(&problem).unwrap();
         assert!(matches!(outcome, Outcome::Infeasible(_)), "{strategy:?}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_near_tie_under_a_coarse_unit_is_no_fault() {
+    // One cell of a million cost units makes the unit coarse: 0.14 for the link is counted as 0.1, 0.12 as 0.12.
+    let mut clusters = ["a", "b"].map(|name| cluster(name, amount(4000, GIB, GB, 0))).to_vec();
+    clusters[0].attributes.site = Some("factory".to_owned());
+    for (cluster, price) in clusters.iter_mut().zip([0.12, 0.0]) {
+        cluster.attributes.price_per_core_hour = Some(price);
+        cluster.attributes.activation_cost = Some(0.0);
+    }
+    let requirement = Requirement {
+        attribute: "site".to_owned(),
+        test: AttributeTest::OneOf(vec!["factory".to_owned()]),
+        ..trusted()
+    };
+    let mut home = service("s", amount(10, 1, 1, 0));
+    home.prefers = vec![Preference { requirement, cost: 1e6 }];
+    let mut problem = in_turn("g", clusters, vec![home, service("t", amount(1000, 1, 1, 0))]);
+    problem.links = vec![Link { traffic: 0.014, ..link("s", "t", None) }];
+    let problem = Problem { strategy: BuiltIn::Cost.into(), ..problem };
+    let outcome = decide(&problem).unwrap();
+    assert_eq!(check(&problem, &outcome), Ok(()));
+    assert_eq!(outcome.plan().unwrap().resolution, Some(1e-6));
+    let mut coarse = outcome.plan().unwrap().clone();
+    coarse.resolution = Some(1.0);
+    assert!(accepts(&problem, &coarse).is_err(), "a plan may not call everything a rounding error");
 }
 
 #[test]

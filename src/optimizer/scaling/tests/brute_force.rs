@@ -25,7 +25,7 @@ fn random_service(random: &mut Random, name: &str) -> ScaledService {
         not_below: random.one_in(3).then(|| bound(random.within(0, 6))),
         not_above: random.one_in(6).then(|| bound(random.within(0, 6))),
         steps: random.one_in(8).then(|| Steps {
-            up: Some(StepUp { above: 3.0, to: random.within(1, 6) }),
+            up: Some(StepUp { above: 3.0, to: random.within(3, 6) }),
             down: Some(StepDown { below: 2.0, to: random.within(1, 3) }),
         }),
         share: random.one_in(8).then(|| random.within(0, 6)),
