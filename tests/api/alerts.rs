@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use smo::faults::Faults;
+use smo::simulation::Operation;
 
-use crate::support::app::{Answer, TestApp, conditional, graph, service, world};
+use crate::support::app::{Answer, LIMIT, TestApp, conditional, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
+use crate::wait::eventually;
 
 on_every_engine!(
     a_firing_alert_deploys_its_service_and_redelivery_is_harmless,
@@ -15,6 +17,7 @@ on_every_engine!(
     one_odd_alert_does_not_lose_the_others,
     what_prometheus_says_of_the_rules_is_told,
     a_lost_webhook_delays_a_deployment_and_does_not_lose_it,
+    an_alert_that_changes_nothing_wakes_nobody,
     a_payload_of_another_shape_is_refused_with_its_places,
 );
 
@@ -95,6 +98,29 @@ async fn a_lost_webhook_delays_a_deployment_and_does_not_lose_it(database: TestD
     app.until("g", "has deployed b", b_is("Deployed")).await;
     let events = app.get("/graphs/g/events").await;
     assert!(events.text.contains("\"prometheus\""), "{}", events.text);
+    app.shutdown().await;
+}
+
+async fn an_alert_that_changes_nothing_wakes_nobody(database: TestDatabase) {
+    let often = |settings: &mut smo::config::Settings| {
+        settings.reconcile.alert_poll = std::time::Duration::from_millis(20);
+    };
+    let app = TestApp::start_with(&database, world(), Faults::none(), often).await;
+    deploy(&app, "demo", "g").await;
+    app.world.set_alert_firing("g", "b", true).unwrap();
+    app.until("g", "has deployed b", |answer| answer.body["ready"] == true && b_is("Deployed")(answer)).await;
+    let before = app.until_at_rest().await;
+    let polls = app.world.calls(Operation::FiringAlerts);
+    for _ in 0..3 {
+        let answer = app.post("/alerts", &payload(&[("firing", json!({ "service": "b" }))])).await;
+        assert_eq!((answer.status, &answer.body["deployed"]), (200, &json!([])), "{:#}", answer.body);
+    }
+    eventually("Prometheus is asked, too", LIMIT, async || {
+        let asked = app.world.calls(Operation::FiringAlerts) - polls;
+        if asked > 3 { Ok(()) } else { Err(format!("{asked} times")) }
+    })
+    .await;
+    assert_eq!(app.until_at_rest().await, before, "reconciles");
     app.shutdown().await;
 }
 

@@ -1,16 +1,13 @@
 //! The effects of the reconciler and, above all, the calls that it does not make.
 
-use std::cell::Cell;
-
 use serde_json::{Value, json};
 use smo::clients::{GraphRules, ReleaseKey, ReleaseSpec};
 use smo::faults::Faults;
 use smo::model::{WorkloadKind, owner_of};
 use smo::simulation::{Operation, World};
 
-use crate::support::app::{LIMIT, TestApp, conditional, graph, service, world};
+use crate::support::app::{TestApp, conditional, graph, service, world};
 use crate::support::database::{TestDatabase, on_every_engine};
-use crate::wait::eventually;
 
 on_every_engine!(
     a_graph_that_is_as_it_should_be_costs_neither_a_write_nor_a_call,
@@ -21,21 +18,6 @@ on_every_engine!(
 
 fn descriptor() -> Value {
     graph("g", &[service("a", json!({})), conditional("b")])
-}
-
-/// How many reconciles of graphs have come to an end.
-async fn reconciles(app: &TestApp) -> u64 {
-    let metrics = app.get("/metrics").await.text;
-    let counts = metrics.lines().filter_map(|line| line.strip_prefix("smo_reconciles_total{kind=\"graph\""));
-    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-async fn until_reconciled(app: &TestApp, times: u64) {
-    eventually("a reconcile comes to its end", LIMIT, async || {
-        let done = reconciles(app).await;
-        if done >= times { Ok(()) } else { Err(format!("{done} of {times}")) }
-    })
-    .await;
 }
 
 async fn deploy(app: &TestApp) {
@@ -60,9 +42,9 @@ async fn a_graph_that_is_as_it_should_be_costs_neither_a_write_nor_a_call(databa
     let mut tx = database.store.begin().await.unwrap();
     tx.graph("g").await.unwrap().unwrap();
     for _ in 0..3 {
-        let done = reconciles(&app).await;
+        let done = app.reconciles().await;
         app.world.ports().workloads.scale("demo", WorkloadKind::Deployment, "a", 1).await.unwrap();
-        until_reconciled(&app, done + 1).await;
+        app.until_reconciled(done + 1).await;
     }
     let scaled_here = [0, 0, 3, 0, 0];
     for ((before, after), here) in before.iter().zip(calls()).zip(scaled_here) {
@@ -125,15 +107,10 @@ async fn a_cluster_that_goes_away_wakes_only_graphs_that_have_something_there(da
         assert_eq!(app.get("/clusters").await.status, 200);
     };
     // Its last news may still be on their way.
-    let last = Cell::new(0);
-    let before = eventually("graph g is at rest", LIMIT, async || {
-        let now = reconciles(&app).await;
-        if last.replace(now) == now { Ok(now) } else { Err(format!("{now} reconciles")) }
-    })
-    .await;
+    let before = app.until_at_rest().await;
     flip(&app.world, other).await;
     flip(&app.world, &home).await;
     app.until("g", "is not ready", |answer| answer.body["services"][0]["ready"] == false).await;
-    assert_eq!(reconciles(&app).await, before + 1, "the flip of {other} is no news about it");
+    assert_eq!(app.reconciles().await, before + 1, "the flip of {other} is no news about it");
     app.shutdown().await;
 }

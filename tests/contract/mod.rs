@@ -59,7 +59,8 @@ async fn changes_are_announced_and_watches_are_alive() {
 async fn alert_rules_and_what_fires() {
     let (world, _) = world();
     suite::life_of_alert_rules(&world.ports(), &world.ports_of("other")).await;
-    suite::firing_alerts(&world.ports()).await;
+    suite::firing_alerts(&world.ports(), |firing| world.set_alert_firing("contract", "s", firing).unwrap())
+        .await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use smo::clients::{
-    AlertRule, ClientErrorKind, GraphRules, MemberStatus, Ports, PropagationSpec, ReleaseKey,
+    AlertRule, ClientErrorKind, FiringAlert, GraphRules, MemberStatus, Ports, PropagationSpec, ReleaseKey,
     ReleaseObservation, ReleaseSpec, ReleaseStatus, WatchReport, WorkloadObservation,
 };
 use smo::model::{Manifest, ManifestObject, ObjectId, RoundTripTimes, ServicePort, WorkloadKind};
@@ -29,6 +29,8 @@ pub struct Fixture {
 const RELEASE: &str = "hello-world";
 const OWNER: &str = "contract-owner";
 const LIMIT: Duration = Duration::from_secs(60);
+/// How soon an alert fires or ends after its rule was written: Prometheus has to load it, and to see it hold.
+const FIRES_WITHIN: Duration = Duration::from_secs(120);
 
 impl Fixture {
     fn key(&self) -> ReleaseKey {
@@ -249,13 +251,14 @@ pub async fn watches(ports: &Ports) {
 }
 
 const RULES: &str = "smo-contract";
+const ALERT: &str = "contract-alert";
 
 fn rules_object(expr: &str) -> GraphRules {
     GraphRules {
         object_name: RULES.to_owned(),
         owner: OWNER.to_owned(),
         rules: vec![AlertRule {
-            alert: "never".to_owned(),
+            alert: ALERT.to_owned(),
             expr: expr.to_owned(),
             for_duration: "5s".to_owned(),
             labels: BTreeMap::from([
@@ -289,10 +292,29 @@ pub async fn life_of_alert_rules(ports: &Ports, other: &Ports) {
     assert!(!rules.list().await.unwrap().contains(&RULES.to_owned()));
 }
 
-/// Firing alerts are reported; a rule that never fires is not.
-pub async fn firing_alerts(ports: &Ports) {
-    let firing = ports.metrics.as_ref().unwrap().firing_alerts().await.unwrap();
-    assert!(!firing.iter().any(|alert| alert.graph == "contract"), "{firing:?}");
+/// An alert is reported while it fires. `set_firing` is for worlds that do not evaluate expressions.
+pub async fn firing_alerts(ports: &Ports, set_firing: impl Fn(bool)) {
+    let (rules, metrics) = (ports.rules.as_ref().unwrap(), ports.metrics.as_ref().unwrap());
+    let until_it_is = async |fires: bool| {
+        eventually(&format!("that the alert fires is {fires}"), FIRES_WITHIN, async || {
+            let firing = metrics.firing_alerts().await.map_err(|error| error.to_string())?;
+            let expected = FiringAlert {
+                alert: ALERT.to_owned(),
+                graph: "contract".to_owned(),
+                service: "s".to_owned(),
+            };
+            if firing.contains(&expected) == fires { Ok(()) } else { Err(format!("{firing:?}")) }
+        })
+        .await;
+    };
+    until_it_is(false).await;
+    rules.apply(&rules_object("vector(1) > 0")).await.unwrap();
+    set_firing(true);
+    until_it_is(true).await;
+    rules.apply(&rules_object("vector(1) > 2")).await.unwrap();
+    set_firing(false);
+    until_it_is(false).await;
+    rules.delete(RULES).await.unwrap();
 }
 
 /// A query that gives service `contract` the value 3 and service `idle` no number.

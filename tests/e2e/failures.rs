@@ -157,10 +157,15 @@ async fn the_server_tells_what_it_depends_on() {
     let bed = Bed::take().await;
     let data = Data::new().await;
     let server = Server::start(&bed, &data, &Options::default()).await;
-    eventually("Karmada was reached", Duration::from_secs(10), || async {
+    eventually("Karmada was reached and its watches show the present", Duration::from_secs(30), || async {
         let (status, ready) = server.get("/readyz").await;
-        let text = ready.to_string();
-        if status == 200 && text.contains("karmada") { Ok(()) } else { Err(format!("{status} {text}")) }
+        let of = |list: &str| ready[list].as_array().cloned().unwrap_or_default();
+        let karmada = of("dependencies").into_iter().find(|system| system["name"] == "karmada");
+        let reached = karmada.is_some_and(|karmada| karmada["state"] == "ok");
+        let watches: Vec<Value> =
+            of("watches").into_iter().filter(|watch| watch["system"] == "karmada").collect();
+        let alive = !watches.is_empty() && watches.iter().all(|watch| watch["state"] == "ok");
+        if status == 200 && reached && alive { Ok(()) } else { Err(format!("{status} {ready:#}")) }
     })
     .await;
 }

@@ -22,6 +22,9 @@ use crate::wait::eventually;
 /// How long a test waits for the server.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
+/// How often in a row nothing has happened before all is at rest.
+const QUIET: u32 = 5;
+
 /// Small clusters whose Deployments are ready at once.
 const CONTINUUM: &str = "
 ready_delay: 0.01
@@ -140,6 +143,35 @@ impl TestApp {
     /// A scaler of its own, which remembers nothing yet.
     pub fn scaler(&self) -> Scaler {
         Scaler::new(self.server.app.clone())
+    }
+
+    /// How many reconciles of graphs have come to an end.
+    pub async fn reconciles(&self) -> u64 {
+        let metrics = self.get("/metrics").await.text;
+        let counts =
+            metrics.lines().filter_map(|line| line.strip_prefix("smo_reconciles_total{kind=\"graph\""));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// Waits until so many reconciles of graphs have come to an end.
+    pub async fn until_reconciled(&self, times: u64) {
+        eventually("a reconcile comes to its end", LIMIT, async || {
+            let done = self.reconciles().await;
+            if done >= times { Ok(()) } else { Err(format!("{done} of {times}")) }
+        })
+        .await;
+    }
+
+    /// Waits until no news leads to a reconcile of a graph any more; how many came to an end so far.
+    pub async fn until_at_rest(&self) -> u64 {
+        let (mut last, mut same) = (0, 0);
+        eventually("no graph is reconciled any more", LIMIT, async || {
+            let now = self.reconciles().await;
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            if same >= QUIET { Ok(now) } else { Err(format!("{now} reconciles")) }
+        })
+        .await
     }
 
     /// Waits until the answer for a graph satisfies a condition.
