@@ -52,29 +52,34 @@ class Mixed(unittest.TestCase):
             self.assertTrue(all(size.is_integer() for size in sizes))
 
 
+NAME = "mixed98_50x10_1"
+HIDDEN = loads.hidden(NAME)
+
+
 def run(strategy: str, **fields) -> dict:
     times = {"cpu_s": 1.0, "wall_s": 1.0, "time_limit": 10.0}
-    return {"instance": "mixed98_10x3_0", "strategy": strategy, "bound": 2.0} | times | fields
+    return {"instance": NAME, "strategy": strategy, "bound": 2.0} | times | fields
 
 
 class HighLoads(unittest.TestCase):
     def test_runs_without_proof_and_without_plan_are_told_apart(self):
         lines = Lines([
-            run("min-moves", outcome="feasible", objective=5.0),
+            run("min-moves", outcome="feasible", objective=HIDDEN + 2.0),
             run("baseline-min-moves-matrix", status="user_limit", objective=None, bound=None),
-            run("baseline-min-moves", status="optimal", objective=3.0, bound=3.0),
+            run("baseline-min-moves", status="optimal", objective=float(HIDDEN)),
         ])
         rows = [row.split(" | ")[2:6] for row in loads.summary(lines).splitlines()[4:]]
         self.assertEqual(rows, [["0 of 1", "1", "0", "2"], ["0 of 1", "0", "1", "–"], ["1 of 1", "0", "0", "0"]])
-        self.assertIn("| mixed98_10x3_0 | 5, ≥ 2 | no plan: user_limit | 3, proven |", loads.unproven(lines))
+        row = f"| {NAME} | {HIDDEN} | {HIDDEN + 2}, ≥ 2 | no plan: user_limit | {HIDDEN}, proven |"
+        self.assertIn(row, loads.unproven(lines))
         self.assertTrue(loads.goals(lines)[0][3])
 
-    def test_a_plan_below_a_proven_optimum_misses_the_required_figure(self):
-        lines = Lines([
-            run("min-moves", outcome="optimal", objective=3.0),
-            run("baseline-min-moves", status="user_limit", objective=2.0),
-        ])
-        self.assertFalse(loads.goals(lines)[0][3])
+    def test_a_proof_that_another_plan_or_the_hidden_one_refutes_misses_the_required_figure(self):
+        other = run("baseline-min-moves", status="user_limit", objective=HIDDEN - 1.0)
+        proof = run("min-moves", outcome="optimal", objective=float(HIDDEN))
+        self.assertTrue(loads.goals(Lines([proof]))[0][3])
+        self.assertFalse(loads.goals(Lines([proof, other]))[0][3])
+        self.assertFalse(loads.goals(Lines([proof | {"objective": HIDDEN + 1.0}]))[0][3])
 
     def test_a_side_that_says_infeasible_misses_the_required_figure(self):
         lines = Lines([run("min-moves", outcome="infeasible", objective=None)])
