@@ -5,7 +5,7 @@
 //! call, so neither can be without the other.
 //! Every error answer, wherever it arises, leaves as a problem (`problem`) with the id of its request
 //! (`middleware`). No time limit is set on handlers: a deploy may take as long as its configured wait.
-//! What clients may cost besides is limited in `connections` and by [`middleware::admit`].
+//! What clients may cost besides is limited in `connections` and in `middleware::admit`.
 
 mod alerts;
 mod attributes;

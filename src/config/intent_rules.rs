@@ -71,7 +71,7 @@ pub struct IntentRule {
     pub prefer: Option<AttributeRequirement>,
     /// Cost units of a cluster without the preferred attribute; `None` for 10 000.
     pub preference_cost: Option<f64>,
-    /// Weights of the objective, by the names of [`WEIGHTS`].
+    /// Weights of the objective, by the names of [`WEIGHTS`](crate::hdag::WEIGHTS).
     pub weights: BTreeMap<String, f64>,
     /// Factors of weights of the objective, by their names.
     pub factors: BTreeMap<String, f64>,

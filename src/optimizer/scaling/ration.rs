@@ -12,7 +12,7 @@ const ALIKE: f64 = 0.1;
 
 /// The same problem with shares that fit, when nothing but capacity or the bounds over all services is in the
 /// way; else `None`. Capacity goes, replica by replica, to services below their minimum, then to the most
-/// loaded service; where two are loaded nearly alike ([`ALIKE`]), running replicas keep running.
+/// loaded service; where two are loaded nearly alike (by less than a tenth), running replicas keep running.
 ///
 /// A cluster that is already too full for the running replicas that are needed there counts as having
 /// capacity for its running replicas and no more. The minimum over all services holds as far as capacity
